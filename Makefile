@@ -1,0 +1,79 @@
+# Every check that continuous integration runs is a target here.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := $(CURDIR)/.bin
+PACKAGES := ./...
+FUZZTIME ?= 10s
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: build ## Serve with the embedded store and demo apps
+	@exec $(BIN)/imquota serve --demo --store bolt:data/demo.db
+
+.PHONY: build
+build: ## Build the binary into .bin
+	@go build -trimpath -o $(BIN)/imquota ./cmd/imquota
+
+.PHONY: test
+test: redis ## Run every test with the race detector; installs what they need
+	go test -race -timeout 15m $(PACKAGES)
+
+.PHONY: redis
+redis: ## Install redis-server and redis-sentinel if they are missing
+	@scripts/install-redis
+
+.PHONY: fuzz
+fuzz: ## Fuzz the request path and the catalog parser for FUZZTIME each
+	@scripts/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: redis ## Run the Go benchmarks
+	go test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint $(BIN)/buf ## Lint the Go code and the contract
+	$(BIN)/golangci-lint run
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf breaking --against proto/baseline.binpb
+
+.PHONY: generate
+generate: $(BIN)/buf $(BIN)/protoc-gen-go ## Generate the Go code of the contract
+	$(BIN)/buf format --write
+	$(BIN)/buf generate
+
+.PHONY: baseline
+baseline: $(BIN)/buf ## Make today's contract the one that later ones must not break
+	$(BIN)/buf build -o proto/baseline.binpb
+
+.PHONY: fresh
+fresh: generate ## Fail if generated code or go.mod is not what it should be
+	go mod tidy
+	git diff --exit-code -- proto go.mod go.sum
+
+.PHONY: ci
+ci: test lint fresh fuzz ## Everything that continuous integration checks
+
+.PHONY: tools
+tools: $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/golangci-lint ## Build the pinned tools into .bin
+
+$(BIN)/buf: tools/buf/go.mod
+	@echo "building buf, once: this takes minutes"
+	@cd tools/buf && go build -o $(BIN)/ tool && touch $@
+
+$(BIN)/golangci-lint: tools/golangci-lint/go.mod
+	@echo "building golangci-lint, once: this takes minutes"
+	@cd tools/golangci-lint && go build -o $(BIN)/ tool && touch $@
+
+$(BIN)/protoc-gen-go: tools/protoc/go.mod
+	@cd tools/protoc && go build -o $(BIN)/ tool && touch $@
+
+.PHONY: clean
+clean: ## Remove what was built, and the demo store
+	rm -rf $(BIN) data
