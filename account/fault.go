@@ -1,0 +1,44 @@
+package account
+
+import (
+	"fmt"
+	"time"
+)
+
+// Fault says why a store could not answer. It is an error, never a denial.
+type Fault struct {
+	Reason FaultReason
+	// Detail is the cause, for an operator: lower case, no secrets.
+	Detail string
+	// RetryAfter is when a retry may help; zero when that is not known.
+	RetryAfter time.Duration
+	// Err is the cause as the driver gave it. Optional.
+	Err error
+}
+
+// FaultReason is the kind of a fault.
+type FaultReason string
+
+// The kinds of faults. All but OutcomeUnknown promise that nothing was written.
+const (
+	StoreUnavailable    FaultReason = "STORE_UNAVAILABLE"     // cannot be reached
+	StoreReadOnly       FaultReason = "STORE_READ_ONLY"       // refuses writes
+	StoreEvicting       FaultReason = "STORE_EVICTING"        // may drop counters
+	StoreNotInitialized FaultReason = "STORE_NOT_INITIALIZED" // never initialised, or lost everything
+	StoreOutOfMemory    FaultReason = "STORE_OUT_OF_MEMORY"   // refuses to grow
+	OutcomeUnknown      FaultReason = "OUTCOME_UNKNOWN"       // sent, and the reply was lost
+	UsageUnknown        FaultReason = "USAGE_UNKNOWN"         // a counter cannot be read
+	SlotMoving          FaultReason = "SLOT_MOVING"           // keys are between two nodes
+	CallerGone          FaultReason = "CALLER_GONE"           // the caller's time was up before the store was asked
+)
+
+// Error returns the reason and the detail.
+func (f *Fault) Error() string {
+	if f.Err != nil {
+		return fmt.Sprintf("%s: %s: %v", f.Reason, f.Detail, f.Err)
+	}
+	return fmt.Sprintf("%s: %s", f.Reason, f.Detail)
+}
+
+// Unwrap returns the driver's own error.
+func (f *Fault) Unwrap() error { return f.Err }

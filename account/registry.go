@@ -1,0 +1,42 @@
+package account
+
+import (
+	"context"
+	"errors"
+)
+
+// Registry keeps the records of apps. Every store implements it.
+//
+// Its errors are the ones below or a *Fault; a Fault that is not OutcomeUnknown
+// says that nothing was changed.
+type Registry interface {
+	// CreateApp stores a new app and gives it a place in its account, of which
+	// there are maxApps. It sets the app's Version. Repeating a call that broke
+	// off finishes it.
+	//
+	// Errors: ErrAppExists, ErrAccountFull; ErrUsageUnknown when the id belongs
+	// to an app whose counters are lost, unless acceptLoss.
+	CreateApp(ctx context.Context, app *App, maxApps int, acceptLoss bool) error
+
+	// App reads an app. Errors: ErrAppNotFound; ErrUsageUnknown when the app
+	// was created but its record and counters are gone.
+	App(ctx context.Context, id uint32) (*App, error)
+
+	// UpdateApp replaces the record, if the stored one still has app.Version,
+	// and sets app.Version to the new version. Errors: ErrConflict when it has
+	// another; ErrAppNotFound.
+	UpdateApp(ctx context.Context, app *App) error
+
+	// Apps lists the apps of an account by id, at most limit, beginning after
+	// the given id. Apps whose creation has not finished are left out.
+	Apps(ctx context.Context, account string, after uint32, limit int) ([]*App, error)
+}
+
+// What a Registry answers about apps.
+var (
+	ErrAppNotFound  = errors.New("no such app")
+	ErrAppExists    = errors.New("the app id is taken")
+	ErrAccountFull  = errors.New("the account has as many apps as it may have")
+	ErrConflict     = errors.New("the app was changed by someone else meanwhile")
+	ErrUsageUnknown = errors.New("the store lost this app's counters")
+)

@@ -1,0 +1,134 @@
+package catalog
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Snapshot is a catalog that passed every check. It is never changed, so that
+// many goroutines may read it; nothing that its methods return may be changed.
+type Snapshot struct {
+	version  string
+	currency string
+	zone     *time.Location
+	policies Policies
+	codes    Codes
+	account  AccountRules
+
+	editions   []*Edition
+	quotas     []*Quota
+	features   []*Feature
+	groupTypes []*GroupType
+	addOns     []*AddOn
+	meters     []*Meter
+	regions    []string
+
+	editionByKey   map[string]*Edition
+	quotaByKey     map[string]*Quota
+	featureByKey   map[string]*Feature
+	groupTypeByKey map[string]*GroupType // keys and aliases, lower case
+	addOnByKey     map[string]*AddOn
+	platforms      map[string]string // name -> family
+	regionSet      map[string]bool
+	defaultEdition *Edition
+}
+
+// AccountRules are what holds for accounts and apps whatever the edition.
+type AccountRules struct {
+	MaxApps int           // apps an account may have
+	Grace   time.Duration // full service after expiry
+	// LegacyBefore: apps created before this local day keep the legacy billing.
+	LegacyBefore time.Time
+}
+
+// Codes are upstream codes that belong to no quota or feature (FACTS §4);
+// zero for none.
+type Codes struct {
+	AppNotFound      int32
+	SuspendedExpired int32 // suspended, only because expired
+	Suspended        int32 // suspended for any other reason
+	LiveInvite       int32 // members given to a group that is only joined
+	DeleteUsers      int32 // the edition may not delete users
+}
+
+// Version is the catalog's own label.
+func (s *Snapshot) Version() string { return s.version }
+
+// Currency is the ISO 4217 code of all prices.
+func (s *Snapshot) Currency() string { return s.currency }
+
+// Zone is where days and months begin.
+func (s *Snapshot) Zone() *time.Location { return s.zone }
+
+// Policies are the named readings of rules that leave room for more than one.
+func (s *Snapshot) Policies() Policies { return s.policies }
+
+// Codes are the upstream codes that belong to no quota or feature.
+func (s *Snapshot) Codes() Codes { return s.codes }
+
+// Account returns the rules that hold whatever the edition.
+func (s *Snapshot) Account() AccountRules { return s.account }
+
+// Editions lists the editions in the catalog's order.
+func (s *Snapshot) Editions() []*Edition { return s.editions }
+
+// Quotas lists the quotas in the catalog's order, which is the order in which
+// violations are reported.
+func (s *Snapshot) Quotas() []*Quota { return s.quotas }
+
+// Features lists the features in the catalog's order.
+func (s *Snapshot) Features() []*Feature { return s.features }
+
+// GroupTypes lists the types of groups in the catalog's order.
+func (s *Snapshot) GroupTypes() []*GroupType { return s.groupTypes }
+
+// AddOns lists the add-ons in the catalog's order.
+func (s *Snapshot) AddOns() []*AddOn { return s.addOns }
+
+// Meters lists what is billed by usage.
+func (s *Snapshot) Meters() []*Meter { return s.meters }
+
+// Regions lists the data centres.
+func (s *Snapshot) Regions() []string { return s.regions }
+
+// DefaultEdition is the edition of a new app.
+func (s *Snapshot) DefaultEdition() *Edition { return s.defaultEdition }
+
+// Edition finds an edition by key.
+func (s *Snapshot) Edition(key string) (*Edition, bool) {
+	e, ok := s.editionByKey[key]
+	return e, ok
+}
+
+// Quota finds a quota by key.
+func (s *Snapshot) Quota(key string) (*Quota, bool) {
+	q, ok := s.quotaByKey[key]
+	return q, ok
+}
+
+// Feature finds a feature by key.
+func (s *Snapshot) Feature(key string) (*Feature, bool) {
+	f, ok := s.featureByKey[key]
+	return f, ok
+}
+
+// AddOn finds an add-on by key.
+func (s *Snapshot) AddOn(key string) (*AddOn, bool) {
+	a, ok := s.addOnByKey[key]
+	return a, ok
+}
+
+// Family returns the family of a platform, which SDK versions are compared in.
+func (s *Snapshot) Family(platform string) (string, bool) {
+	f, ok := s.platforms[platform]
+	return f, ok
+}
+
+// HasRegion reports whether a data centre exists.
+func (s *Snapshot) HasRegion(region string) bool { return s.regionSet[region] }
+
+// Families lists the families of platforms, in alphabetical order.
+func (s *Snapshot) Families() []string {
+	return slices.Compact(slices.Sorted(maps.Values(s.platforms)))
+}

@@ -1,0 +1,53 @@
+package catalog
+
+import "time"
+
+// Window is a stretch of local time that a quota counts in, half-open. The
+// zero value is the window of a stock: it never ends.
+type Window struct {
+	Kind  Kind
+	Start time.Time
+	End   time.Time
+}
+
+// Retention of a window's counters past its end (DESIGN, The store).
+const (
+	dayRetention   = 48 * time.Hour
+	monthRetention = 400 * 24 * time.Hour
+)
+
+// WindowAt returns the window of a quota of kind k that holds the instant.
+func WindowAt(k Kind, at time.Time, zone *time.Location) Window {
+	y, m, d := at.In(zone).Date()
+	switch k {
+	case KindDay:
+		return Window{k, time.Date(y, m, d, 0, 0, 0, 0, zone), time.Date(y, m, d+1, 0, 0, 0, 0, zone)}
+	case KindMonth:
+		return Window{k, time.Date(y, m, 1, 0, 0, 0, 0, zone), time.Date(y, m+1, 1, 0, 0, 0, 0, zone)}
+	default:
+		return Window{}
+	}
+}
+
+// IsStock reports whether the window never ends.
+func (w Window) IsStock() bool { return w.Start.IsZero() }
+
+// KeptUntil is when a store may forget the window's counters.
+func (w Window) KeptUntil() time.Time {
+	if w.Kind == KindMonth {
+		return w.End.Add(monthRetention)
+	}
+	return w.End.Add(dayRetention)
+}
+
+// Day numbers the local calendar day of an instant: days since 1970-01-01.
+func Day(at time.Time, zone *time.Location) int32 {
+	y, m, d := at.In(zone).Date()
+	return int32(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400)
+}
+
+// Month numbers the local calendar month of an instant: months since year 0.
+func Month(at time.Time, zone *time.Location) int32 {
+	y, m, _ := at.In(zone).Date()
+	return int32(y*12 + int(m) - 1)
+}

@@ -1,0 +1,43 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/imquota/imquota/catalog"
+	"github.com/imquota/imquota/quota"
+)
+
+// Keys begin with the app, so that what belongs to one app lies together, and
+// parts of unknown length but the last are length-prefixed, so that no two
+// different keys have the same bytes.
+
+func appKey(app uint32) []byte { return binary.BigEndian.AppendUint32(nil, app) }
+
+func idKeyOf(app uint32, id string) []byte { return append(appKey(app), id...) }
+
+func counterKey(app uint32, quota, subject string) []byte {
+	k := make([]byte, 0, 5+len(quota)+len(subject))
+	k = binary.BigEndian.AppendUint32(k, app)
+	k = append(k, byte(len(quota)))
+	k = append(k, quota...)
+	return append(k, subject...)
+}
+
+// windowKey names the bucket of a window's counters. It begins with when the
+// bucket may be dropped, so that those come first.
+func windowKey(w catalog.Window) []byte {
+	k := binary.BigEndian.AppendUint64(nil, uint64(w.KeptUntil().Unix()))
+	k = binary.BigEndian.AppendUint64(k, uint64(w.Start.Unix()))
+	return append(k, w.Kind...)
+}
+
+func requestKey(app uint32, k quota.RequestKey) []byte { return append(appKey(app), k.Hash[:]...) }
+
+// generation is how long one bucket of request ids is written to; the one
+// before is still read, so that an id is remembered for at least as long.
+const generation = quota.RequestHorizon
+
+func generationKey(number int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(number)) }
+
+func generationOf(at time.Time) int64 { return at.UnixMilli() / generation.Milliseconds() }

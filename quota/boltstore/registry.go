@@ -1,0 +1,176 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/imquota/imquota/account"
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+func accountPrefix(name string) []byte { return append([]byte{byte(len(name))}, name...) }
+
+func placeKey(name string, app uint32) []byte {
+	return binary.BigEndian.AppendUint32(accountPrefix(name), app)
+}
+
+// CreateApp implements account.Registry.
+func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, acceptLoss bool) error {
+	record, err := json.Marshal(app)
+	if err != nil {
+		return fmt.Errorf("encode app %d: %w", app.ID, err)
+	}
+	var epoch [8]byte
+	_, _ = rand.Read(epoch[:]) // never fails
+	version := account.Version{Epoch: binary.BigEndian.Uint64(epoch[:]), Revision: 1}
+	err = s.submit(ctx, func(tx *bolt.Tx) error {
+		if tx.Bucket(appsBucket).Get(appKey(app.ID)) != nil {
+			return answer{account.ErrAppExists}
+		}
+		lost, taken := places(tx, app.Account, app.ID)
+		switch {
+		case lost && !acceptLoss:
+			return answer{account.ErrUsageUnknown}
+		case !lost && taken >= maxApps:
+			return answer{account.ErrAccountFull}
+		}
+		if err := tx.Bucket(accountsBucket).Put(placeKey(app.Account, app.ID), nil); err != nil {
+			return err
+		}
+		return tx.Bucket(appsBucket).Put(appKey(app.ID), encodeHeader(header{version: version, record: record}))
+	})
+	if err == nil {
+		app.Version = version
+	}
+	return err
+}
+
+// places counts the apps of an account and reports whether one is among them.
+func places(tx *bolt.Tx, name string, app uint32) (found bool, taken int) {
+	own, prefix := placeKey(name, app), accountPrefix(name)
+	c := tx.Bucket(accountsBucket).Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		found = found || bytes.Equal(k, own)
+		taken++
+	}
+	return found, taken
+}
+
+// App implements account.Registry.
+func (s *Store) App(ctx context.Context, id uint32) (*account.App, error) {
+	var app *account.App
+	err := s.view(ctx, func(tx *bolt.Tx) error {
+		var err error
+		app, err = readApp(tx, id)
+		return err
+	})
+	return app, err
+}
+
+func readApp(tx *bolt.Tx, id uint32) (*account.App, error) {
+	stored := tx.Bucket(appsBucket).Get(appKey(id))
+	if stored == nil {
+		return nil, missing(tx, id)
+	}
+	h, err := decodeHeader(stored)
+	if err != nil {
+		return nil, unreadable(id)
+	}
+	app, err := h.app()
+	if err != nil {
+		return nil, unreadable(id)
+	}
+	return app, nil
+}
+
+func unreadable(id uint32) error {
+	return &account.Fault{Reason: account.UsageUnknown, Detail: fmt.Sprintf("the record of app %d is damaged", id)}
+}
+
+// missing tells an app that never was from one whose record is gone. Only the
+// latter has a place in an account; looking through them all is rare enough.
+func missing(tx *bolt.Tx, id uint32) error {
+	c, suffix := tx.Bucket(accountsBucket).Cursor(), appKey(id)
+	for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		if bytes.HasSuffix(k, suffix) {
+			return account.ErrUsageUnknown
+		}
+	}
+	return account.ErrAppNotFound
+}
+
+// UpdateApp implements account.Registry.
+func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
+	record, err := json.Marshal(app)
+	if err != nil {
+		return fmt.Errorf("encode app %d: %w", app.ID, err)
+	}
+	updated := app.Version
+	updated.Revision++
+	err = s.submit(ctx, func(tx *bolt.Tx) error {
+		apps := tx.Bucket(appsBucket)
+		stored := apps.Get(appKey(app.ID))
+		if stored == nil {
+			return answer{missing(tx, app.ID)}
+		}
+		h, err := decodeHeader(stored)
+		if err != nil {
+			return answer{unreadable(app.ID)}
+		}
+		if h.version != app.Version {
+			return answer{account.ErrConflict}
+		}
+		h.version, h.record = updated, record
+		return apps.Put(appKey(app.ID), encodeHeader(h))
+	})
+	if err == nil {
+		app.Version = updated
+	}
+	return err
+}
+
+// Apps implements account.Registry.
+func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) ([]*account.App, error) {
+	var apps []*account.App
+	err := s.view(ctx, func(tx *bolt.Tx) error {
+		prefix := accountPrefix(name)
+		c := tx.Bucket(accountsBucket).Cursor()
+		k, _ := c.Seek(placeKey(name, after))
+		for ; bytes.HasPrefix(k, prefix) && len(apps) < limit; k, _ = c.Next() {
+			id := binary.BigEndian.Uint32(k[len(prefix):])
+			if id <= after {
+				continue
+			}
+			app, err := readApp(tx, id)
+			if err != nil {
+				return err
+			}
+			apps = append(apps, app)
+		}
+		return nil
+	})
+	return apps, err
+}
+
+// view reads. It does not wait for the writer.
+func (s *Store) view(ctx context.Context, read func(tx *bolt.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return gone(err)
+	}
+	select {
+	case <-s.closing:
+		return errClosed
+	default:
+	}
+	err := s.db.View(read)
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return errClosed
+	}
+	return err
+}

@@ -1,0 +1,134 @@
+package boltstore
+
+import (
+	"context"
+
+	"github.com/imquota/imquota/account"
+	bolt "go.etcd.io/bbolt"
+)
+
+// queueSize is how many calls may wait for the writer.
+const queueSize = 1024
+
+// batchCalls bounds the calls of one commit: past a few hundred, sharing the
+// sync to disk further gains nothing and only adds latency.
+const batchCalls = 256
+
+// work is a call that waits to be written.
+type work struct {
+	ctx    context.Context
+	do     func(tx *bolt.Tx) error
+	answer error // of the registry
+	done   chan error
+}
+
+// submit has the writer run do in its next transaction and waits until that is
+// on disk. do reads before it writes: an answer (see below) means that it has
+// written nothing; any other error undoes the whole transaction.
+func (s *Store) submit(ctx context.Context, do func(tx *bolt.Tx) error) error {
+	w := &work{ctx: ctx, do: do, done: make(chan error, 1)}
+	if err := ctx.Err(); err != nil {
+		return gone(err)
+	}
+	select {
+	case s.queue <- w:
+	case <-ctx.Done():
+		return gone(ctx.Err())
+	case <-s.closing:
+		return errClosed
+	}
+	select {
+	case err := <-w.done:
+		return err
+	case <-s.stopped:
+		// The writer answers what it has taken before it stops.
+		select {
+		case err := <-w.done:
+			return err
+		default:
+			return errClosed
+		}
+	}
+}
+
+func gone(err error) error {
+	return &account.Fault{Reason: account.CallerGone, Detail: "the caller's time was up before the store was asked", Err: err}
+}
+
+// write is the one writer: it takes what waits, commits it with one sync, and
+// answers. The next calls gather meanwhile; nothing ever waits for a timer.
+func (s *Store) write() {
+	defer close(s.stopped)
+	for {
+		select {
+		case w := <-s.queue:
+			s.commit(s.gather(w))
+		case <-s.closing:
+			for {
+				select {
+				case w := <-s.queue:
+					s.commit(s.gather(w))
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// gather takes what waits beside the first call. Those whose caller has left
+// are not carried out.
+func (s *Store) gather(first *work) []*work {
+	batch := []*work{first}
+	for len(batch) < batchCalls {
+		select {
+		case w := <-s.queue:
+			batch = append(batch, w)
+			continue
+		default:
+		}
+		break
+	}
+	kept := batch[:0]
+	for _, w := range batch {
+		if err := w.ctx.Err(); err != nil {
+			w.done <- gone(err)
+			continue
+		}
+		kept = append(kept, w)
+	}
+	return kept
+}
+
+// commit runs a batch in one transaction.
+func (s *Store) commit(batch []*work) {
+	if len(batch) == 0 {
+		return
+	}
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		for _, w := range batch {
+			w.answer = nil
+			err := w.do(tx)
+			if answer, ok := err.(answer); ok { //nolint:errorlint // it is never wrapped
+				w.answer = answer.error
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, w := range batch {
+		if err != nil {
+			// bbolt writes the page that makes a transaction count last; when
+			// syncing it fails, nobody knows what is on the disk.
+			w.done <- &account.Fault{Reason: account.OutcomeUnknown, Detail: "the store " + s.path + " could not be written", Err: err}
+			continue
+		}
+		w.done <- w.answer
+	}
+}
+
+// answer marks what the registry answers, which is not a failure of the file.
+type answer struct{ error }

@@ -1,0 +1,100 @@
+package quota
+
+import (
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+)
+
+// Decision is the answer to a request. A denial is a decision, not an error.
+type Decision struct {
+	Allowed bool
+	// Violations are the reasons of a denial, the primary one first; at most
+	// MaxViolations of the ViolationCount there are.
+	Violations     []Violation
+	ViolationCount int
+	// Upgrade is the cheapest edition within reach that would allow exactly
+	// this request; nil when none would.
+	Upgrade  *catalog.Edition
+	Currency string // of Upgrade's price
+	Source   Source
+	Replayed bool // the request took effect before; nothing was counted now
+	Clamped  bool // a release found less than it gave back
+
+	// The rest is left out of a Basic request's decision.
+
+	// Quotas are the counters touched, after the request; of counters per user
+	// only the tightest.
+	Quotas         []State
+	Edition        string
+	Lifecycle      account.State
+	Known          bool // the app exists, so that Lifecycle means something
+	CatalogVersion string
+}
+
+// MaxViolations bounds Decision.Violations.
+const MaxViolations = 20
+
+// Source says where a decision was made.
+type Source uint8
+
+// The sources.
+const (
+	SourceStore Source = iota + 1
+	SourceCache
+)
+
+// Reason says why a request is denied. Lower reasons take precedence.
+type Reason uint8
+
+// The reasons, in the order of their precedence (FACTS §4).
+const (
+	AppNotFound Reason = iota + 1
+	AppSuspended
+	FeatureNotInEdition
+	ApprovalMissing
+	ApprovalPending
+	RegionExcluded
+	PlatformUnsupported
+	SDKTooOld
+	GroupTypeUnsupported
+	GroupTooLarge
+	TrialNotStarted
+	TrialEnded
+	OperationNotAllowed
+	LimitExceeded
+)
+
+// Violation is one reason of a denial.
+type Violation struct {
+	Reason       Reason
+	Quota        string
+	Feature      string
+	Subject      string // user or group id; empty for the app
+	Limit        int64  // LimitExceeded, GroupTooLarge: inclusive
+	Used         int64  // before the request
+	Requested    int64  // what the request would have added
+	UpstreamCode int32  // zero: the vendor's servers have no code for this
+	Since        time.Time
+	Message      string
+}
+
+// State is one counter and its limit.
+type State struct {
+	Quota   string
+	Subject string
+	Limit   catalog.Limit
+	Used    int64
+	Billed  bool      // usage beyond the limit is allowed and billed
+	Reset   time.Time // when the window ends; zero for a stock
+	Change  int64     // what the request changed, or would change
+}
+
+// Overage returns the usage that is billed.
+func (s State) Overage() int64 {
+	if !s.Billed {
+		return 0
+	}
+	return s.Limit.Overage(s.Used)
+}

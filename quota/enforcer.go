@@ -1,0 +1,251 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+)
+
+// Enforcer decides requests. It is safe for use by many goroutines.
+type Enforcer struct {
+	catalog atomic.Pointer[catalog.Snapshot]
+	store   Store
+	apps    *appCache
+	now     func() time.Time
+}
+
+// Options configures an Enforcer.
+type Options struct {
+	Catalog  *catalog.Snapshot
+	Store    Store
+	Registry account.Registry
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+	// CacheFor bounds how long an app's record is used without being read
+	// again. Zero: for ever, which is right when this process makes all changes.
+	CacheFor time.Duration
+}
+
+// New returns an Enforcer.
+func New(o Options) *Enforcer {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	e := &Enforcer{store: o.Store, now: o.Now, apps: newAppCache(o.Registry, o.CacheFor)}
+	e.catalog.Store(o.Catalog)
+	return e
+}
+
+// Catalog returns the catalog in force.
+func (e *Enforcer) Catalog() *catalog.Snapshot { return e.catalog.Load() }
+
+// SetCatalog puts another catalog in force, for requests that begin later.
+func (e *Enforcer) SetCatalog(s *catalog.Snapshot) { e.catalog.Store(s) }
+
+// Forget drops the cached record of an app that was changed.
+func (e *Enforcer) Forget(app uint32) { e.apps.forget(app) }
+
+// Result is the answer to one request of several: a decision, or why there is
+// none. Err is an *account.InvalidError, one of the errors of a Store, or an
+// *account.Fault.
+type Result struct {
+	Decision Decision
+	Err      error
+}
+
+// Check decides one request.
+func (e *Enforcer) Check(ctx context.Context, r *Request) (*Decision, error) {
+	results := e.CheckAll(ctx, []*Request{r})
+	return &results[0].Decision, results[0].Err
+}
+
+// ErrUnsettled says that an app's record or clock moved each time a request
+// was judged. Nothing was written.
+var ErrUnsettled = errors.New("the app's record changes faster than it can be judged")
+
+// ErrUnknownEdition says that the catalog in force does not define the edition
+// that an app has.
+var ErrUnknownEdition = errors.New("the catalog does not define the app's edition")
+
+func unknownEdition(app *account.App, cat *catalog.Snapshot) error {
+	return fmt.Errorf("app %d, edition %s, catalog %s: %w", app.ID, quote(app.Edition), quote(cat.Version()), ErrUnknownEdition)
+}
+
+// maxRounds bounds how often a request is planned anew because the record or
+// the window it was planned with is over.
+const maxRounds = 8
+
+// CheckAll decides independent requests with as few steps of the store as
+// possible. Those of one app take effect in their order.
+func (e *Enforcer) CheckAll(ctx context.Context, requests []*Request) []Result {
+	results := make([]Result, len(requests))
+	b := batch{e: e, catalog: e.catalog.Load(), now: e.now(), requests: requests, results: results}
+	pending := make([]int, len(requests))
+	for i := range pending {
+		pending[i] = i
+	}
+	for round := 0; len(pending) > 0 && round < maxRounds; round++ {
+		pending = b.round(ctx, pending)
+	}
+	for _, i := range pending {
+		results[i].Err = ErrUnsettled
+	}
+	return results
+}
+
+// batch is the work of one CheckAll.
+type batch struct {
+	e        *Enforcer
+	catalog  *catalog.Snapshot
+	now      time.Time
+	requests []*Request
+	results  []Result
+	apps     map[uint32]loadedApp // read once, so that items of an app share a version
+}
+
+type loadedApp struct {
+	app *account.App
+	err error
+}
+
+// round plans and applies the pending requests, and returns those that must
+// be planned anew.
+func (b *batch) round(ctx context.Context, pending []int) []int {
+	plans := make([]*planner, 0, len(pending))
+	txns := make([]Txn, 0, len(pending))
+	asked := make([]int, 0, len(pending))
+	for _, i := range pending {
+		p, err := b.plan(ctx, b.requests[i], &b.results[i].Decision)
+		if err != nil {
+			b.results[i].Err = err
+		}
+		if p == nil {
+			continue
+		}
+		plans, txns, asked = append(plans, p), append(txns, p.txn), append(asked, i)
+	}
+	if len(txns) == 0 {
+		return nil
+	}
+	var again []int
+	for k, o := range b.e.store.Apply(ctx, txns) {
+		i, passed := asked[k], (*WindowPassedError)(nil)
+		switch {
+		case o.Err == nil:
+			plans[k].decide(b.requests[i], &o, &b.results[i].Decision)
+		case errors.Is(o.Err, ErrStale):
+			b.e.apps.forget(txns[k].App)
+			delete(b.apps, txns[k].App)
+			again = append(again, i)
+		case errors.As(o.Err, &passed):
+			b.now = passed.Clock
+			again = append(again, i)
+		default:
+			b.results[i].Err = describe(o.Err, &txns[k])
+		}
+	}
+	return again
+}
+
+// describe names the group in an error of the store about it.
+func describe(err error, t *Txn) error {
+	if errors.Is(err, ErrGroupExists) || errors.Is(err, ErrGroupType) {
+		return fmt.Errorf("group %s: %w", quote(t.Group.ID), err)
+	}
+	return err
+}
+
+// app returns an app's record, the same one for all items of the batch.
+func (b *batch) app(ctx context.Context, id uint32) (*account.App, error) {
+	if l, ok := b.apps[id]; ok {
+		return l.app, l.err
+	}
+	app, err := b.e.apps.get(ctx, id, b.now)
+	if len(b.requests) > 1 {
+		if b.apps == nil {
+			b.apps = make(map[uint32]loadedApp)
+		}
+		b.apps[id] = loadedApp{app, err}
+	}
+	return app, err
+}
+
+// plan plans one request. Without a plan the request is decided, or failed.
+func (b *batch) plan(ctx context.Context, r *Request, d *Decision) (*planner, error) {
+	app, err := b.app(ctx, r.App)
+	if errors.Is(err, account.ErrAppNotFound) {
+		*d = b.unknownApp(r)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	edition, ok := b.catalog.Edition(app.Edition)
+	if !ok {
+		return nil, unknownEdition(app, b.catalog)
+	}
+	p := &planner{
+		catalog: b.catalog, app: app, edition: edition, client: r.Client, now: b.now,
+		adjust: r.Mode == Adjust,
+	}
+	if err := p.plan(r.Action); err != nil {
+		return nil, err
+	}
+	p.suspend()
+	p.sortViolations()
+	if p.isLocal() {
+		p.decideLocally(r, d)
+		return nil, nil
+	}
+	// A local denial still goes to the store, to find what else denies the
+	// action; with a request id, because an effect it had before comes first.
+	switch {
+	case r.Mode == CheckOnly, p.txn.Group.Op == GroupRead:
+		p.txn.Mode = ModeJudge
+	case len(p.violations) > 0:
+		p.txn.Mode = ModeJudge
+		p.txn.Request = r.key(r.Action.canonical(nil))
+	default:
+		p.txn.Mode = ModeConsume
+		if r.Mode == Adjust {
+			p.txn.Mode = ModeForce
+		}
+		p.txn.Request = r.key(r.Action.canonical(nil))
+	}
+	return p, nil
+}
+
+// suspend denies an action of a suspended app. Releases are always accepted.
+func (p *planner) suspend() {
+	if p.release {
+		return
+	}
+	state := p.app.StateAt(p.now, p.catalog.Account().Grace)
+	if state.Stage != account.Suspended {
+		return
+	}
+	p.violations = append(p.violations, Violation{
+		Reason: AppSuspended, Since: state.Since, UpstreamCode: p.catalog.Codes().SuspendedExpired,
+		Message: "the app's plan has expired and it is suspended since " + state.Since.In(p.catalog.Zone()).Format(time.RFC3339),
+	})
+}
+
+// unknownApp is the denial of every request for an app that does not exist.
+func (b *batch) unknownApp(r *Request) Decision {
+	d := Decision{
+		Source: SourceStore, ViolationCount: 1,
+		Violations: []Violation{{
+			Reason: AppNotFound, UpstreamCode: b.catalog.Codes().AppNotFound,
+			Message: fmt.Sprintf("there is no app %d", r.App),
+		}},
+	}
+	if !r.Basic {
+		d.CatalogVersion = b.catalog.Version()
+	}
+	return d
+}

@@ -1,0 +1,66 @@
+package quota
+
+import (
+	"context"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+)
+
+// Entitlements is what an app may do now, as far as the plan and its state
+// decide.
+type Entitlements struct {
+	Edition   string
+	Lifecycle account.State
+	Features  []FeatureEntitlement
+	Limits    []LimitEntitlement
+	Catalog   string // version
+}
+
+// FeatureEntitlement says why a feature may not be used; no violation: it may.
+type FeatureEntitlement struct {
+	Feature    string
+	Violations []Violation
+}
+
+// LimitEntitlement is a limit in force.
+type LimitEntitlement struct {
+	Quota      string
+	GroupType  string // the limit is for groups of this type alone
+	Limit      catalog.Limit
+	Billed     bool
+	Overridden bool
+}
+
+// Entitlements lists every feature and limit of an app, for a client as far
+// as it is known. Errors: account.ErrAppNotFound, an *account.Fault.
+func (e *Enforcer) Entitlements(ctx context.Context, id uint32, client Client) (*Entitlements, error) {
+	cat, now := e.catalog.Load(), e.now()
+	app, err := e.apps.get(ctx, id, now)
+	if err != nil {
+		return nil, err
+	}
+	edition, ok := cat.Edition(app.Edition)
+	if !ok {
+		return nil, unknownEdition(app, cat)
+	}
+	out := &Entitlements{Edition: edition.Key, Lifecycle: app.StateAt(now, cat.Account().Grace), Catalog: cat.Version()}
+	c := featureCase{catalog: cat, app: app, edition: edition, client: client, now: now}
+	for _, f := range cat.Features() {
+		out.Features = append(out.Features, FeatureEntitlement{f.Key, judgeFeature(nil, c, f)})
+	}
+	for _, q := range cat.Quotas() {
+		_, overridden := app.Overrides[q.Key]
+		limit, billed := limitOf(app, edition, q, "")
+		out.Limits = append(out.Limits, LimitEntitlement{Quota: q.Key, Limit: limit, Billed: billed, Overridden: overridden})
+		if overridden {
+			continue
+		}
+		for _, t := range cat.GroupTypes() {
+			if l, ok := edition.Limit(q).GroupTypes()[t.Key]; ok {
+				out.Limits = append(out.Limits, LimitEntitlement{Quota: q.Key, GroupType: t.Key, Limit: l, Billed: billed})
+			}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,178 @@
+package quota
+
+import (
+	"fmt"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+)
+
+// decideLocally makes the decision of a plan that needs no store.
+func (p *planner) decideLocally(r *Request, d *Decision) {
+	d.Source = SourceCache
+	d.Allowed = len(p.violations) == 0
+	p.finish(r, &Outcome{}, p.violations, d)
+}
+
+// decide makes the decision from what the store found.
+func (p *planner) decide(r *Request, o *Outcome, d *Decision) {
+	d.Source = SourceStore
+	d.Replayed = o.Replayed
+	if o.Replayed {
+		d.Allowed = true
+		p.finish(r, o, nil, d)
+		return
+	}
+	violations := p.violate(o)
+	d.Allowed = len(violations) == 0
+	d.Clamped = d.Allowed && p.isClamped(o)
+	p.finish(r, o, violations, d)
+}
+
+// violate returns all violations: the plan's own, the group's and the limits'.
+func (p *planner) violate(o *Outcome) []Violation {
+	vs := p.violations
+	if p.sized != nil {
+		vs = judgeGroup(vs, featureCase{catalog: p.catalog, groupType: p.knownType()}, p.sized, p.txn.Group.ID, o.Group)
+	}
+	for i := range o.Charges {
+		c, found := &p.txn.Charges[i], &o.Charges[i]
+		for k, used := range found.Used {
+			if !c.Limit.Allows(used, found.Delta) {
+				vs = append(vs, p.exceeded(i, k, used, found.Delta))
+			}
+		}
+	}
+	return vs
+}
+
+// knownType is the type of group that the request named.
+func (p *planner) knownType() *catalog.GroupType {
+	t, _ := p.catalog.GroupTypeByCode(p.txn.Group.Type)
+	return t
+}
+
+// exceeded describes a charge that does not fit its limit.
+func (p *planner) exceeded(charge, subject int, used, delta int64) Violation {
+	row := &p.rows[charge]
+	v := Violation{
+		Reason: LimitExceeded, Quota: row.quota.Key, Subject: p.subject(charge, subject),
+		Limit: row.limit.Max(), Used: used, Requested: delta,
+		UpstreamCode: row.quota.UpstreamCode(row.role),
+	}
+	of := ""
+	if v.Subject != "" {
+		of = " of " + quote(v.Subject)
+	}
+	v.Message = fmt.Sprintf("%s%s: %d of %d used, %d more requested", v.Quota, of, used, v.Limit, delta)
+	return v
+}
+
+// subject names whose counter a charge is on.
+func (p *planner) subject(charge, i int) string {
+	c := &p.txn.Charges[charge]
+	switch {
+	case c.Members:
+		return p.txn.Group.ID
+	case len(c.Subjects) > i:
+		return c.Subjects[i]
+	}
+	return ""
+}
+
+// isClamped reports whether a release found less than it gave back.
+func (p *planner) isClamped(o *Outcome) bool {
+	if p.txn.Group.Op == GroupDissolve && !o.Group.Found {
+		return true
+	}
+	for i := range o.Charges {
+		c, found := &p.txn.Charges[i], &o.Charges[i]
+		if c.Basis == PerGoneUser && -found.Delta < int64(len(p.txn.Users.IDs)) {
+			return true
+		}
+		for _, used := range found.Used {
+			if !c.Signed && found.Delta < 0 && used+found.Delta < 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// finish fills in what all decisions have in common.
+func (p *planner) finish(r *Request, o *Outcome, violations []Violation, d *Decision) {
+	d.ViolationCount = len(violations)
+	d.Violations = violations[:min(len(violations), MaxViolations)]
+	if r.Basic {
+		return
+	}
+	if !d.Allowed {
+		d.Upgrade, d.Currency = p.upgrade(r, o), p.catalog.Currency()
+	}
+	d.Edition = p.edition.Key
+	d.Known = true
+	d.Lifecycle = p.app.StateAt(p.now, p.catalog.Account().Grace)
+	d.CatalogVersion = p.catalog.Version()
+	d.Quotas = p.states(r, o, d)
+}
+
+// states lists the counters touched, one for each quota: the tightest.
+func (p *planner) states(r *Request, o *Outcome, d *Decision) []State {
+	var states []State
+	change := d.Allowed && !d.Replayed
+	for i := range o.Charges {
+		row, found := &p.rows[i], &o.Charges[i]
+		for k, used := range found.Used {
+			s := State{
+				Quota: row.quota.Key, Subject: p.subject(i, k), Limit: row.limit, Used: used,
+				Billed: row.billed, Reset: p.txn.Charges[i].Window.End,
+			}
+			if change {
+				s.Change = added(&p.txn.Charges[i], used, found.Delta)
+				if o.Applied {
+					s.Used += s.Change
+				}
+			}
+			if n := len(states); n > 0 && states[n-1].Quota == s.Quota {
+				if s.tighter(&states[n-1]) {
+					states[n-1] = s
+				}
+				continue
+			}
+			states = append(states, s)
+		}
+	}
+	return states
+}
+
+// added returns what a charge adds to a counter, the floor at zero considered.
+func added(c *Charge, used, delta int64) int64 {
+	if !c.Signed && used+delta < 0 {
+		return -used
+	}
+	return delta
+}
+
+// tighter reports whether less may be added to s than to t.
+func (s *State) tighter(t *State) bool {
+	if s.Limit.IsUnlimited() {
+		return t.Limit.IsUnlimited() && s.Used > t.Used
+	}
+	return t.Limit.IsUnlimited() || s.Limit.Max()-s.Used < t.Limit.Max()-t.Used
+}
+
+// upgrade returns the cheapest edition within reach that would have allowed
+// the request, given what the store found.
+func (p *planner) upgrade(r *Request, o *Outcome) *catalog.Edition {
+	// Only an app in full service can change its edition at once.
+	if p.app.StateAt(p.now, p.catalog.Account().Grace).Stage != account.Active {
+		return nil
+	}
+	for _, e := range p.edition.Reachable {
+		q := &planner{catalog: p.catalog, app: p.app, edition: e, client: p.client, now: p.now, adjust: p.adjust}
+		if q.plan(r.Action) == nil && len(q.violate(o)) == 0 {
+			return e
+		}
+	}
+	return nil
+}

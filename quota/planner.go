@@ -1,0 +1,228 @@
+package quota
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+)
+
+// planner turns an action into a transaction, for one app in one edition at
+// one instant. The charges of an action are the same in every edition but for
+// their limits, so that a denied action can be judged again in another.
+type planner struct {
+	catalog *catalog.Snapshot
+	app     *account.App
+	edition *catalog.Edition
+	client  Client
+	now     time.Time
+	adjust  bool // limits do not deny
+
+	txn        Txn
+	rows       []row // one for every charge of txn
+	release    bool
+	violations []Violation // decided without a store
+	// sized is the feature whose conditions on the group wait for the store.
+	sized *catalog.Feature
+}
+
+// row is what a decision needs to know of a charge and a store does not.
+type row struct {
+	quota  *catalog.Quota
+	role   string // upstream codes may differ by it
+	limit  catalog.Limit
+	billed bool
+}
+
+// plan fills in the planner.
+func (p *planner) plan(a Action) error {
+	p.txn.App = p.app.ID
+	p.txn.FanoutBits = p.app.FanoutBits
+	p.txn.Version = p.app.Version
+	p.txn.Now = p.now
+	if err := a.plan(p); err != nil {
+		return err
+	}
+	p.sortCharges()
+	return nil
+}
+
+// sortCharges puts charges into the order in which violations are reported.
+func (p *planner) sortCharges() {
+	byQuota := func(i, j int) bool { return p.rows[i].quota.Index < p.rows[j].quota.Index }
+	for i := 1; i < len(p.rows); i++ {
+		for j := i; j > 0 && byQuota(j, j-1); j-- {
+			p.rows[j], p.rows[j-1] = p.rows[j-1], p.rows[j]
+			p.txn.Charges[j], p.txn.Charges[j-1] = p.txn.Charges[j-1], p.txn.Charges[j]
+		}
+	}
+}
+
+// builtin returns a quota that every catalog defines.
+func (p *planner) builtin(key string) *catalog.Quota {
+	q, _ := p.catalog.Quota(key)
+	return q
+}
+
+// charge adds a charge on a quota. The quota's counter, window and limit are
+// filled in; a Limit that is given already holds.
+func (p *planner) charge(q *catalog.Quota, c Charge) { p.chargeAs("", q, c) }
+
+// chargeAs is charge with a role.
+func (p *planner) chargeAs(role string, q *catalog.Quota, c Charge) {
+	p.chargeIn("", role, q, c)
+}
+
+// chargeIn is chargeAs with the type of group that the limit is for.
+func (p *planner) chargeIn(groupType, role string, q *catalog.Quota, c Charge) {
+	c.Counter = Counter{Quota: q.Key, Scope: q.Scope, Window: p.window(q)}
+	c.Signed = q.Signed
+	limit, billed := limitOf(p.app, p.edition, q, groupType)
+	c.Limit = limit
+	if billed || p.adjust {
+		c.Limit = catalog.Unlimited()
+	}
+	p.rows = append(p.rows, row{quota: q, role: role, limit: limit, billed: billed})
+	p.txn.Charges = append(p.txn.Charges, c)
+}
+
+// limitOf returns the limit in force and whether usage beyond it is billed.
+func limitOf(app *account.App, e *catalog.Edition, q *catalog.Quota, groupType string) (catalog.Limit, bool) {
+	rule := e.Limit(q)
+	limit := rule.For(groupType)
+	if o, ok := app.Overrides[q.Key]; ok {
+		limit = o
+	}
+	return limit, rule.OnExceed == catalog.Bill
+}
+
+// window returns the quota's window at the planner's instant, and makes the
+// transaction end with it.
+func (p *planner) window(q *catalog.Quota) catalog.Window {
+	w := catalog.WindowAt(q.Kind, p.now, p.catalog.Zone())
+	p.endWith(w)
+	return w
+}
+
+// endWith keeps the transaction from being applied once the window is over.
+func (p *planner) endWith(w catalog.Window) {
+	if !w.IsStock() && (p.txn.WindowEnd.IsZero() || w.End.Before(p.txn.WindowEnd)) {
+		p.txn.WindowEnd = w.End
+	}
+}
+
+// month returns the running month, which ends the transaction.
+func (p *planner) month() int32 {
+	p.endWith(catalog.WindowAt(catalog.KindMonth, p.now, p.catalog.Zone()))
+	return catalog.Month(p.now, p.catalog.Zone())
+}
+
+// day returns the running day, which ends the transaction.
+func (p *planner) day() int32 {
+	p.endWith(catalog.WindowAt(catalog.KindDay, p.now, p.catalog.Zone()))
+	return catalog.Day(p.now, p.catalog.Zone())
+}
+
+// groupType finds a type of group by name or alias.
+func (p *planner) groupType(name string) (*catalog.GroupType, error) {
+	t, ok := p.catalog.GroupType(name)
+	if !ok {
+		return nil, &account.InvalidError{Field: "group_type", Description: "unknown group type " + quote(name)}
+	}
+	return t, nil
+}
+
+// addMembers charges users who come into the group of the transaction.
+func (p *planner) addMembers(t *catalog.GroupType, users []string, role string) {
+	if len(users) == 0 {
+		return
+	}
+	p.charge(p.builtin(catalog.JoinedGroups), Charge{Subjects: users, Delta: 1})
+	if t.HasMembers {
+		p.chargeIn(t.Key, role, p.builtin(catalog.GroupMembers), Charge{Members: true, Delta: int64(len(users))})
+	}
+}
+
+// removeMembers gives back users of a group that may not exist any more.
+func (p *planner) removeMembers(group string, users []string) error {
+	p.release = true
+	p.txn.Group = GroupStep{Op: GroupLeave, ID: group}
+	var types []byte
+	for _, t := range p.catalog.GroupTypes() {
+		if t.HasMembers {
+			types = append(types, t.Code)
+		}
+	}
+	p.charge(p.builtin(catalog.JoinedGroups), Charge{Subjects: users, Delta: -1})
+	p.charge(p.builtin(catalog.GroupMembers), Charge{Members: true, Delta: -int64(len(users)), Types: string(types)})
+	return nil
+}
+
+// direct charges a quota that callers may name.
+func (p *planner) direct(key, subject string, delta int64) error {
+	q, ok := p.catalog.Quota(key)
+	if !ok {
+		return &account.InvalidError{Field: "quota", Description: "unknown quota " + quote(key)}
+	}
+	if !q.Direct {
+		return &account.InvalidError{Field: "quota", Description: key + " is not a direct quota: actions count it"}
+	}
+	if err := checkSubject(q, subject); err != nil {
+		return err
+	}
+	c := Charge{Delta: delta}
+	if q.Scope != catalog.ScopeApp {
+		c.Subjects = []string{subject}
+	}
+	p.charge(q, c)
+	return nil
+}
+
+// checkSubject holds a subject against the quota's scope.
+func checkSubject(q *catalog.Quota, subject string) error {
+	switch {
+	case q.Scope == catalog.ScopeApp && subject != "":
+		return &account.InvalidError{Field: "subject", Description: q.Key + " is counted for the app as a whole: leave the subject empty"}
+	case q.Scope != catalog.ScopeApp && subject == "":
+		return &account.InvalidError{Field: "subject", Description: q.Key + " is counted for each " + string(q.Scope) + ": name one"}
+	case q.Scope == catalog.ScopeUser && len(subject) > MaxUserID:
+		return &account.InvalidError{Field: "subject", Description: "a user id has at most " + strconv.Itoa(MaxUserID) + " bytes"}
+	}
+	return nil
+}
+
+// Lengths of ids, in bytes (FACTS §3).
+const (
+	MaxUserID  = 32
+	MaxGroupID = 48
+)
+
+// readGroup has the store read a group, because a feature's conditions ask.
+func (p *planner) readGroup(id string, t *catalog.GroupType, f *catalog.Feature) {
+	p.txn.Group = GroupStep{Op: GroupRead, ID: id}
+	if t != nil {
+		p.txn.Group.Type = t.Code
+	}
+	p.sized = f
+}
+
+// deny adds a violation that needs no store.
+func (p *planner) deny(r Reason, subject string, upstream int32, message string) {
+	p.violations = append(p.violations, Violation{
+		Reason: r, Subject: subject, UpstreamCode: upstream, Message: message,
+	})
+}
+
+// isLocal reports whether the plan needs no store.
+func (p *planner) isLocal() bool {
+	return len(p.txn.Charges) == 0 && p.txn.Group.Op == GroupNone && p.txn.Users.Op == UsersNone
+}
+
+// sortViolations puts local violations into the order of their reasons.
+func (p *planner) sortViolations() {
+	slices.SortStableFunc(p.violations, func(a, b Violation) int { return int(a.Reason) - int(b.Reason) })
+}
+
+func quote(s string) string { return strconv.QuoteToASCII(s) }

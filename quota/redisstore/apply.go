@@ -1,0 +1,241 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/quota"
+	"github.com/redis/go-redis/v9"
+)
+
+// Bounds of one script. Redis runs nothing else meanwhile, so a script ends
+// after this much work; a transaction that is larger goes alone.
+const (
+	maxScriptTxns    = 64
+	maxScriptCharges = 256
+)
+
+// call is one evaluation of the script: consecutive transactions of one app.
+type call struct {
+	script  script
+	request encoder
+	at      []int // positions of its transactions among those of Apply
+	writes  bool
+	cmd     *redis.Cmd
+	err     error
+}
+
+// Apply implements quota.Store. Transactions of one app travel together in a
+// script, those of several apps in one pipeline.
+func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
+	outcomes := make([]quota.Outcome, len(txns))
+	for _, wave := range s.plan(txns) {
+		s.evaluate(ctx, wave)
+		for _, c := range wave {
+			c.decode(txns, outcomes)
+		}
+	}
+	return outcomes
+}
+
+// plan cuts transactions into calls. Calls of one wave are of different apps
+// and go out together; an app's second call waits for its first, so that its
+// transactions keep their order.
+func (s *Store) plan(txns []quota.Txn) [][]*call {
+	var waves [][]*call
+	open, next := make(map[uint32]*call), make(map[uint32]int)
+	for i := range txns {
+		t := &txns[i]
+		c := open[t.App]
+		if c == nil || !c.request.fits(t) {
+			c = &call{request: newEncoder(s.appPrefix(t.App), t)}
+			open[t.App] = c
+			wave := next[t.App]
+			next[t.App]++
+			if wave == len(waves) {
+				waves = append(waves, nil)
+			}
+			waves[wave] = append(waves[wave], c)
+		}
+		c.request.add(t)
+		c.at = append(c.at, i)
+		c.writes = c.writes || t.Mode != quota.ModeJudge
+	}
+	for _, wave := range waves {
+		for _, c := range wave {
+			c.script = applyScript
+			if !c.request.grows {
+				c.script = releaseScript
+			}
+		}
+	}
+	return waves
+}
+
+// evaluate runs the calls of a wave: one alone, several in a pipeline, whose
+// failures are then seen to one by one.
+func (s *Store) evaluate(ctx context.Context, wave []*call) {
+	if len(wave) == 1 {
+		wave[0].err = s.evaluateOne(ctx, wave[0])
+		return
+	}
+	if err := s.trusted(ctx); err != nil || ctx.Err() != nil {
+		for _, c := range wave {
+			if c.err = err; err == nil {
+				c.err = gone(ctx.Err())
+			}
+		}
+		return
+	}
+	pipe := s.client.Pipeline()
+	for _, c := range wave {
+		keys, args := c.request.finish()
+		c.cmd = pipe.EvalSha(ctx, c.script.sha, keys, args...)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for _, c := range wave {
+		if c.err = c.cmd.Err(); c.err == nil {
+			continue
+		}
+		if v, _ := judge(c.err); v == ran {
+			c.err = s.faultOf(c.err, c.writes)
+			continue
+		}
+		c.err = s.evaluateOne(ctx, c)
+	}
+}
+
+func (s *Store) evaluateOne(ctx context.Context, c *call) error {
+	keys, args := c.request.finish()
+	return s.send(ctx, c.writes,
+		func(ctx context.Context) error {
+			c.cmd = s.client.EvalSha(ctx, c.script.sha, keys, args...)
+			return c.cmd.Err()
+		},
+		func(ctx context.Context) error { return s.load(ctx, c.script, keys[0]) })
+}
+
+// Codes of the script's replies.
+const (
+	replyDone = iota
+	replyStale
+	replyWindowPassed
+	replyReused
+	replyGroupExists
+	replyGroupType
+	replyOverflow
+	replyCorrupt
+)
+
+// errReply says that the script answered what it never answers.
+var errReply = errors.New("the script's reply is not what it should be")
+
+// decode turns the script's reply into outcomes.
+func (c *call) decode(txns []quota.Txn, outcomes []quota.Outcome) {
+	fail := func(err error) {
+		for _, i := range c.at {
+			outcomes[i] = quota.Outcome{Err: err}
+		}
+	}
+	if c.err != nil {
+		fail(c.err)
+		return
+	}
+	reply, _ := c.cmd.Val().([]any)
+	if len(reply) > 0 && reply[0] == int64(replyStale) {
+		fail(quota.ErrStale)
+		return
+	}
+	if len(reply) != len(c.at)+3 {
+		fail(&account.Fault{Reason: account.OutcomeUnknown, Detail: "Redis", Err: errReply})
+		return
+	}
+	clockMillis, _ := reply[1].(int64)
+	clock := time.UnixMilli(clockMillis)
+	for k, i := range c.at {
+		o := &outcomes[i]
+		values, _ := reply[k+3].([]any)
+		if err := decodeTxn(&txns[i], values, clock, o); err != nil {
+			*o = quota.Outcome{Err: err}
+		}
+	}
+}
+
+func decodeTxn(t *quota.Txn, values []any, clock time.Time, o *quota.Outcome) error {
+	r := &reader{values: values}
+	switch code := r.number(); code {
+	case replyDone:
+	case replyWindowPassed:
+		return &quota.WindowPassedError{Clock: clock}
+	case replyReused:
+		return quota.ErrRequestReused
+	case replyGroupExists:
+		return quota.ErrGroupExists
+	case replyGroupType:
+		return quota.ErrGroupType
+	case replyOverflow:
+		return quota.ErrOverflow
+	case replyCorrupt:
+		return &account.Fault{Reason: account.UsageUnknown, Detail: "a stored value is damaged: " + r.text()}
+	default:
+		return &account.Fault{Reason: account.OutcomeUnknown, Detail: fmt.Sprintf("code %d", code), Err: errReply}
+	}
+	o.Clock = clock
+	o.Applied, o.Replayed = r.number() == 1, r.number() == 1
+	o.Group.Found = r.number() == 1
+	letter := r.text()
+	o.Group.Day, o.Group.Members = int32(r.number()), r.number()
+	if o.Group.Found {
+		o.Group.Type = letter[0]
+	}
+	o.Charges = make([]quota.ChargeOutcome, len(t.Charges))
+	for i := range o.Charges {
+		o.Charges[i].Delta = r.number()
+		if n := r.number(); n > 0 {
+			used := make([]int64, n)
+			for k := range used {
+				used[k] = r.number()
+			}
+			o.Charges[i].Used = used
+		}
+	}
+	if r.failed {
+		return &account.Fault{Reason: account.OutcomeUnknown, Detail: "Redis", Err: errReply}
+	}
+	return nil
+}
+
+// reader reads a reply's values one after the other.
+type reader struct {
+	values []any
+	failed bool
+}
+
+func (r *reader) next() any {
+	if len(r.values) == 0 {
+		r.failed = true
+		return nil
+	}
+	v := r.values[0]
+	r.values = r.values[1:]
+	return v
+}
+
+func (r *reader) number() int64 {
+	n, ok := r.next().(int64)
+	r.failed = r.failed || !ok
+	if !ok {
+		return math.MinInt64
+	}
+	return n
+}
+
+func (r *reader) text() string {
+	s, ok := r.next().(string)
+	r.failed = r.failed || !ok
+	return s
+}

@@ -1,0 +1,368 @@
+-- Judges and writes transactions of one app, in order, each all or nothing.
+-- The contract is quota.Store; this is its steps 1 to 6, inside Redis.
+--
+-- KEYS[1]  the app's header, a hash: v epoch.revision, c clock, s sequence
+-- KEYS[i]  every other key, named by its index i in ARGV; 0 names none
+--            request generations  hash: 16-byte id -> 8-byte fingerprint
+--            users                hash: user -> last active month; -1 never
+--                                 active; -2-month deleted, was active then
+--            groups               hash: group -> type letter, day, ".", members
+--            counters             hash: quota or subject -> count
+--
+-- ARGV     all numbers are decimal integers; times are Unix milliseconds
+--   version, now, transactions, then for each transaction:
+--   mode          0 judge, 1 consume, 2 force
+--   windowEnd     0: depends on no window
+--   id            "" or the 16 bytes; if not "": key of this generation, key
+--                 of the one before, fingerprint, time to live
+--   userOp        0 none, 1 register, 2 login, 3 delete; if not 0: month,
+--                 users, then for each: key, user; if 3: counters to drop,
+--                 then for each: key, field
+--   groupOp       0 none, 1 read, 2 create, 3 touch, 4 leave, 5 dissolve; if
+--                 not 0: key, group, type letter or "", day
+--   charges, then for each:
+--     delta, basis (0 once, 1 per new user, 2 per newly active, 3 per gone
+--     user, 4 the new value), limit ("" none), signed (0, 1), members (0, 1),
+--     types ("" any), same day (0, 1), time to live (0 for ever), counters,
+--     then for each counter: key, field
+--
+-- Returns {0, clock, sequence, one reply for each transaction} or
+-- {1} when the app's record has another version. A reply is
+--   {0, applied, replayed, found, type, day, members, then for each charge:
+--    delta, counters, their values before}
+--   {code, text}: 2 a window is over, 3 the id was used for another request,
+--   4 the group exists, 5 the group is of another type, 6 a counter would leave
+--   the exact integers, 7 a stored value is not what it should be
+--
+-- Numbers are doubles here, exact up to 2^53-1; a number is written with %.0f,
+-- because tostring rounds above 10^14. Reads of a transaction come before its
+-- first write, under pcall: what is wrong with one leaves the others alone.
+--
+-- To debug: redis-cli --ldb --eval apply.lua KEYS... , ARGV...
+
+local EXACT = 9007199254740991
+local NO_DAY = '-2147483648'
+
+local cursor = 0
+local function take()
+  cursor = cursor + 1
+  return ARGV[cursor]
+end
+local function number()
+  cursor = cursor + 1
+  return tonumber(ARGV[cursor])
+end
+
+local header = redis.call('HMGET', KEYS[1], 'v', 'c', 's')
+if header[1] ~= take() then
+  return {1}
+end
+local clock, sequence = tonumber(header[2]) or 0, tonumber(header[3]) or 0
+clock = math.max(clock, number())
+
+local function text(n)
+  return string.format('%.0f', n)
+end
+
+-- read returns a hash field's value, or raises a problem for its transaction.
+local function read(key, field)
+  local value = redis.pcall('HGET', KEYS[key], field)
+  if type(value) == 'table' then
+    error({7, KEYS[key] .. ': ' .. (value.err or 'unreadable')}, 0)
+  end
+  return value
+end
+
+local function corrupt(key, field)
+  error({7, KEYS[key] .. ' field ' .. field .. ': not a count'}, 0)
+end
+
+-- count returns a counter; one that does not exist is zero.
+local function count(key, field)
+  local value = read(key, field)
+  if not value then
+    return 0
+  end
+  local n = string.match(value, '^%-?%d+$') and tonumber(value)
+  if not n or n > EXACT or n < -EXACT then
+    corrupt(key, field)
+  end
+  return n
+end
+
+-- parse reads a transaction from ARGV, so that the next one begins where it
+-- should even if this one fails.
+local function parse()
+  local t = {mode = number(), window = number(), id = take()}
+  if t.id ~= '' then
+    t.young, t.old, t.fingerprint, t.ttl = number(), number(), take(), take()
+  end
+  t.userOp = number()
+  if t.userOp ~= 0 then
+    t.month = number()
+    local n = number()
+    t.users = {cursor + 1, n}
+    cursor = cursor + 2 * n
+    if t.userOp == 3 then
+      n = number()
+      t.drops = {cursor + 1, n}
+      cursor = cursor + 2 * n
+    end
+  end
+  t.groupOp = number()
+  if t.groupOp ~= 0 then
+    t.groupKey, t.group, t.type, t.day = number(), take(), take(), take()
+  end
+  t.charges = {}
+  for i = 1, number() do
+    local c = {
+      delta = number(), basis = number(), limit = take(), signed = take() == '1', members = take() == '1',
+      types = take(), sameDay = take() == '1', ttl = take()
+    }
+    local n = number()
+    c.at, c.n = cursor + 1, n
+    cursor = cursor + 2 * n
+    t.charges[i] = c
+  end
+  return t
+end
+
+-- remembered looks the request up.
+local function remembered(t)
+  local fingerprint = read(t.young, t.id)
+  if not fingerprint and t.old ~= 0 then
+    fingerprint = read(t.old, t.id)
+  end
+  if fingerprint and fingerprint ~= t.fingerprint then
+    error({3, ''}, 0)
+  end
+  return fingerprint and true or false
+end
+
+-- users finds what becomes of each user: known, active, gone.
+local function users(t)
+  t.new, t.active, t.gone, t.userWrites = 0, 0, 0, {}
+  if t.userOp == 0 then
+    return
+  end
+  local at, n = t.users[1], t.users[2]
+  for i = at, at + 2 * n - 2, 2 do
+    local key, user = tonumber(ARGV[i]), ARGV[i + 1]
+    local value = read(key, user)
+    local month = value and (string.match(value, '^%-?%d+$') and tonumber(value) or corrupt(key, user))
+    local known = month and month >= -1
+    local last = month and (known and month or -2 - month) or -1
+    if t.userOp == 3 then
+      if known then
+        t.gone = t.gone + 1
+        t.userWrites[#t.userWrites + 1] = {key, user, last == t.month and -2 - last or nil}
+      end
+    else
+      local becomes = last
+      if t.userOp == 2 and last ~= t.month then
+        t.active = t.active + 1
+        becomes = t.month
+      end
+      if not known then
+        t.new = t.new + 1
+      end
+      if not known or becomes ~= last then
+        t.userWrites[#t.userWrites + 1] = {key, user, becomes}
+      end
+    end
+  end
+end
+
+-- group reads the group's record and finds the one that charges are for.
+local function group(t)
+  t.found, t.exists, t.gType, t.gDay, t.gMembers = false, false, '', NO_DAY, 0
+  if t.groupOp == 0 then
+    return
+  end
+  local value = read(t.groupKey, t.group)
+  if value then
+    local letter, day, members = string.match(value, '^(%l)(%-?%d+)%.(%d+)$')
+    members = tonumber(members)
+    if not letter or members > EXACT then
+      corrupt(t.groupKey, t.group)
+    end
+    t.found, t.exists, t.gType, t.gDay, t.gMembers = true, true, letter, day, members
+  end
+  if t.replayed then
+    return
+  end
+  if t.found and t.groupOp == 2 then
+    error({4, ''}, 0)
+  end
+  if t.found and t.type ~= '' and t.type ~= t.gType then
+    error({5, t.gType}, 0)
+  end
+  if not t.found and (t.groupOp == 2 or t.groupOp == 3) then
+    t.exists, t.gType = true, t.type
+    if t.groupOp == 2 then
+      t.gDay = t.day
+    end
+  end
+end
+
+-- charge reads a charge's counters and returns whether it fits its limit.
+local function charge(t, c)
+  c.used, c.applies = {}, true
+  if c.members and not t.exists then
+    c.applies = false
+  elseif c.types ~= '' and not (t.exists and string.find(c.types, t.gType, 1, true)) then
+    c.applies = false
+  elseif c.sameDay and not (t.exists and t.gDay == t.day) then
+    c.applies = false
+  end
+  local delta = c.delta
+  if c.basis == 1 then
+    delta = delta * t.new
+  elseif c.basis == 2 then
+    delta = delta * t.active
+  elseif c.basis == 3 then
+    delta = delta * t.gone
+  end
+  if not c.applies then
+    c.change = 0
+    return true
+  end
+  if c.members then
+    c.used[1] = t.gMembers
+  else
+    for i = c.at, c.at + 2 * c.n - 2, 2 do
+      c.used[#c.used + 1] = count(tonumber(ARGV[i]), ARGV[i + 1])
+    end
+  end
+  if c.basis == 4 then
+    delta = c.delta - c.used[1]
+  end
+  if t.replayed then
+    delta = 0
+  end
+  c.change = delta
+  local limit, fits = c.limit ~= '' and tonumber(c.limit) or nil, true
+  for _, used in ipairs(c.used) do
+    if delta > 0 and limit and used + delta > limit then
+      fits = false
+    end
+    if used + delta > EXACT or used + delta < -EXACT then
+      t.overflow = true
+    end
+  end
+  return fits
+end
+
+-- bump adds to a counter; one of a user or group that becomes zero is removed.
+local function bump(c, key, field, used)
+  local after = used + c.change
+  if after < 0 and not c.signed then
+    after = 0
+  end
+  if after == used then
+    return
+  end
+  local name = KEYS[key]
+  if after == 0 then
+    redis.call('HDEL', name, field)
+  else
+    redis.call('HSET', name, field, text(after))
+    if c.ttl ~= '0' then
+      redis.call('PEXPIRE', name, c.ttl)
+    end
+  end
+end
+
+-- write carries the transaction out. Nothing in it can fail any more.
+local function write(t)
+  for _, w in ipairs(t.userWrites) do
+    if w[3] then
+      redis.call('HSET', KEYS[w[1]], w[2], text(w[3]))
+    else
+      redis.call('HDEL', KEYS[w[1]], w[2])
+    end
+  end
+  if t.userOp == 3 then
+    for i = t.drops[1], t.drops[1] + 2 * t.drops[2] - 2, 2 do
+      redis.call('HDEL', KEYS[tonumber(ARGV[i])], ARGV[i + 1])
+    end
+  end
+  local members = t.gMembers
+  for _, c in ipairs(t.charges) do
+    if c.applies then
+      if c.members then
+        members = math.max(0, members + c.change)
+      else
+        for i = 1, c.n do
+          bump(c, tonumber(ARGV[c.at + 2 * i - 2]), ARGV[c.at + 2 * i - 1], c.used[i])
+        end
+      end
+    end
+  end
+  if t.groupOp == 5 then
+    if t.found then
+      redis.call('HDEL', KEYS[t.groupKey], t.group)
+    end
+  elseif t.groupOp > 1 and t.exists and (not t.found or members ~= t.gMembers) then
+    redis.call('HSET', KEYS[t.groupKey], t.group, t.gType .. t.gDay .. '.' .. text(members))
+  end
+  if t.id ~= '' then
+    redis.call('HSET', KEYS[t.young], t.id, t.fingerprint)
+    redis.call('PEXPIRE', KEYS[t.young], t.ttl)
+  end
+end
+
+-- run judges one transaction and writes it, and returns its reply.
+local function run(t)
+  if t.window ~= 0 and clock >= t.window then
+    error({2, ''}, 0)
+  end
+  t.replayed = t.id ~= '' and remembered(t)
+  if t.replayed then
+    t.new, t.active, t.gone = 0, 0, 0
+  else
+    users(t)
+  end
+  group(t)
+  local fits = true
+  for _, c in ipairs(t.charges) do
+    fits = charge(t, c) and fits
+  end
+  local applies = not t.replayed and (t.mode == 2 or t.mode == 1 and fits)
+  if applies then
+    if t.overflow then
+      error({6, ''}, 0)
+    end
+    write(t)
+    sequence = sequence + 1
+  end
+  local reply = {
+    0, applies and 1 or 0, t.replayed and 1 or 0,
+    t.found and 1 or 0, t.found and t.gType or '', t.found and tonumber(t.gDay) or 0, t.found and t.gMembers or 0
+  }
+  local at = #reply
+  for _, c in ipairs(t.charges) do
+    reply[at + 1], reply[at + 2] = c.change, #c.used
+    at = at + 2
+    for _, used in ipairs(c.used) do
+      at = at + 1
+      reply[at] = used
+    end
+  end
+  return reply
+end
+
+local replies, before = {0, 0, 0}, sequence
+for i = 1, number() do
+  local t = parse()
+  local ok, reply = pcall(run, t)
+  if not ok and (type(reply) ~= 'table' or reply.err) then
+    reply = {7, tostring(reply.err or reply)}
+  end
+  replies[i + 3] = reply
+end
+if sequence ~= before then
+  redis.call('HSET', KEYS[1], 'c', text(clock), 's', text(sequence))
+end
+replies[2], replies[3] = clock, sequence
+return replies

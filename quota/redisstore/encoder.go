@@ -1,0 +1,173 @@
+package redisstore
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/imquota/imquota/quota"
+)
+
+// encoder builds the KEYS and ARGV of apply.lua, which describes them. Every
+// key is named once; ARGV refers to it by its number.
+type encoder struct {
+	prefix  string
+	version string
+	now     time.Time // the latest of its transactions
+	app     quota.Txn // the first transaction: what all must share
+	keys    []string
+	numbers map[string]int // of keys, without the prefix
+	args    []any
+	txns    int
+	charges int
+	grows   bool // something may grow: a full Redis refuses it
+}
+
+// headArgs are version, clock and number of transactions, known at the end.
+const headArgs = 3
+
+func newEncoder(prefix string, first *quota.Txn) encoder {
+	return encoder{
+		prefix: prefix, app: *first, now: first.Now, version: versionText(first.Version),
+		keys: append(make([]string, 0, 8), prefix+"app"), numbers: make(map[string]int, 8),
+		args: make([]any, headArgs, 48),
+	}
+}
+
+// fits reports whether a transaction may join those that are there.
+func (e *encoder) fits(t *quota.Txn) bool {
+	return e.txns < maxScriptTxns && e.charges+weight(t) <= maxScriptCharges &&
+		t.Version == e.app.Version && t.FanoutBits == e.app.FanoutBits
+}
+
+// weight is the work of a transaction: counters and users that it touches.
+func weight(t *quota.Txn) int {
+	n := len(t.Users.IDs) * (1 + len(t.Users.Drop))
+	for i := range t.Charges {
+		n += max(1, len(t.Charges[i].Subjects))
+	}
+	return n
+}
+
+// finish returns the script's keys and arguments.
+func (e *encoder) finish() ([]string, []any) {
+	e.args[0], e.args[1], e.args[2] = e.version, e.now.UnixMilli(), e.txns
+	return e.keys, e.args
+}
+
+// key returns the number of a key, which is named without the prefix.
+func (e *encoder) key(name string) int {
+	if n, ok := e.numbers[name]; ok {
+		return n
+	}
+	e.keys = append(e.keys, e.prefix+name)
+	e.numbers[name] = len(e.keys)
+	return len(e.keys)
+}
+
+func (e *encoder) put(args ...any) { e.args = append(e.args, args...) }
+
+// add encodes a transaction.
+func (e *encoder) add(t *quota.Txn) {
+	e.txns++
+	e.charges += weight(t)
+	if t.Now.After(e.now) {
+		e.now = t.Now
+	}
+	e.put(int(t.Mode), millis(t.WindowEnd))
+	e.addRequest(t)
+	e.addUsers(t)
+	e.addGroup(t)
+	e.put(len(t.Charges))
+	for i := range t.Charges {
+		e.addCharge(t, &t.Charges[i])
+	}
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func (e *encoder) addRequest(t *quota.Txn) {
+	if t.Request.IsZero() {
+		e.put("")
+		return
+	}
+	// The generations follow the caller's clock, not the app's, because the
+	// keys must be known before the script runs. They are remembered for one
+	// generation longer than needed to make up for clocks that differ.
+	now := generationOf(t.Now)
+	e.put(string(t.Request.Hash[:]),
+		e.key(requestsKey(now, &t.Request, t.FanoutBits)),
+		e.key(requestsKey(now-1, &t.Request, t.FanoutBits)),
+		string(t.Request.Fingerprint[:]), (3 * generation).Milliseconds())
+}
+
+func (e *encoder) addUsers(t *quota.Txn) {
+	u := &t.Users
+	e.put(int(u.Op))
+	if u.Op == quota.UsersNone {
+		return
+	}
+	e.put(u.Month, len(u.IDs))
+	for _, id := range u.IDs {
+		e.put(e.key("u:"+bucket(id, t.FanoutBits)), id)
+	}
+	if u.Op != quota.UsersDelete {
+		e.grows = e.grows || t.Mode != quota.ModeJudge
+		return
+	}
+	e.put(len(u.Drop) * len(u.IDs))
+	for i := range u.Drop {
+		for _, id := range u.IDs {
+			e.put(e.key(counterKey(&u.Drop[i], id, t.FanoutBits)), id)
+		}
+	}
+}
+
+func (e *encoder) addGroup(t *quota.Txn) {
+	g := &t.Group
+	e.put(int(g.Op))
+	if g.Op == quota.GroupNone {
+		return
+	}
+	letter := ""
+	if g.Type != 0 {
+		letter = string(rune(g.Type))
+	}
+	e.put(e.key("g:"+bucket(g.ID, t.FanoutBits)), g.ID, letter, g.Day)
+	e.grows = e.grows || t.Mode != quota.ModeJudge && (g.Op == quota.GroupCreate || g.Op == quota.GroupTouch)
+}
+
+func (e *encoder) addCharge(t *quota.Txn, c *quota.Charge) {
+	limit := ""
+	if !c.Limit.IsUnlimited() {
+		limit = strconv.FormatInt(c.Limit.Max(), 10)
+	}
+	var ttl int64
+	if !c.Window.IsStock() {
+		ttl = max(1, c.Window.KeptUntil().Sub(t.Now).Milliseconds())
+	}
+	e.put(c.Delta, int(c.Basis), limit, flag(c.Signed), flag(c.Members), c.Types, flag(c.SameDay), ttl)
+	e.grows = e.grows || t.Mode != quota.ModeJudge && (c.Delta > 0 || c.Basis == quota.Absolute)
+	switch {
+	case c.Members:
+		e.put(0)
+	case c.Subjects == nil:
+		e.put(1, e.key(counterKey(&c.Counter, "", t.FanoutBits)), c.Quota)
+	default:
+		e.put(len(c.Subjects))
+		for _, subject := range c.Subjects {
+			e.put(e.key(counterKey(&c.Counter, subject, t.FanoutBits)), subject)
+		}
+	}
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

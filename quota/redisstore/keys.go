@@ -1,0 +1,82 @@
+package redisstore
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/imquota/imquota/catalog"
+	"github.com/imquota/imquota/quota"
+)
+
+// Names of keys. All keys of an app share the hash tag {app}, so that one
+// script reaches them in a Cluster too. Users and groups are fields of hashes,
+// never part of a name, so any byte may stand in their ids; the keys of quotas,
+// which are part of names, hold no colon.
+//
+//	imq:store                     what marks the database as ours
+//	imq:{dir:N}                   app -> live or pending, and its account
+//	imq:{acct:ACCOUNT}            app -> live or pending
+//	imq:{APP}:app                 the header and the record
+//	imq:{APP}:c                   the app's counters: quota -> count
+//	imq:{APP}:w:WINDOW            the same, of a window
+//	imq:{APP}:s:QUOTA:BUCKET      subject -> count
+//	imq:{APP}:s:QUOTA:WINDOW:BUCKET
+//	imq:{APP}:u:BUCKET            user -> last active month
+//	imq:{APP}:g:BUCKET            group -> record
+//	imq:{APP}:r:GENERATION:BUCKET request -> fingerprint
+
+// directories spread the directory of all apps over a Cluster.
+const directories = 256
+
+func (s *Store) storeKey() string { return s.prefix + ":store" }
+
+func (s *Store) directoryKey(app uint32) string {
+	return s.prefix + ":{dir:" + strconv.Itoa(int(app%directories)) + "}"
+}
+
+func (s *Store) accountKey(account string) string { return s.prefix + ":{acct:" + account + "}" }
+
+func (s *Store) headerKey(app uint32) string { return s.appPrefix(app) + "app" }
+
+func (s *Store) appPrefix(app uint32) string {
+	return s.prefix + ":{" + strconv.FormatUint(uint64(app), 10) + "}:"
+}
+
+// bucket returns which of 1<<bits buckets an id lies in: FNV-1a, whose result
+// is part of stored names and can never change.
+func bucket[T string | []byte](id T, bits uint8) string {
+	h := uint32(2166136261)
+	for i := range len(id) {
+		h = (h ^ uint32(id[i])) * 16777619
+	}
+	h ^= h >> 16 // the low bits of FNV alone spread short ids unevenly
+	return strconv.FormatUint(uint64(h&(1<<bits-1)), 36)
+}
+
+// windowName is the part of a key that names a window.
+func windowName(w catalog.Window) string {
+	return string(w.Kind[:1]) + strconv.FormatInt(w.Start.Unix(), 36)
+}
+
+// counterKey names the hash that a counter lies in, after the app's prefix.
+func counterKey(c *quota.Counter, subject string, bits uint8) string {
+	switch {
+	case c.Scope == catalog.ScopeApp && c.Window.IsStock():
+		return "c"
+	case c.Scope == catalog.ScopeApp:
+		return "w:" + windowName(c.Window)
+	case c.Window.IsStock():
+		return "s:" + c.Quota + ":" + bucket(subject, bits)
+	}
+	return "s:" + c.Quota + ":" + windowName(c.Window) + ":" + bucket(subject, bits)
+}
+
+// Request ids are kept in hashes of two generations, each as long as the
+// horizon; half as many buckets as users have keep those of a busy app small.
+const generation = quota.RequestHorizon
+
+func generationOf(at time.Time) int64 { return at.UnixMilli() / generation.Milliseconds() }
+
+func requestsKey(number int64, k *quota.RequestKey, bits uint8) string {
+	return "r:" + strconv.FormatInt(number, 36) + ":" + bucket(k.Hash[:], bits-1)
+}

@@ -1,0 +1,173 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/redis/go-redis/v9"
+)
+
+// health is what the last probe found: nil is healthy.
+type health struct{ fault *account.Fault }
+
+// format is the version of the layout that keys.go and the scripts describe.
+const format = "1"
+
+// oldestMajor is the oldest Redis whose scripts declare flags.
+const oldestMajor = 7
+
+// Ready probes the store: reachable, Redis 7 or later, writable, not evicting,
+// initialised. The error is an *account.Fault.
+func (s *Store) Ready(ctx context.Context) error {
+	s.probing.Lock()
+	defer s.probing.Unlock()
+	f := s.probe(ctx)
+	s.health.Store(&health{f})
+	if f != nil {
+		return f
+	}
+	return nil
+}
+
+// probeEvery keeps the health current until the store is closed.
+func (s *Store) probeEvery(ctx context.Context, every time.Duration) {
+	defer close(s.stopped)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		_ = s.Ready(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// trusted answers from the last probe. A store that could not be reached is
+// tried all the same, so that a call finds out first that it is back.
+func (s *Store) trusted(ctx context.Context) error {
+	h := s.health.Load()
+	if h == nil {
+		if err := s.Ready(ctx); err != nil && !isUnavailable(err) {
+			return err
+		}
+		return nil
+	}
+	if h.fault != nil && h.fault.Reason != account.StoreUnavailable {
+		return h.fault
+	}
+	return nil
+}
+
+func isUnavailable(err error) bool {
+	var f *account.Fault
+	return errors.As(err, &f) && f.Reason == account.StoreUnavailable
+}
+
+func (s *Store) probe(ctx context.Context) *account.Fault {
+	ctx, cancel := context.WithTimeout(ctx, 2*s.target.timeout)
+	defer cancel()
+	if f := s.probeServers(ctx); f != nil {
+		return f
+	}
+	found, err := s.client.HGetAll(ctx, s.storeKey()).Result()
+	switch {
+	case err != nil:
+		return s.faultOf(err, false)
+	case len(found) == 0:
+		return s.notInitialized()
+	case found["format"] != format:
+		return &account.Fault{
+			Reason: account.StoreNotInitialized,
+			Detail: fmt.Sprintf("%s holds format %q; this version of imquota knows format %s", s.target, found["format"], format),
+		}
+	}
+	return nil
+}
+
+func (s *Store) notInitialized() *account.Fault {
+	return &account.Fault{
+		Reason: account.StoreNotInitialized,
+		Detail: s.target.String() + " is empty: it was never initialised (imquota store init), or it lost everything",
+	}
+}
+
+// probeServers looks at the server, or at every primary of a cluster.
+func (s *Store) probeServers(ctx context.Context) *account.Fault {
+	cluster, ok := s.client.(*redis.ClusterClient)
+	if !ok {
+		return s.probeServer(ctx, s.client)
+	}
+	var fault *account.Fault
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
+		if f := s.probeServer(ctx, c); f != nil {
+			return f
+		}
+		return nil
+	})
+	if err != nil && !errors.As(err, &fault) {
+		return s.faultOf(err, false)
+	}
+	return fault
+}
+
+func (s *Store) probeServer(ctx context.Context, c redis.Cmdable) *account.Fault {
+	text, err := c.Info(ctx, "server", "memory", "replication", "persistence").Result()
+	if err != nil {
+		return s.faultOf(err, false)
+	}
+	info := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[key] = value
+		}
+	}
+	major, _, _ := strings.Cut(info["redis_version"], ".")
+	if n, err := strconv.Atoi(major); err != nil || n < oldestMajor {
+		return s.fault(account.StoreUnavailable, "is version %q; imquota needs %d or later", info["redis_version"], oldestMajor)
+	}
+	if info["loading"] == "1" {
+		return s.fault(account.StoreUnavailable, "is loading its data")
+	}
+	if info["role"] != "master" {
+		return s.fault(account.StoreReadOnly, "is a replica; name the primary")
+	}
+	if policy := info["maxmemory_policy"]; policy != "noeviction" {
+		return s.fault(account.StoreEvicting, "has maxmemory-policy %s and may drop counters; imquota needs noeviction", policy)
+	}
+	return nil
+}
+
+func (s *Store) fault(reason account.FaultReason, format string, args ...any) *account.Fault {
+	return &account.Fault{Reason: reason, Detail: s.target.String() + " " + fmt.Sprintf(format, args...)}
+}
+
+// Init marks the database as imquota's, once. It answers the store's id and
+// whether it was drawn now.
+func (s *Store) Init(ctx context.Context) (id string, created bool, err error) {
+	s.probing.Lock() // a probe that began before would report what is over
+	defer s.probing.Unlock()
+	if f := s.probeServers(ctx); f != nil {
+		return "", false, f
+	}
+	var draw [16]byte
+	_, _ = rand.Read(draw[:]) // never fails
+	script := redis.NewScript("#!lua\n" + initLua)
+	reply, err := script.Run(ctx, s.client, []string{s.storeKey()}, hex.EncodeToString(draw[:]), format).StringSlice()
+	if err != nil {
+		return "", false, s.faultOf(err, true)
+	}
+	if reply[1] != format {
+		return "", false, s.fault(account.StoreNotInitialized, "holds format %q; this version of imquota knows format %s", reply[1], format)
+	}
+	s.health.Store(&health{})
+	return reply[0], reply[0] == hex.EncodeToString(draw[:]), nil
+}

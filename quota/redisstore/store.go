@@ -1,0 +1,67 @@
+// Package redisstore keeps records and counters in Redis 7 or later, alone,
+// behind Sentinel or in a Cluster. Any number of sidecars share one.
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Store implements quota.Store and account.Registry.
+type Store struct {
+	client redis.UniversalClient
+	target *target
+	prefix string
+
+	health  atomic.Pointer[health]
+	probing sync.Mutex
+	stop    context.CancelFunc
+	stopped chan struct{}
+}
+
+// Options configures a store. The zero value is right for production.
+type Options struct {
+	// ProbeEvery is how often the store is looked at in the background; a
+	// second when it is zero.
+	ProbeEvery time.Duration
+}
+
+// Open reads a URL and prepares clients; parseURL has its forms. It does not
+// need the server: Ready tells whether it can be trusted, and a probe in the
+// background keeps that true.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	t, err := parseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("the store's URL: %w", err)
+	}
+	if o.ProbeEvery == 0 {
+		o.ProbeEvery = time.Second
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s := &Store{client: t.client(), target: t, prefix: t.prefix, stop: stop, stopped: make(chan struct{})}
+	go s.probeEvery(background, o.ProbeEvery)
+	return s, nil
+}
+
+// Close stops the probe and closes the connections. Calls under way may answer
+// that their outcome is unknown.
+func (s *Store) Close() error {
+	s.stop()
+	<-s.stopped
+	return s.client.Close()
+}
+
+// String names the store without its password.
+func (s *Store) String() string { return s.target.String() }
+
+// IsURL reports whether a store's name is for this driver.
+func IsURL(name string) bool {
+	return strings.HasPrefix(name, "redis:") || strings.HasPrefix(name, "rediss:") ||
+		strings.HasPrefix(name, "redis+") || strings.HasPrefix(name, "rediss+")
+}

@@ -1,0 +1,218 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+)
+
+// Store keeps counters and judges charges against limits. quota/storetest is
+// its contract in executable form.
+type Store interface {
+	// Apply carries out transactions and returns one outcome for each, in
+	// order. Every transaction is atomic and isolated; those of one app take
+	// effect in their order, and one that fails does not disturb the others.
+	// What Apply has answered is as durable as the store can make it.
+	//
+	// A transaction is carried out like this:
+	//
+	//  1. The app's record must have Txn.Version, else ErrStale; nothing is
+	//     written. A missing app is ErrStale too: its registry knows more.
+	//  2. The app's clock, which never runs backwards, becomes the later of
+	//     itself and Txn.Now. If it has reached Txn.WindowEnd, the charges name
+	//     a window that is over: a *WindowPassedError, and nothing is written.
+	//  3. Txn.Request, if any, is looked up before anything is judged. Known
+	//     with the same fingerprint: nothing is written, the outcome is Replayed
+	//     and shows the counters as they are. With another: ErrRequestReused.
+	//  4. All counters are read. One that holds no number is a fault of reason
+	//     UsageUnknown.
+	//  5. In ModeConsume every charge must fit its limit, else nothing is
+	//     written. A charge that does not grow its counter always fits.
+	//  6. In ModeConsume and ModeForce all of it is written, with Txn.Request.
+	Apply(ctx context.Context, txns []Txn) []Outcome
+}
+
+// TxnMode says whether a transaction writes.
+type TxnMode uint8
+
+// The modes.
+const (
+	ModeJudge   TxnMode = iota // read only
+	ModeConsume                // write if every charge fits its limit
+	ModeForce                  // write in any case
+)
+
+// Txn is one atomic step on the counters of one app: what happens to the set
+// of users, to one group, and to counters.
+type Txn struct {
+	App        uint32
+	FanoutBits uint8
+	Version    account.Version
+	Now        time.Time
+	// WindowEnd is the first instant at which a window named by the charges, or
+	// Users.Month, or Group.Day is over; zero when nothing depends on windows.
+	WindowEnd time.Time
+	Mode      TxnMode
+	Request   RequestKey
+	Users     UserStep
+	Group     GroupStep
+	Charges   []Charge
+}
+
+// RequestKey identifies a request that takes effect at most once. The zero
+// value is not remembered. Stores remember a key for RequestHorizon at least.
+type RequestKey struct {
+	Hash        [16]byte // of the caller and its request id
+	Fingerprint [8]byte  // of what was asked
+}
+
+// IsZero reports whether there is no request id.
+func (k RequestKey) IsZero() bool { return k == RequestKey{} }
+
+// RequestHorizon is how long a request id is remembered at least.
+const RequestHorizon = 10 * time.Minute
+
+// UserOp says what happens to the set of registered users.
+type UserOp uint8
+
+// The operations on users.
+const (
+	UsersNone     UserOp = iota
+	UsersRegister        // each unknown user becomes known
+	UsersLogin           // the same, and each becomes active in Month
+	UsersDelete          // each known user becomes unknown; Drop is forgotten
+)
+
+// UserStep changes the set of registered users, of whom the store keeps the
+// last month they were active in. A user who is deleted and comes back in the
+// same month was active in it once.
+type UserStep struct {
+	Op    UserOp
+	IDs   []string  // distinct
+	Month int32     // catalog.Month; UsersLogin and UsersDelete
+	Drop  []Counter // UsersDelete: user-scoped counters, Subject empty, dropped for each id
+}
+
+// GroupOp says what happens to one group's record.
+type GroupOp uint8
+
+// The operations on a group.
+const (
+	GroupNone     GroupOp = iota
+	GroupRead             // nothing
+	GroupCreate           // it must not exist (ErrGroupExists), and does then
+	GroupTouch            // a record without a known day of creation is made if there is none
+	GroupLeave            // nothing, if there is none
+	GroupDissolve         // it exists no more
+)
+
+// NoDay stands for the unknown day of creation of a group that was created
+// before the store heard of it.
+const NoDay int32 = -1 << 31
+
+// GroupStep changes one group's record: type, day of creation, members.
+type GroupStep struct {
+	Op GroupOp
+	ID string
+	// Type is the catalog.GroupType.Code that the caller says the group has;
+	// a record of another type is ErrGroupType. Zero: not said.
+	Type byte
+	Day  int32 // catalog.Day of now; GroupCreate and Charge.SameDay
+}
+
+// Basis says what a charge's delta is multiplied by, or measured from.
+type Basis uint8
+
+// The bases.
+const (
+	PerTxn       Basis = iota // once
+	PerNewUser                // by the users that become known
+	PerNewActive              // by the users that become active in the month
+	PerGoneUser               // by the users that become unknown
+	Absolute                  // Delta is the new value
+)
+
+// Counter names one counter. Subject is a user or group id, by the quota's
+// scope, or empty for the app.
+type Counter struct {
+	Quota  string
+	Scope  catalog.Scope
+	Window catalog.Window
+}
+
+// Charge adds Delta to one counter for each of Subjects, within a limit that
+// holds for each of them.
+type Charge struct {
+	Counter
+	// Subjects are distinct user or group ids; nil for an app-scoped counter.
+	Subjects []string
+	Delta    int64
+	Basis    Basis
+	Limit    catalog.Limit
+	// Signed counters may fall below zero; others stop there.
+	Signed bool
+
+	// Members: the counter is the member count in the record of Txn.Group.
+	// Subjects is nil. The charge does not apply when there is no record after
+	// the group step, before a dissolution.
+	Members bool
+	// Types restricts the charge to groups whose record has one of these codes
+	// (of GroupStep.Type for a group being made); empty: any, or no group.
+	Types string
+	// SameDay restricts it to a group created on Group.Day.
+	SameDay bool
+}
+
+// Outcome is what became of a transaction. When Err is set nothing else is,
+// and nothing was written unless the fault is OutcomeUnknown.
+type Outcome struct {
+	Err error
+	// Applied: the charges have been written.
+	Applied bool
+	// Replayed: the request had been applied before.
+	Replayed bool
+	// Clock is the app's clock after the step.
+	Clock time.Time
+	// Group is the record before the step.
+	Group GroupRecord
+	// Charges has one entry for every charge.
+	Charges []ChargeOutcome
+}
+
+// ChargeOutcome is what a charge found and would do, or did.
+type ChargeOutcome struct {
+	// Used is the counter before the step, for each subject; one entry for an
+	// app or a member count. Nil when the charge did not apply to this group.
+	Used []int64
+	// Delta is what the charge adds to each counter: Basis resolved, floors at
+	// zero not taken off. For Absolute it has one entry's difference.
+	Delta int64
+}
+
+// GroupRecord is what a store knows of a group.
+type GroupRecord struct {
+	Found   bool
+	Type    byte
+	Day     int32 // of creation; NoDay when unknown
+	Members int64
+}
+
+// What a store answers about a transaction. Anything else is an
+// *account.Fault.
+var (
+	ErrStale         = errors.New("the app's record has another version")
+	ErrRequestReused = errors.New("the request id was used for another request")
+	ErrGroupExists   = errors.New("a group of this id exists")
+	ErrGroupType     = errors.New("the group is of another type")
+	ErrOverflow      = errors.New("the counter would leave the range of exact numbers")
+)
+
+// WindowPassedError says that the app's clock has reached the end of a window
+// that the transaction names: it must be planned again for Clock.
+type WindowPassedError struct{ Clock time.Time }
+
+// Error says so.
+func (e *WindowPassedError) Error() string { return "the transaction's window is over" }

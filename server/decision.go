@@ -1,0 +1,122 @@
+package server
+
+import (
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"github.com/imquota/imquota/quota"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// fromDecision converts a decision.
+func fromDecision(d *quota.Decision, basic bool) *imquotav1.Decision {
+	out := &imquotav1.Decision{
+		Allowed:        d.Allowed,
+		Violations:     fromViolations(d.Violations),
+		ViolationCount: int32(d.ViolationCount),
+		Source:         fromSource(d.Source),
+		Replayed:       d.Replayed,
+		Clamped:        d.Clamped,
+	}
+	if basic {
+		return out
+	}
+	out.Upgrade = fromUpgrade(d.Upgrade, d.Currency)
+	out.Edition = d.Edition
+	out.CatalogVersion = d.CatalogVersion
+	if d.Known {
+		out.AppState = fromStage(d.Lifecycle.Stage)
+		out.GraceUntil = fromTime(d.Lifecycle.GraceUntil)
+	}
+	for i := range d.Quotas {
+		out.Quotas = append(out.Quotas, fromState(&d.Quotas[i]))
+	}
+	return out
+}
+
+func fromSource(s quota.Source) imquotav1.Source {
+	switch s {
+	case quota.SourceStore:
+		return imquotav1.Source_SOURCE_STORE
+	case quota.SourceCache:
+		return imquotav1.Source_SOURCE_CACHE
+	}
+	return imquotav1.Source_SOURCE_UNSPECIFIED
+}
+
+func fromStage(s account.Stage) imquotav1.AppState {
+	switch s {
+	case account.Active:
+		return imquotav1.AppState_APP_STATE_ACTIVE
+	case account.Grace:
+		return imquotav1.AppState_APP_STATE_GRACE
+	case account.Suspended:
+		return imquotav1.AppState_APP_STATE_SUSPENDED
+	}
+	return imquotav1.AppState_APP_STATE_UNSPECIFIED
+}
+
+// reasons are the names of the domain's reasons on the wire.
+var reasons = [...]imquotav1.Reason{
+	quota.AppNotFound:          imquotav1.Reason_REASON_APP_NOT_FOUND,
+	quota.AppSuspended:         imquotav1.Reason_REASON_APP_SUSPENDED,
+	quota.FeatureNotInEdition:  imquotav1.Reason_REASON_FEATURE_NOT_IN_EDITION,
+	quota.ApprovalMissing:      imquotav1.Reason_REASON_APPROVAL_MISSING,
+	quota.ApprovalPending:      imquotav1.Reason_REASON_APPROVAL_PENDING,
+	quota.RegionExcluded:       imquotav1.Reason_REASON_REGION_EXCLUDED,
+	quota.PlatformUnsupported:  imquotav1.Reason_REASON_PLATFORM_UNSUPPORTED,
+	quota.SDKTooOld:            imquotav1.Reason_REASON_SDK_TOO_OLD,
+	quota.GroupTypeUnsupported: imquotav1.Reason_REASON_GROUP_TYPE_UNSUPPORTED,
+	quota.GroupTooLarge:        imquotav1.Reason_REASON_GROUP_TOO_LARGE,
+	quota.TrialNotStarted:      imquotav1.Reason_REASON_TRIAL_NOT_STARTED,
+	quota.TrialEnded:           imquotav1.Reason_REASON_TRIAL_ENDED,
+	quota.OperationNotAllowed:  imquotav1.Reason_REASON_OPERATION_NOT_ALLOWED,
+	quota.LimitExceeded:        imquotav1.Reason_REASON_LIMIT_EXCEEDED,
+}
+
+func fromViolations(vs []quota.Violation) []*imquotav1.Violation {
+	if len(vs) == 0 {
+		return nil
+	}
+	out := make([]*imquotav1.Violation, len(vs))
+	for i := range vs {
+		v := &vs[i]
+		out[i] = &imquotav1.Violation{
+			Reason: reasons[v.Reason], Quota: v.Quota, Feature: v.Feature, Subject: v.Subject,
+			Limit: v.Limit, Used: v.Used, Requested: v.Requested, UpstreamCode: v.UpstreamCode,
+			Since: fromTime(v.Since), Message: v.Message,
+		}
+	}
+	return out
+}
+
+func fromUpgrade(e *catalog.Edition, currency string) *imquotav1.Upgrade {
+	if e == nil {
+		return nil
+	}
+	return &imquotav1.Upgrade{
+		Edition:      e.Key,
+		MonthlyPrice: &imquotav1.Money{CurrencyCode: currency, Amount: e.MonthlyPrice.StringFixed(2)},
+	}
+}
+
+func fromState(s *quota.State) *imquotav1.QuotaState {
+	out := &imquotav1.QuotaState{
+		Quota: s.Quota, Subject: s.Subject, Limit: s.Limit.Max(), Unlimited: s.Limit.IsUnlimited(),
+		Used: s.Used, Overage: s.Overage(), ResetTime: fromTime(s.Reset), Change: s.Change,
+	}
+	if !out.Unlimited {
+		out.Remaining = s.Limit.Remaining(s.Used)
+	}
+	return out
+}
+
+// fromTime converts an instant; the zero time is left out.
+func fromTime(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

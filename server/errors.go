@@ -1,0 +1,131 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"github.com/imquota/imquota/quota"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// errorDomain is the domain of every ErrorInfo.
+const errorDomain = "imquota"
+
+// fault is an error as a caller sees it: the one mapping from errors of the
+// domain to status codes and reasons.
+type fault struct {
+	code       codes.Code
+	reason     imquotav1.ErrorReason
+	message    string
+	fields     []account.InvalidError
+	retryAfter time.Duration
+}
+
+// conditions are the errors that a caller, not an operator, can do something
+// about.
+var conditions = []struct {
+	err    error
+	code   codes.Code
+	reason imquotav1.ErrorReason
+}{
+	{quota.ErrRequestReused, codes.InvalidArgument, imquotav1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED},
+	{account.ErrRequestReused, codes.InvalidArgument, imquotav1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED},
+	{account.ErrAppNotFound, codes.NotFound, imquotav1.ErrorReason_ERROR_REASON_APP_NOT_FOUND},
+	{account.ErrAppExists, codes.AlreadyExists, imquotav1.ErrorReason_ERROR_REASON_APP_EXISTS},
+	{account.ErrAccountFull, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_ACCOUNT_FULL},
+	{account.ErrAddOnActive, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_ADD_ON_ACTIVE},
+	{quota.ErrGroupExists, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_GROUP_EXISTS},
+	{quota.ErrGroupType, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_GROUP_TYPE_MISMATCH},
+	{quota.ErrOverflow, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_COUNTER_OVERFLOW},
+	{quota.ErrUnknownEdition, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_UNKNOWN_EDITION},
+	{account.ErrUsageUnknown, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_USAGE_UNKNOWN},
+	{account.ErrConflict, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_CONFLICT},
+	{quota.ErrUnsettled, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_CONFLICT},
+}
+
+// toFault maps an error.
+func toFault(err error) fault {
+	var request *requestError
+	if errors.As(err, &request) {
+		return fault{code: codes.InvalidArgument, reason: imquotav1.ErrorReason_ERROR_REASON_INVALID_FIELD, message: request.Error(), fields: request.fields}
+	}
+	var invalid *account.InvalidError
+	if errors.As(err, &invalid) {
+		return fault{code: codes.InvalidArgument, reason: imquotav1.ErrorReason_ERROR_REASON_INVALID_FIELD, message: invalid.Error(), fields: []account.InvalidError{*invalid}}
+	}
+	for _, c := range conditions {
+		if errors.Is(err, c.err) {
+			return fault{code: c.code, reason: c.reason, message: err.Error()}
+		}
+	}
+	var store *account.Fault
+	if errors.As(err, &store) {
+		return storeFault(store)
+	}
+	return fault{code: codes.Internal, reason: imquotav1.ErrorReason_ERROR_REASON_INTERNAL, message: err.Error()}
+}
+
+// storeFault maps a fault of a store: the caller is told that nothing was
+// decided, never something that looks like a denial.
+func storeFault(f *account.Fault) fault {
+	out := fault{code: codes.Unavailable, message: f.Detail, retryAfter: f.RetryAfter}
+	out.reason = imquotav1.ErrorReason(imquotav1.ErrorReason_value["ERROR_REASON_"+string(f.Reason)])
+	if f.Reason == account.CallerGone {
+		out.code = codes.DeadlineExceeded
+		if errors.Is(f.Err, context.Canceled) {
+			out.code = codes.Canceled
+		}
+	}
+	return out
+}
+
+// toStatus returns the error that a handler answers with.
+func toStatus(err error) error {
+	f := toFault(err)
+	st := status.New(f.code, f.message)
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: f.shortReason(), Domain: errorDomain}}
+	if len(f.fields) > 0 {
+		details = append(details, f.badRequest())
+	}
+	if f.retryAfter > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(f.retryAfter)})
+	}
+	if with, err := st.WithDetails(details...); err == nil {
+		st = with
+	}
+	return st.Err()
+}
+
+// shortReason is the reason as ErrorInfo carries it.
+func (f fault) shortReason() string {
+	return strings.TrimPrefix(f.reason.String(), "ERROR_REASON_")
+}
+
+func (f fault) badRequest() *errdetails.BadRequest {
+	b := &errdetails.BadRequest{}
+	for _, v := range f.fields[:min(len(f.fields), maxShownFields)] {
+		b.FieldViolations = append(b.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: v.Field, Description: v.Description})
+	}
+	return b
+}
+
+// toItemError returns the error of one item of a batch.
+func toItemError(err error) *imquotav1.ItemError {
+	f := toFault(err)
+	e := &imquotav1.ItemError{Code: int32(f.code), Reason: f.reason, Message: f.message}
+	for _, v := range f.fields[:min(len(f.fields), maxShownFields)] {
+		e.FieldViolations = append(e.FieldViolations, &imquotav1.FieldViolation{Field: v.Field, Description: v.Description})
+	}
+	if f.retryAfter > 0 {
+		e.RetryDelay = durationpb.New(f.retryAfter)
+	}
+	return e
+}

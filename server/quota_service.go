@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+
+	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"github.com/imquota/imquota/quota"
+)
+
+// quotaService answers gateways and group services.
+type quotaService struct {
+	imquotav1.UnimplementedQuotaServiceServer
+	enforcer *quota.Enforcer
+}
+
+func (s *quotaService) CheckQuota(ctx context.Context, in *imquotav1.CheckQuotaRequest) (*imquotav1.CheckQuotaResponse, error) {
+	r, field, err := toCheck(in, s.enforcer.Catalog())
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	d, err := s.enforcer.Check(ctx, r)
+	if err != nil {
+		return nil, toStatus(under(field, err))
+	}
+	return &imquotav1.CheckQuotaResponse{Decision: fromDecision(d, r.Basic)}, nil
+}
+
+func (s *quotaService) BatchCheckQuota(ctx context.Context, in *imquotav1.BatchCheckQuotaRequest) (*imquotav1.BatchCheckQuotaResponse, error) {
+	if err := checkBatch(in); err != nil {
+		return nil, toStatus(err)
+	}
+	items := make([]*imquotav1.BatchItem, len(in.GetItems()))
+	requests := make([]*quota.Request, 0, len(items))
+	fields := make([]string, 0, len(items))
+	at := make([]int, 0, len(items))
+	cat := s.enforcer.Catalog()
+	for i, item := range in.GetItems() {
+		r, field, err := toCheck(item, cat)
+		if err != nil {
+			items[i] = failedItem(err)
+			continue
+		}
+		requests, fields, at = append(requests, r), append(fields, field), append(at, i)
+	}
+	for k, result := range s.enforcer.CheckAll(ctx, requests) {
+		if result.Err != nil {
+			items[at[k]] = failedItem(under(fields[k], result.Err))
+			continue
+		}
+		items[at[k]] = &imquotav1.BatchItem{Result: &imquotav1.BatchItem_Decision{
+			Decision: fromDecision(&result.Decision, requests[k].Basic),
+		}}
+	}
+	return &imquotav1.BatchCheckQuotaResponse{Items: items}, nil
+}
+
+func failedItem(err error) *imquotav1.BatchItem {
+	return &imquotav1.BatchItem{Result: &imquotav1.BatchItem_Error{Error: toItemError(err)}}
+}
+
+// checkBatch bounds the work of a batch; its items are validated one by one.
+func checkBatch(in *imquotav1.BatchCheckQuotaRequest) error {
+	v := &invalidFields{}
+	switch n := len(in.GetItems()); {
+	case n == 0:
+		v.add("items", "must not be empty")
+	case n > maxBatchItems:
+		v.add("items", "has %d items; at most %d are allowed", n, maxBatchItems)
+	}
+	ids := 0
+	for _, item := range in.GetItems() {
+		ids += len(item.GetRegisterUsers().GetUserIds()) +
+			len(item.GetCreateGroup().GetMemberIds()) +
+			len(item.GetAddGroupMembers().GetUserIds())
+	}
+	if ids > maxListIDs {
+		v.add("items", "name %d ids in lists; at most %d are allowed in one call", ids, maxListIDs)
+	}
+	return v.err()
+}
+
+func (s *quotaService) ReleaseQuota(ctx context.Context, in *imquotav1.ReleaseQuotaRequest) (*imquotav1.ReleaseQuotaResponse, error) {
+	r, field, err := toRelease(in, s.enforcer.Catalog())
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	d, err := s.enforcer.Check(ctx, r)
+	if err != nil {
+		return nil, toStatus(under(field, err))
+	}
+	return &imquotav1.ReleaseQuotaResponse{Decision: fromDecision(d, r.Basic)}, nil
+}
+
+func (s *quotaService) GetUsage(ctx context.Context, in *imquotav1.GetUsageRequest) (*imquotav1.GetUsageResponse, error) {
+	v := &invalidFields{}
+	v.app(in.GetAppId())
+	v.optional("user_id", in.GetUserId(), quota.MaxUserID)
+	v.optional("group_id", in.GetGroupId(), quota.MaxGroupID)
+	if n := len(in.GetQuotas()); n > maxUsageQuotas {
+		v.add("quotas", "has %d quotas; at most %d are allowed", n, maxUsageQuotas)
+	} else {
+		v.distinct("quotas", in.GetQuotas())
+	}
+	if err := v.err(); err != nil {
+		return nil, toStatus(err)
+	}
+	u, err := s.enforcer.Usage(ctx, quota.UsageQuery{
+		App: in.GetAppId(), Quotas: in.GetQuotas(), UserID: in.GetUserId(), GroupID: in.GetGroupId(),
+	})
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	out := &imquotav1.GetUsageResponse{Edition: u.Edition, CatalogVersion: u.Catalog}
+	for i := range u.States {
+		out.Quotas = append(out.Quotas, fromState(&u.States[i]))
+	}
+	return out, nil
+}
+
+func (s *quotaService) GetEntitlements(ctx context.Context, in *imquotav1.GetEntitlementsRequest) (*imquotav1.GetEntitlementsResponse, error) {
+	v := &invalidFields{}
+	v.app(in.GetAppId())
+	r := &quota.Request{}
+	v.client(in.GetClient(), s.enforcer.Catalog(), r)
+	if err := v.err(); err != nil {
+		return nil, toStatus(err)
+	}
+	e, err := s.enforcer.Entitlements(ctx, in.GetAppId(), r.Client)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	out := &imquotav1.GetEntitlementsResponse{
+		Edition: e.Edition, AppState: fromStage(e.Lifecycle.Stage), CatalogVersion: e.Catalog,
+	}
+	for _, f := range e.Features {
+		out.Features = append(out.Features, &imquotav1.FeatureEntitlement{
+			Feature: f.Feature, Allowed: len(f.Violations) == 0, Violations: fromViolations(f.Violations),
+		})
+	}
+	for _, l := range e.Limits {
+		out.Limits = append(out.Limits, &imquotav1.LimitEntitlement{
+			Quota: l.Quota, Limit: l.Limit.Max(), Unlimited: l.Limit.IsUnlimited(),
+			Billed: l.Billed, Overridden: l.Overridden, GroupType: l.GroupType,
+		})
+	}
+	return out, nil
+}

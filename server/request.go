@@ -1,0 +1,224 @@
+package server
+
+import (
+	"errors"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"github.com/imquota/imquota/quota"
+)
+
+// toCheck validates a check and converts it. field is the name of the action,
+// which the domain's errors about its fields are put under.
+func toCheck(in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) (r *quota.Request, field string, err error) {
+	v := &invalidFields{}
+	r = &quota.Request{App: in.GetAppId(), ID: in.GetRequestId(), Basic: v.view(in.GetView())}
+	v.app(in.GetAppId())
+	v.optional("request_id", in.GetRequestId(), maxRequestID)
+	switch in.GetMode() {
+	case imquotav1.Mode_MODE_UNSPECIFIED, imquotav1.Mode_MODE_CONSUME:
+		r.Mode = quota.Consume
+	case imquotav1.Mode_MODE_CHECK_ONLY:
+		r.Mode = quota.CheckOnly
+	case imquotav1.Mode_MODE_ADJUST:
+		r.Mode = quota.Adjust
+	default:
+		v.add("mode", "unknown mode %d", in.GetMode())
+	}
+	v.client(in.GetClient(), cat, r)
+	r.Action, field = v.action(in)
+	return r, field, v.err()
+}
+
+// toRelease is toCheck for a release.
+func toRelease(in *imquotav1.ReleaseQuotaRequest, cat *catalog.Snapshot) (r *quota.Request, field string, err error) {
+	v := &invalidFields{}
+	r = &quota.Request{App: in.GetAppId(), ID: in.GetRequestId(), Basic: v.view(in.GetView())}
+	v.app(in.GetAppId())
+	v.optional("request_id", in.GetRequestId(), maxRequestID)
+	switch in.GetMode() {
+	case imquotav1.Mode_MODE_UNSPECIFIED, imquotav1.Mode_MODE_CONSUME:
+		r.Mode = quota.Consume
+	case imquotav1.Mode_MODE_CHECK_ONLY:
+		r.Mode = quota.CheckOnly
+	case imquotav1.Mode_MODE_ADJUST:
+		v.add("mode", "a release is never denied by a limit: MODE_ADJUST has no meaning")
+	default:
+		v.add("mode", "unknown mode %d", in.GetMode())
+	}
+	v.client(in.GetClient(), cat, r)
+	r.Action, field = v.release(in)
+	return r, field, v.err()
+}
+
+func (v *invalidFields) view(view imquotav1.View) (basic bool) {
+	switch view {
+	case imquotav1.View_VIEW_UNSPECIFIED, imquotav1.View_VIEW_FULL:
+	case imquotav1.View_VIEW_BASIC:
+		return true
+	default:
+		v.add("view", "unknown view %d", view)
+	}
+	return false
+}
+
+// client validates the client and fills in the request's.
+func (v *invalidFields) client(c *imquotav1.Client, cat *catalog.Snapshot, r *quota.Request) {
+	if c == nil {
+		return
+	}
+	v.optional("client.id", c.GetId(), maxClientID)
+	r.Caller = c.GetId()
+	if p := c.GetPlatform(); p != "" {
+		if _, ok := cat.Family(p); !ok {
+			v.add("client.platform", "unknown platform %q", p)
+		}
+		r.Client.Platform = p
+	}
+	if s := c.GetSdkVersion(); s != "" {
+		sdk, err := catalog.ParseSDKVersion(s)
+		if err != nil {
+			v.add("client.sdk_version", "%v", err)
+		}
+		r.Client.SDK, r.Client.HasSDK = sdk, true
+	}
+}
+
+// action validates the action and converts it.
+func (v *invalidFields) action(in *imquotav1.CheckQuotaRequest) (action quota.Action, field string) {
+	switch a := in.GetAction().(type) {
+	case *imquotav1.CheckQuotaRequest_UseFeature:
+		field, action = "use_feature", v.useFeature(a.UseFeature)
+	case *imquotav1.CheckQuotaRequest_RegisterUsers:
+		field, action = "register_users", &quota.RegisterUsers{UserIDs: a.RegisterUsers.GetUserIds()}
+		v.in(field, func() { v.users("user_ids", a.RegisterUsers.GetUserIds(), 1) })
+	case *imquotav1.CheckQuotaRequest_Login:
+		field, action = "login", &quota.Login{UserID: a.Login.GetUserId()}
+		v.in(field, func() { v.user("user_id", a.Login.GetUserId()) })
+	case *imquotav1.CheckQuotaRequest_AddFriend:
+		f := a.AddFriend
+		field, action = "add_friend", &quota.AddFriend{UserID: f.GetUserId(), FriendID: f.GetFriendId(), OneWay: f.GetOneWay()}
+		v.in(field, func() { v.friends(f.GetUserId(), f.GetFriendId()) })
+	case *imquotav1.CheckQuotaRequest_CreateGroup:
+		field, action = "create_group", v.createGroup(a.CreateGroup)
+	case *imquotav1.CheckQuotaRequest_JoinGroup:
+		j := a.JoinGroup
+		field, action = "join_group", &quota.JoinGroup{GroupID: j.GetGroupId(), GroupType: j.GetGroupType(), UserID: j.GetUserId()}
+		v.in(field, func() {
+			v.group("group_id", j.GetGroupId())
+			v.key("group_type", j.GetGroupType())
+			v.user("user_id", j.GetUserId())
+		})
+	case *imquotav1.CheckQuotaRequest_AddGroupMembers:
+		m := a.AddGroupMembers
+		field, action = "add_group_members", &quota.AddGroupMembers{GroupID: m.GetGroupId(), GroupType: m.GetGroupType(), UserIDs: m.GetUserIds()}
+		v.in(field, func() {
+			v.group("group_id", m.GetGroupId())
+			v.key("group_type", m.GetGroupType())
+			v.users("user_ids", m.GetUserIds(), 1)
+		})
+	case *imquotav1.CheckQuotaRequest_UseQuota:
+		field = "use_quota"
+		v.in(field, func() {
+			u := a.UseQuota
+			v.key("quota", u.GetQuota())
+			v.optional("subject", u.GetSubject(), quota.MaxGroupID)
+			action = &quota.UseQuota{Quota: u.GetQuota(), Subject: u.GetSubject(), Amount: v.amount("amount", optionalAmount(u))}
+		})
+	default:
+		v.add("action", "is missing: one of use_feature, register_users, login, add_friend, create_group, join_group, add_group_members, use_quota")
+	}
+	return action, field
+}
+
+func (v *invalidFields) useFeature(u *imquotav1.UseFeature) quota.Action {
+	v.in("use_feature", func() {
+		v.key("feature", u.GetFeature())
+		v.optional("group_type", u.GetGroupType(), maxKey)
+		v.optional("group_id", u.GetGroupId(), quota.MaxGroupID)
+	})
+	return &quota.UseFeature{Feature: u.GetFeature(), GroupType: u.GetGroupType(), GroupID: u.GetGroupId()}
+}
+
+func (v *invalidFields) createGroup(g *imquotav1.CreateGroup) quota.Action {
+	v.in("create_group", func() {
+		v.group("group_id", g.GetGroupId())
+		v.key("group_type", g.GetGroupType())
+		v.optional("owner_id", g.GetOwnerId(), quota.MaxUserID)
+		v.users("member_ids", g.GetMemberIds(), 0)
+	})
+	return &quota.CreateGroup{GroupID: g.GetGroupId(), GroupType: g.GetGroupType(), OwnerID: g.GetOwnerId(), MemberIDs: g.GetMemberIds()}
+}
+
+func (v *invalidFields) friends(user, friend string) {
+	v.user("user_id", user)
+	v.user("friend_id", friend)
+	if user == friend && user != "" {
+		v.add("friend_id", "is the user: nobody is their own friend")
+	}
+}
+
+// release validates the release and converts it.
+func (v *invalidFields) release(in *imquotav1.ReleaseQuotaRequest) (release quota.Action, field string) {
+	switch a := in.GetRelease().(type) {
+	case *imquotav1.ReleaseQuotaRequest_RemoveFriend:
+		f := a.RemoveFriend
+		field, release = "remove_friend", &quota.RemoveFriend{UserID: f.GetUserId(), FriendID: f.GetFriendId(), OneWay: f.GetOneWay()}
+		v.in(field, func() { v.friends(f.GetUserId(), f.GetFriendId()) })
+	case *imquotav1.ReleaseQuotaRequest_LeaveGroup:
+		field, release = "leave_group", &quota.LeaveGroup{GroupID: a.LeaveGroup.GetGroupId(), UserID: a.LeaveGroup.GetUserId()}
+		v.in(field, func() {
+			v.group("group_id", a.LeaveGroup.GetGroupId())
+			v.user("user_id", a.LeaveGroup.GetUserId())
+		})
+	case *imquotav1.ReleaseQuotaRequest_RemoveGroupMembers:
+		m := a.RemoveGroupMembers
+		field, release = "remove_group_members", &quota.RemoveGroupMembers{GroupID: m.GetGroupId(), UserIDs: m.GetUserIds()}
+		v.in(field, func() {
+			v.group("group_id", m.GetGroupId())
+			v.users("user_ids", m.GetUserIds(), 1)
+		})
+	case *imquotav1.ReleaseQuotaRequest_DissolveGroup:
+		field, release = "dissolve_group", &quota.DissolveGroup{GroupID: a.DissolveGroup.GetGroupId()}
+		v.in(field, func() { v.group("group_id", a.DissolveGroup.GetGroupId()) })
+	case *imquotav1.ReleaseQuotaRequest_DeleteUsers:
+		field, release = "delete_users", &quota.DeleteUsers{UserIDs: a.DeleteUsers.GetUserIds()}
+		v.in(field, func() { v.users("user_ids", a.DeleteUsers.GetUserIds(), 1) })
+	case *imquotav1.ReleaseQuotaRequest_ReturnQuota:
+		field = "return_quota"
+		v.in(field, func() {
+			q := a.ReturnQuota
+			v.key("quota", q.GetQuota())
+			v.optional("subject", q.GetSubject(), quota.MaxGroupID)
+			release = &quota.ReturnQuota{Quota: q.GetQuota(), Subject: q.GetSubject(), Amount: v.amount("amount", optionalAmount(q))}
+		})
+	default:
+		v.add("release", "is missing: one of remove_friend, leave_group, remove_group_members, dissolve_group, delete_users, return_quota")
+	}
+	return release, field
+}
+
+// optionalAmount returns the amount of a message, nil when it is not set.
+func optionalAmount(m interface{ GetAmount() int64 }) *int64 {
+	switch m := m.(type) {
+	case *imquotav1.UseQuota:
+		if m != nil {
+			return m.Amount
+		}
+	case *imquotav1.ReturnQuota:
+		if m != nil {
+			return m.Amount
+		}
+	}
+	return nil
+}
+
+// under puts a domain error about a field of the action under its name.
+func under(field string, err error) error {
+	var invalid *account.InvalidError
+	if field != "" && errors.As(err, &invalid) {
+		return &account.InvalidError{Field: field + "." + invalid.Field, Description: invalid.Description}
+	}
+	return err
+}

@@ -1,0 +1,58 @@
+// Package server is the gRPC edge: it validates requests, calls the domain and
+// converts its answers. It is the only place that knows status codes.
+package server
+
+import (
+	"time"
+
+	"github.com/imquota/imquota/account"
+	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"github.com/imquota/imquota/quota"
+	"google.golang.org/grpc"
+)
+
+// Options are the parts that the services answer from.
+type Options struct {
+	Enforcer *quota.Enforcer
+	Apps     *account.Apps
+	// Now is the clock that an app's state is told at; time.Now when nil.
+	Now func() time.Time
+}
+
+// Server holds the services.
+type Server struct {
+	quotas *quotaService
+	apps   *appService
+}
+
+// New returns the services.
+func New(o Options) *Server {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Server{
+		quotas: &quotaService{enforcer: o.Enforcer},
+		apps:   &appService{enforcer: o.Enforcer, apps: o.Apps, now: o.Now},
+	}
+}
+
+// RegisterQuota registers QuotaService, which gateways may reach.
+func (s *Server) RegisterQuota(r grpc.ServiceRegistrar) {
+	imquotav1.RegisterQuotaServiceServer(r, s.quotas)
+}
+
+// RegisterAdmin registers the services that only operators and billing clients
+// may reach.
+func (s *Server) RegisterAdmin(r grpc.ServiceRegistrar) {
+	imquotav1.RegisterAppServiceServer(r, s.apps)
+}
+
+// QuotaServices and AdminServices name what RegisterQuota and RegisterAdmin
+// register, for health checks.
+var (
+	QuotaServices = []string{imquotav1.QuotaService_ServiceDesc.ServiceName}
+	AdminServices = []string{imquotav1.AppService_ServiceDesc.ServiceName}
+)
+
+// MaxMessageBytes bounds a request: a full batch and a thousand user ids fit.
+const MaxMessageBytes = 1 << 20
