@@ -14,7 +14,7 @@ help: ## Show this list
 
 .PHONY: run
 run: build ## Serve with the embedded store and demo apps
-	@exec $(BIN)/imquota serve --demo --store bolt:data/demo.db
+	@exec .bin/imquota serve --demo --store bolt:data/demo.db
 
 .PHONY: build
 build: ## Build the binary into .bin

@@ -64,7 +64,7 @@ func (s *Apps) Create(ctx context.Context, n NewApp, change Change) (*App, error
 			return app, nil
 		}
 		if !errors.Is(err, ErrAppExists) {
-			return nil, err
+			return nil, ForApp(app.ID, err)
 		}
 		if before, err := s.createdBefore(ctx, app, change); before != nil || err != nil {
 			return before, err
@@ -73,7 +73,7 @@ func (s *Apps) Create(ctx context.Context, n NewApp, change Change) (*App, error
 			break
 		}
 	}
-	return nil, ErrAppExists
+	return nil, ForApp(app.ID, ErrAppExists)
 }
 
 // chooseAttempts bounds the search for a free id; with a million apps the
@@ -196,6 +196,12 @@ func checkOrders(cat *catalog.Snapshot, edition *catalog.Edition, orders []Order
 	return nil
 }
 
+// App reads an app. Errors: those of Registry.App.
+func (s *Apps) App(ctx context.Context, id uint32) (*App, error) {
+	app, err := s.Registry.App(ctx, id)
+	return app, ForApp(id, err)
+}
+
 // Approve approves a feature. The first approval holds.
 func (s *Apps) Approve(ctx context.Context, id uint32, feature string, at time.Time, change Change) (*App, error) {
 	return s.update(ctx, id, change, func(app *App) (bool, error) {
@@ -279,7 +285,7 @@ const updateAttempts = 16
 // update changes an app's record. edit reports whether it changed anything.
 func (s *Apps) update(ctx context.Context, id uint32, change Change, edit func(*App) (bool, error)) (*App, error) {
 	for range updateAttempts {
-		current, err := s.Registry.App(ctx, id)
+		current, err := s.App(ctx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -299,12 +305,12 @@ func (s *Apps) update(ctx context.Context, id uint32, change Change, edit func(*
 		if !errors.Is(err, ErrConflict) {
 			s.changed(id)
 			if err != nil {
-				return nil, err
+				return nil, ForApp(id, err)
 			}
 			return app, nil
 		}
 	}
-	return nil, ErrConflict
+	return nil, ForApp(id, ErrConflict)
 }
 
 func (s *Apps) changed(id uint32) {

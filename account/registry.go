@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // Registry keeps the records of apps. Every store implements it.
@@ -15,7 +16,8 @@ type Registry interface {
 	// off finishes it.
 	//
 	// Errors: ErrAppExists, ErrAccountFull; ErrUsageUnknown when the id belongs
-	// to an app whose counters are lost, unless acceptLoss.
+	// to an app whose counters are lost, unless acceptLoss; with it, only the
+	// app's own account may create it anew, others get ErrAppExists.
 	CreateApp(ctx context.Context, app *App, maxApps int, acceptLoss bool) error
 
 	// App reads an app. Errors: ErrAppNotFound; ErrUsageUnknown when the app
@@ -30,6 +32,14 @@ type Registry interface {
 	// Apps lists the apps of an account by id, at most limit, beginning after
 	// the given id. Apps whose creation has not finished are left out.
 	Apps(ctx context.Context, account string, after uint32, limit int) ([]*App, error)
+}
+
+// ForApp says which app an error of a Registry is about.
+func ForApp(id uint32, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("app %d: %w", id, err)
 }
 
 // What a Registry answers about apps.

@@ -44,7 +44,7 @@ func (c *appCache) get(ctx context.Context, id uint32, now time.Time) (*account.
 	}
 	app, err := c.registry.App(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, account.ForApp(id, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -92,7 +92,7 @@ type State struct {
 }
 
 // Overage returns the usage that is billed.
-func (s State) Overage() int64 {
+func (s *State) Overage() int64 {
 	if !s.Billed {
 		return 0
 	}

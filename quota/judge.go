@@ -113,11 +113,11 @@ func (p *planner) finish(r *Request, o *Outcome, violations []Violation, d *Deci
 	d.Known = true
 	d.Lifecycle = p.app.StateAt(p.now, p.catalog.Account().Grace)
 	d.CatalogVersion = p.catalog.Version()
-	d.Quotas = p.states(r, o, d)
+	d.Quotas = p.states(o, d)
 }
 
 // states lists the counters touched, one for each quota: the tightest.
-func (p *planner) states(r *Request, o *Outcome, d *Decision) []State {
+func (p *planner) states(o *Outcome, d *Decision) []State {
 	var states []State
 	change := d.Allowed && !d.Replayed
 	for i := range o.Charges {

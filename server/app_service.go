@@ -95,7 +95,7 @@ func (s *appService) GetApp(ctx context.Context, in *imquotav1.GetAppRequest) (*
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	app, err := s.apps.Registry.App(ctx, in.GetAppId())
+	app, err := s.apps.App(ctx, in.GetAppId())
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -243,7 +243,8 @@ func (v *invalidFields) count(field string, n int64) {
 func changeOf(in interface {
 	proto.Message
 	GetRequestId() string
-}) account.Change {
+},
+) account.Change {
 	if in.GetRequestId() == "" {
 		return account.Change{}
 	}

@@ -184,7 +184,7 @@ func TestAccountLimit(t *testing.T) {
 				}
 				listed = append(listed, app.GetAppId())
 			}
-			if page.PageToken = out.GetNextPageToken(); page.PageToken == "" {
+			if page.PageToken = out.GetNextPageToken(); page.GetPageToken() == "" {
 				break
 			}
 		}

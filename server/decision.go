@@ -107,7 +107,7 @@ func fromState(s *quota.State) *imquotav1.QuotaState {
 		Quota: s.Quota, Subject: s.Subject, Limit: s.Limit.Max(), Unlimited: s.Limit.IsUnlimited(),
 		Used: s.Used, Overage: s.Overage(), ResetTime: fromTime(s.Reset), Change: s.Change,
 	}
-	if !out.Unlimited {
+	if !out.GetUnlimited() {
 		out.Remaining = s.Limit.Remaining(s.Used)
 	}
 	return out

@@ -53,12 +53,10 @@ var conditions = []struct {
 
 // toFault maps an error.
 func toFault(err error) fault {
-	var request *requestError
-	if errors.As(err, &request) {
+	if request, ok := errors.AsType[*requestError](err); ok {
 		return fault{code: codes.InvalidArgument, reason: imquotav1.ErrorReason_ERROR_REASON_INVALID_FIELD, message: request.Error(), fields: request.fields}
 	}
-	var invalid *account.InvalidError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*account.InvalidError](err); ok {
 		return fault{code: codes.InvalidArgument, reason: imquotav1.ErrorReason_ERROR_REASON_INVALID_FIELD, message: invalid.Error(), fields: []account.InvalidError{*invalid}}
 	}
 	for _, c := range conditions {
@@ -66,8 +64,7 @@ func toFault(err error) fault {
 			return fault{code: c.code, reason: c.reason, message: err.Error()}
 		}
 	}
-	var store *account.Fault
-	if errors.As(err, &store) {
+	if store, ok := errors.AsType[*account.Fault](err); ok {
 		return storeFault(store)
 	}
 	return fault{code: codes.Internal, reason: imquotav1.ErrorReason_ERROR_REASON_INTERNAL, message: err.Error()}

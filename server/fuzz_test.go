@@ -17,7 +17,8 @@ func FuzzCheckQuota(f *testing.F) {
 	seeds := []*imquotav1.CheckQuotaRequest{
 		login(1, "u"), addFriend(1, "a", "b"), createGroup(1, "g", "work", "a", "b"), joinGroup(1, "g", "live", "a"),
 		addMembers(1, "g", "Public", "a"), useFeature(1, "community"), check(1, &imquotav1.UseQuota{Quota: "x"}),
-		check(1, &imquotav1.RegisterUsers{UserIds: []string{"a", "b"}}), {},
+		check(1, &imquotav1.RegisterUsers{UserIds: []string{"a", "b"}}),
+		{},
 	}
 	for _, r := range seeds {
 		r.RequestId = "id"
@@ -43,7 +44,8 @@ func FuzzCheckQuota(f *testing.F) {
 func FuzzReleaseQuota(f *testing.F) {
 	seeds := []*imquotav1.ReleaseQuotaRequest{
 		dissolve(1, "g"), release(1, &imquotav1.DeleteUsers{UserIds: []string{"a"}}), release(1, &imquotav1.LeaveGroup{GroupId: "g", UserId: "a"}),
-		release(1, &imquotav1.RemoveFriend{UserId: "a", FriendId: "b"}), release(1, &imquotav1.ReturnQuota{Quota: "x"}), {},
+		release(1, &imquotav1.RemoveFriend{UserId: "a", FriendId: "b"}), release(1, &imquotav1.ReturnQuota{Quota: "x"}),
+		{},
 	}
 	for _, r := range seeds {
 		wire, err := proto.Marshal(r)

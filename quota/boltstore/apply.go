@@ -54,9 +54,8 @@ func writes(txns []quota.Txn) bool {
 // transaction is its outcome; the error is a failure of the file.
 func apply(tx *bolt.Tx, t *quota.Txn, o *quota.Outcome) error {
 	st := &step{tx: tx, txn: t}
-	if err := st.judge(o); err != nil {
-		*o = quota.Outcome{Err: err}
-		return nil
+	if wrong := st.judge(o); wrong != nil {
+		*o = quota.Outcome{Err: wrong}
 	}
 	if !o.Applied {
 		return nil
@@ -207,12 +206,12 @@ func (s *step) readGroup(o *quota.Outcome) error {
 // applies reports whether a charge is for this group.
 func (s *step) applies(c *quota.Charge) bool {
 	switch {
-	case c.Members && !s.exists,
-		c.Types != "" && !(s.exists && strings.IndexByte(c.Types, s.group.Type) >= 0),
-		c.SameDay && !(s.exists && s.group.Day == s.txn.Group.Day):
+	case !s.exists:
+		return !c.Members && c.Types == "" && !c.SameDay
+	case c.Types != "" && strings.IndexByte(c.Types, s.group.Type) < 0:
 		return false
 	}
-	return true
+	return !c.SameDay || s.group.Day == s.txn.Group.Day
 }
 
 // read reads a charge's counters and resolves its delta.

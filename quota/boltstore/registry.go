@@ -33,14 +33,19 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, ac
 		if tx.Bucket(appsBucket).Get(appKey(app.ID)) != nil {
 			return answer{account.ErrAppExists}
 		}
-		lost, taken := places(tx, app.Account, app.ID)
+		owner := tx.Bucket(directoryBucket).Get(appKey(app.ID))
 		switch {
-		case lost && !acceptLoss:
+		case owner != nil && !acceptLoss:
 			return answer{account.ErrUsageUnknown}
-		case !lost && taken >= maxApps:
+		case owner != nil && string(owner) != app.Account: // it is lost, and not theirs
+			return answer{account.ErrAppExists}
+		case owner == nil && places(tx, app.Account) >= maxApps:
 			return answer{account.ErrAccountFull}
 		}
 		if err := tx.Bucket(accountsBucket).Put(placeKey(app.Account, app.ID), nil); err != nil {
+			return err
+		}
+		if err := tx.Bucket(directoryBucket).Put(appKey(app.ID), []byte(app.Account)); err != nil {
 			return err
 		}
 		return tx.Bucket(appsBucket).Put(appKey(app.ID), encodeHeader(header{version: version, record: record}))
@@ -51,15 +56,14 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, ac
 	return err
 }
 
-// places counts the apps of an account and reports whether one is among them.
-func places(tx *bolt.Tx, name string, app uint32) (found bool, taken int) {
-	own, prefix := placeKey(name, app), accountPrefix(name)
+// places counts the apps of an account.
+func places(tx *bolt.Tx, name string) (taken int) {
+	prefix := accountPrefix(name)
 	c := tx.Bucket(accountsBucket).Cursor()
 	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-		found = found || bytes.Equal(k, own)
 		taken++
 	}
-	return found, taken
+	return taken
 }
 
 // App implements account.Registry.
@@ -93,14 +97,11 @@ func unreadable(id uint32) error {
 	return &account.Fault{Reason: account.UsageUnknown, Detail: fmt.Sprintf("the record of app %d is damaged", id)}
 }
 
-// missing tells an app that never was from one whose record is gone. Only the
-// latter has a place in an account; looking through them all is rare enough.
+// missing tells an app that never was from one whose record is gone: only the
+// latter is in the directory.
 func missing(tx *bolt.Tx, id uint32) error {
-	c, suffix := tx.Bucket(accountsBucket).Cursor(), appKey(id)
-	for k, _ := c.First(); k != nil; k, _ = c.Next() {
-		if bytes.HasSuffix(k, suffix) {
-			return account.ErrUsageUnknown
-		}
+	if tx.Bucket(directoryBucket).Get(appKey(id)) != nil {
+		return account.ErrUsageUnknown
 	}
 	return account.ErrAppNotFound
 }

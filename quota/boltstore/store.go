@@ -44,14 +44,15 @@ type Options struct {
 const format = 1
 
 var (
-	metaBucket     = []byte("meta")
-	appsBucket     = []byte("apps")     // app -> record
-	accountsBucket = []byte("accounts") // account, app -> nothing
-	countersBucket = []byte("counters") // app, quota, subject -> count
-	windowsBucket  = []byte("windows")  // window -> the same; dropped whole
-	usersBucket    = []byte("users")    // app, user -> last active month
-	groupsBucket   = []byte("groups")   // app, group -> record
-	requestsBucket = []byte("requests") // generation -> app, id -> fingerprint; dropped whole
+	metaBucket      = []byte("meta")
+	appsBucket      = []byte("apps")      // app -> record
+	accountsBucket  = []byte("accounts")  // account, app -> nothing
+	directoryBucket = []byte("directory") // app -> account
+	countersBucket  = []byte("counters")  // app, quota, subject -> count
+	windowsBucket   = []byte("windows")   // window -> the same; dropped whole
+	usersBucket     = []byte("users")     // app, user -> last active month
+	groupsBucket    = []byte("groups")    // app, group -> record
+	requestsBucket  = []byte("requests")  // generation -> app, id -> fingerprint; dropped whole
 
 	formatKey = []byte("imquota format")
 	idKey     = []byte("store id")
@@ -67,7 +68,19 @@ func Open(path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: o.LockWait, FreelistType: bolt.FreelistMapType})
+	var opened *os.File
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
+		Timeout: o.LockWait, FreelistType: bolt.FreelistMapType,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			opened, err = os.OpenFile(name, flag, mode)
+			return opened, err
+		},
+	})
+	if err == nil {
+		if err = checkPlace(opened, path); err != nil {
+			_ = db.Close()
+		}
+	}
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("the store %s is in use by another process: the embedded store is one process's; several sidecars share a store with redis://", path)
@@ -107,6 +120,23 @@ func checkFile(path string) (isNew bool, err error) {
 	return false, nil
 }
 
+// checkPlace refuses a file that was replaced while Open waited for its lock:
+// what would be written to it is lost with it.
+func checkPlace(opened *os.File, path string) error {
+	locked, err := opened.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(locked, named) {
+		return errors.New("it was replaced meanwhile: try again")
+	}
+	return nil
+}
+
 // prepare initialises a new file and checks that an old one is ours.
 func (s *Store) prepare(isNew bool) error {
 	if isNew {
@@ -115,7 +145,7 @@ func (s *Store) prepare(isNew bool) error {
 			if err != nil {
 				return err
 			}
-			for _, name := range [][]byte{appsBucket, accountsBucket, countersBucket, windowsBucket, usersBucket, groupsBucket, requestsBucket} {
+			for _, name := range [][]byte{appsBucket, accountsBucket, directoryBucket, countersBucket, windowsBucket, usersBucket, groupsBucket, requestsBucket} {
 				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 					return err
 				}
@@ -145,8 +175,8 @@ func (s *Store) prepare(isNew bool) error {
 // StoreID names the store; it was drawn when the file was made.
 func (s *Store) StoreID() string { return s.id }
 
-// Path is the file.
-func (s *Store) Path() string { return s.path }
+// String names the store.
+func (s *Store) String() string { return "the embedded store " + s.path }
 
 // Ready reports whether the store can answer.
 func (s *Store) Ready(context.Context) error {

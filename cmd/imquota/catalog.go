@@ -1,0 +1,267 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/imquota/imquota/catalog"
+)
+
+// catalogCmd shows and checks catalogs.
+type catalogCmd struct {
+	Show   catalogShowCmd   `cmd:"" help:"Compare the plans: prices, limits, features and their conditions."`
+	Lint   catalogLintCmd   `cmd:"" help:"Check a catalog file and name every problem with its line."`
+	Schema catalogSchemaCmd `cmd:"" help:"Print the JSON Schema of catalog files, for editors."`
+	Source catalogSourceCmd `cmd:"" help:"Print the catalog file that imquota ships with, to begin another from."`
+}
+
+// catalogFlag names a catalog file.
+type catalogFlag struct {
+	Catalog string `help:"Catalog file; without one, the catalog that imquota ships with." placeholder:"FILE"`
+}
+
+// load reads the catalog and adds the file's name to what is wrong with it.
+func (f *catalogFlag) load() (*catalog.Snapshot, error) {
+	if f.Catalog == "" {
+		return catalog.Default(), nil
+	}
+	cat, err := catalog.ParseFile(f.Catalog)
+	if err != nil {
+		return nil, inFile(f.Catalog, err)
+	}
+	return cat, nil
+}
+
+// inFile names the file in front of each problem, as editors understand it.
+func inFile(path string, err error) error {
+	var broken *catalog.ParseError
+	if !errors.As(err, &broken) {
+		return err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "the catalog %s is broken:", path)
+	for _, p := range broken.Problems {
+		at := path
+		if p.Line > 0 {
+			at += fmt.Sprintf(":%d", p.Line)
+			p.Line = 0
+		}
+		b.WriteString("\n  " + at + ": " + p.String())
+	}
+	return errors.New(b.String())
+}
+
+type catalogLintCmd struct {
+	File string `arg:"" help:"The catalog file."`
+}
+
+// Run carries the command out.
+func (c *catalogLintCmd) Run(s *streams) error {
+	cat, err := (&catalogFlag{c.File}).load()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%s is a catalog: version %s, %d editions, %d quotas, %d features, %d group types\n",
+		c.File, cat.Version(), len(cat.Editions()), len(cat.Quotas()), len(cat.Features()), len(cat.GroupTypes()))
+	return err
+}
+
+type catalogSchemaCmd struct{}
+
+// Run carries the command out.
+func (catalogSchemaCmd) Run(s *streams) error {
+	_, err := s.out.Write(catalog.Schema())
+	return err
+}
+
+type catalogSourceCmd struct{}
+
+// Run carries the command out.
+func (catalogSourceCmd) Run(s *streams) error {
+	_, err := s.out.Write(catalog.DefaultYAML())
+	return err
+}
+
+type catalogShowCmd struct {
+	catalogFlag
+	Output string `short:"o" help:"Print a table or JSON." enum:"table,json" default:"table"`
+}
+
+// Run carries the command out.
+func (c *catalogShowCmd) Run(s *streams) error {
+	cat, err := c.load()
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		return printCatalogJSON(s.out, cat)
+	}
+	printCatalog(s.out, cat)
+	return nil
+}
+
+// printCatalog compares the plans, an edition a column.
+func printCatalog(w io.Writer, cat *catalog.Snapshot) {
+	zone, _ := time.Date(2024, 1, 1, 0, 0, 0, 0, cat.Zone()).Zone()
+	_, _ = fmt.Fprintf(w, "catalog %s, prices in %s, days and months begin in %s\n\n", cat.Version(), cat.Currency(), zone)
+	t := &table{right: make(map[int]bool)}
+	row := func(title, key string, cell func(*catalog.Edition) string) {
+		cells := []string{title, key}
+		for _, e := range cat.Editions() {
+			cells = append(cells, cell(e))
+		}
+		t.add(cells...)
+	}
+	heading := func(text string) {
+		t.add("")
+		t.add(text)
+	}
+	for i := range cat.Editions() {
+		t.right[2+i] = true
+	}
+	row("PLAN", "", func(e *catalog.Edition) string { return strings.ToUpper(e.Key) })
+	row("Price of a month", "", priceOf)
+	heading("LIMITS")
+	for _, q := range cat.Quotas() {
+		row(q.Title, q.Key, func(e *catalog.Edition) string { return ruleText(e.Limit(q)) })
+	}
+	heading("FEATURES")
+	for _, f := range cat.Features() {
+		if f.AddOn != nil {
+			continue // an add-on grants its features together
+		}
+		row(f.Title, f.Key, func(e *catalog.Edition) string { return when(e.Has(f), "yes") })
+	}
+	for _, a := range cat.AddOns() {
+		row(a.Title, a.Key, func(e *catalog.Edition) string { return when(a.Editions[e.Key], "trial") })
+	}
+	heading("BILLED BY USAGE")
+	for _, m := range cat.Meters() {
+		row(m.Title, m.Key, func(e *catalog.Edition) string {
+			if price, ok := m.Prices[e.Key]; ok {
+				return price.String()
+			}
+			return "not sold"
+		})
+	}
+	t.write(w)
+	printNotes(w, cat)
+}
+
+func priceOf(e *catalog.Edition) string {
+	if e.IsFree() {
+		return "free"
+	}
+	return e.MonthlyPrice.StringFixed(2)
+}
+
+func ruleText(r catalog.LimitRule) string {
+	var text strings.Builder
+	text.WriteString(r.Limit.String())
+	if r.OnExceed == catalog.Bill {
+		text.WriteString("+")
+	}
+	groupTypes := r.GroupTypes()
+	for _, key := range slices.Sorted(maps.Keys(groupTypes)) {
+		text.WriteString(", " + key + " " + groupTypes[key].String())
+	}
+	return text.String()
+}
+
+func when(holds bool, text string) string {
+	if holds {
+		return text
+	}
+	return "-"
+}
+
+// printNotes says what the table has no room for.
+func printNotes(w io.Writer, cat *catalog.Snapshot) {
+	notes := &table{}
+	for _, e := range cat.Editions() {
+		var keys []string
+		for _, to := range e.Reachable {
+			keys = append(keys, to.Key)
+		}
+		if len(keys) > 0 {
+			notes.add(e.Key, "can change to "+strings.Join(keys, " or "))
+		}
+	}
+	for _, q := range cat.Quotas() {
+		for _, e := range cat.Editions() {
+			if e.Limit(q).OnExceed == catalog.Bill {
+				notes.add(q.Key, "+ : more is allowed, and billed")
+				break
+			}
+		}
+	}
+	for _, f := range cat.Features() {
+		if text := conditions(f); text != "" && f.AddOn == nil {
+			notes.add(f.Key, text)
+		}
+	}
+	for _, t := range cat.GroupTypes() {
+		if t.Requires != nil {
+			notes.add(t.Key+" groups", "need the feature "+t.Requires.Key)
+		}
+	}
+	for _, a := range cat.AddOns() {
+		notes.add(a.Key, fmt.Sprintf("a trial of %s, once an app, from its activation: %d features", span(a.Trial), len(a.Features)))
+		if text := conditions(a.Features[0]); text != "" {
+			notes.add("", text)
+		}
+	}
+	for _, m := range cat.Meters() {
+		notes.add(m.Key, "per "+m.Unit)
+		for _, p := range m.Promotions {
+			notes.add(m.Key, p.Percent.String()+" % "+p.Title+", from "+p.From.Format(time.DateOnly))
+		}
+	}
+	_, _ = fmt.Fprintln(w, "\n  NOTES")
+	notes.write(w)
+}
+
+// conditions says under which conditions a feature may be used.
+func conditions(f *catalog.Feature) string {
+	var parts []string
+	if a := f.Approval; a != nil {
+		parts = append(parts, "after an approval, active "+span(a.ActiveAfter)+" later")
+	}
+	if r := f.Regions; r != nil {
+		parts = append(parts, "not in "+strings.Join(slices.Sorted(maps.Keys(r.Excluded)), ", "))
+	}
+	if p := f.Platforms; p != nil {
+		parts = append(parts, "on "+strings.Join(p.Names, ", "))
+	}
+	if s := f.SDK; s != nil {
+		var least []string
+		for _, family := range slices.Sorted(maps.Keys(s.Min)) {
+			least = append(least, family+" "+s.Min[family].String())
+		}
+		parts = append(parts, "SDK "+strings.Join(least, ", ")+" or later")
+	}
+	if g := f.GroupTypes; g != nil {
+		parts = append(parts, "in "+strings.Join(g.Names, ", ")+" groups")
+	}
+	if g := f.GroupSize; g != nil {
+		parts = append(parts, fmt.Sprintf("of at most %d members", g.MaxMembers))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// span shows a duration in hours, or in days when it is more than a few.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d%day == 0 && d > 3*day:
+		return fmt.Sprintf("%d days", d/day)
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%d hours", d/time.Hour)
+	}
+	return d.String()
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/imquota/imquota/catalog"
+)
+
+// The plans as JSON. Unlimited is a mark of its own, never a number.
+type catalogJSON struct {
+	Version  string        `json:"version"`
+	Currency string        `json:"currency"`
+	Editions []editionJSON `json:"editions"`
+}
+
+type editionJSON struct {
+	Key          string      `json:"key"`
+	Title        string      `json:"title"`
+	MonthlyPrice string      `json:"monthlyPrice"`
+	ChangeTo     []string    `json:"changeTo"`
+	Limits       []limitJSON `json:"limits"`
+	Features     []string    `json:"features"`
+}
+
+type limitJSON struct {
+	Quota       string                   `json:"quota"`
+	Limit       int64                    `json:"limit"`
+	Unlimited   bool                     `json:"unlimited"`
+	Billed      bool                     `json:"billed"`
+	ByGroupType map[string]catalog.Limit `json:"byGroupType,omitempty"`
+}
+
+func printCatalogJSON(w io.Writer, cat *catalog.Snapshot) error {
+	out := catalogJSON{Version: cat.Version(), Currency: cat.Currency()}
+	for _, e := range cat.Editions() {
+		edition := editionJSON{
+			Key: e.Key, Title: e.Title, MonthlyPrice: e.MonthlyPrice.StringFixed(2),
+			ChangeTo: []string{}, Features: []string{},
+		}
+		for _, to := range e.Reachable {
+			edition.ChangeTo = append(edition.ChangeTo, to.Key)
+		}
+		for _, q := range cat.Quotas() {
+			r := e.Limit(q)
+			edition.Limits = append(edition.Limits, limitJSON{
+				Quota: q.Key, Limit: r.Limit.Max(), Unlimited: r.Limit.IsUnlimited(),
+				Billed: r.OnExceed == catalog.Bill, ByGroupType: r.GroupTypes(),
+			})
+		}
+		for _, f := range cat.Features() {
+			if e.Has(f) {
+				edition.Features = append(edition.Features, f.Key)
+			}
+		}
+		out.Editions = append(out.Editions, edition)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(out)
+}

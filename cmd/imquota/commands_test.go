@@ -1,0 +1,371 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
+	"github.com/imquota/imquota/quota/redisstore/redistest"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares what a command printed with what a person looked at once.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+// docsBlock finds the console sessions of a document.
+var docsBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
+
+// TestDocsShowWhatHappens runs the sessions of the README and compares every
+// line.
+func TestDocsShowWhatHappens(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := docsBlock.FindAllStringSubmatch(string(readme), -1)
+	if len(blocks) == 0 {
+		t.Fatal("the README shows no session")
+	}
+	p := serve(t, "--demo", "--store", "bolt:"+filepath.Join(t.TempDir(), "readme.db"))
+	for _, block := range blocks {
+		var got strings.Builder
+		last := 0
+		for line := range strings.Lines(block[1]) {
+			command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ ")
+			switch {
+			case !ok && strings.TrimSpace(line) == "":
+				got.WriteString(line)
+			case !ok: // the output of the command above
+			case command == "echo $?":
+				got.WriteString("$ echo $?\n" + string(rune('0'+last)) + "\n")
+			default:
+				args := strings.Fields(strings.TrimPrefix(command, ".bin/imquota "))
+				if args[0] != "catalog" {
+					args = append(args, "--server", p.addresses[0])
+				}
+				r := run(t, args...)
+				last = r.code
+				got.WriteString("$ " + command + "\n" + r.out + r.err)
+			}
+		}
+		if diff := cmp.Diff(block[1], got.String()); diff != "" {
+			t.Errorf("README (-shown +happened):\n%s", diff)
+		}
+	}
+}
+
+func TestGoldenCatalog(t *testing.T) {
+	t.Parallel()
+	golden(t, "catalog_show.txt", run(t, "catalog", "show").out)
+	shown := run(t, "catalog", "show", "-o", "json").out
+	var plans catalogJSON
+	if err := json.Unmarshal([]byte(shown), &plans); err != nil {
+		t.Fatal(err)
+	}
+	if len(plans.Editions) != 3 {
+		t.Fatalf("JSON of the plans: %s", shown)
+	}
+	for i, want := range []limitJSON{{Quota: "users", Limit: 100}, {Quota: "users", Unlimited: true}, {Quota: "users", Unlimited: true}} {
+		if diff := cmp.Diff(want, plans.Editions[i].Limits[0]); diff != "" {
+			t.Errorf("users of %s (-want +got):\n%s", plans.Editions[i].Key, diff)
+		}
+	}
+}
+
+// TestGoldenDecisions shows every shape of an answer as a person sees it.
+func TestGoldenDecisions(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--demo", "--store", "bolt:"+filepath.Join(t.TempDir(), "golden.db"))
+	reset := regexp.MustCompile(`resets \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`)
+	created := regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d( UTC|Z)`)
+	var got strings.Builder
+	for _, line := range []string{
+		"check login --app 1400000001 --user alice",
+		"check login --app 1400000001 --user alice",
+		"check add-friend --app 1400000001 --user alice --friend bob --request-id r1",
+		"check add-friend --app 1400000001 --user alice --friend bob --request-id r1",
+		"check add-friend --app 1400000001 --user alice --friend carol --dry-run",
+		"check create-group --app 1400000001 --group g1 --type work --owner alice --member bob",
+		"check create-group --app 1400000001 --group g1 --type work",
+		"check join-group --app 1400000001 --group g1 --type Private --user carol",
+		"check join-group --app 1400000001 --group g1 --type AVChatRoom --user carol",
+		"check add-group-members --app 1400000003 --group live1 --type live --user carol",
+		"usage show --app 1400000001",
+		"usage show --app 1400000001 --user alice --group g1",
+		"usage set --app 1400000001 --quota friends --subject alice --used 20",
+		"check add-friend --app 1400000001 --user alice --friend dave",
+		"check add-friend --app 1400000001 --user alice --friend dave --adjust",
+		"usage set --app 1400000001 --quota friends --subject alice --used 5 --dry-run",
+		"usage set --app 1400000001 --quota users --used 5",
+		"release remove-friend --app 1400000001 --user alice --friend bob",
+		"release leave-group --app 1400000001 --group nowhere --user zed",
+		"release dissolve-group --app 1400000001 --group g1",
+		"release delete-users --app 1400000002 --user alice",
+		"check use-quota --app 1400000001 --quota friends --subject alice",
+		"check use-feature --app 1400000003 --feature push_all",
+		"check use-feature --app 1400000003 --feature av_call --platform windows",
+		"app approve --app 1400000003 --feature push_all --at 2024-06-01T00:00:00+08:00",
+		"app activate --app 1400000003 --add-on av_call",
+		"app activate --app 1400000003 --add-on av_call",
+		"app override --app 1400000003 --quota friends --limit 1",
+		"app override --app 1400000003 --quota friends",
+		"app list --account demo",
+		"app list --account nobody",
+		"app entitlements --app 1400000002",
+		"app create --account new --app 77 --name Shop --region cn --edition standard",
+		"app create --account new --app 77",
+		"app get --app 78",
+		"check login --app 78 --user alice",
+		"usage show --app 78",
+		"check login --app 1400000001 --user 123456789012345678901234567890123",
+	} {
+		r := p.ask(strings.Fields(line)...)
+		got.WriteString("$ imquota " + line + "\n" + r.out + r.err)
+		if r.code != exitFine {
+			got.WriteString("exit code " + string(rune('0'+r.code)) + "\n")
+		}
+	}
+	text := reset.ReplaceAllString(got.String(), "resets SOON")
+	golden(t, "decisions.txt", created.ReplaceAllString(text, "INSTANT"))
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	dead := func() string {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return l.Addr().String()
+	}()
+	login := []string{"check", "login", "--app", "1400000001", "--user", "alice"}
+	for _, tt := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"help", []string{"-h"}, exitFine, ""},
+		{"help of a command", append(login, "-h"), exitFine, ""},
+		{"version", []string{"version"}, exitFine, ""},
+		{"no command", nil, exitFault, "expected one of"},
+		{"unknown command", []string{"chekc"}, exitFault, "chekc"},
+		{"unknown flag", append(login, "--frend", "bob"), exitFault, "--frend"},
+		{"missing flag", []string{"check", "login", "--app", "1"}, exitFault, "--user"},
+		{"not a number", []string{"check", "login", "--app", "x", "--user", "a"}, exitFault, "--app"},
+		{"negative app", []string{"check", "login", "--app=-1", "--user", "a"}, exitFault, "--app"},
+		{"two modes at once", append(login, "--dry-run", "--adjust"), exitFault, "--adjust"},
+		{"nobody answers", append(login, "--server", dead), exitFault, "no server answers at " + dead},
+		{"unknown output", append(login, "-o", "xml"), exitFault, "--output"},
+		{"unknown store", []string{"serve", "--store", "mysql://x"}, exitFault, "--store"},
+		{"a bolt store without a path", []string{"serve", "--store", "bolt:"}, exitFault, "--store"},
+		{"a Redis URL without a host", []string{"serve", "--store", "redis://"}, exitFault, "--store"},
+		{"a password is not printed", []string{"serve", "--store", "redis://me:hunter2@"}, exitFault, "--store"},
+		{"not an instant", []string{"app", "approve", "--app", "1", "--feature", "f", "--at", "yesterday"}, exitFault, "--at"},
+		{"no catalog file", []string{"catalog", "lint", "nowhere.yaml"}, exitFault, "nowhere.yaml"},
+		{"no store to compact", []string{"store", "compact", "--store", "redis://127.0.0.1:1"}, exitFault, "--store"},
+		{"no store to report on", []string{"store", "status", "--store", "bolt:nowhere.db"}, exitFault, "nowhere.db"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := run(t, tt.args...)
+			if got.code != tt.code || !strings.Contains(got.err, tt.says) {
+				t.Errorf("%v: %+v, want code %d and %q", tt.args, got, tt.code, tt.says)
+			}
+			if tt.code == exitFault && got.out != "" {
+				t.Errorf("a fault printed %q on stdout", got.out)
+			}
+			if strings.Contains(got.err, "hunter2") {
+				t.Errorf("the password is in %q", got.err)
+			}
+		})
+	}
+	if _, err := os.Stat("nowhere.db"); err == nil {
+		t.Error("asking for the status of a store made it")
+	}
+}
+
+// TestHelpIsComplete walks all commands: each says what it does, each flag too,
+// with its variable and default.
+func TestHelpIsComplete(t *testing.T) {
+	t.Parallel()
+	parser, err := kong.New(&cli{}, kong.DefaultEnvars("IMQUOTA"), kong.Vars{"store": defaultStore, "listen": defaultListen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := 0
+	var walk func(n *kong.Node, path []string)
+	walk = func(n *kong.Node, path []string) {
+		if n.Type == kong.CommandNode {
+			commands++
+			path = append(path, n.Name)
+			help := run(t, append(slices.Clip(path), "-h")...)
+			if n.Help == "" || help.code != exitFine {
+				t.Errorf("%v: code %d, help %q", path, help.code, n.Help)
+			}
+			for _, f := range n.Flags {
+				if f.Help == "" || !strings.Contains(help.out, "--"+f.Name) || f.Name != "help" && len(f.Envs) == 0 {
+					t.Errorf("%v: --%s is not explained", path, f.Name)
+				}
+				if f.Default != "" && !strings.Contains(help.out, f.Default) {
+					t.Errorf("%v: the default %q of --%s is not shown", path, f.Default, f.Name)
+				}
+			}
+		}
+		for _, child := range n.Children {
+			walk(child, path)
+		}
+	}
+	walk(parser.Model.Node, nil)
+	if commands < 30 {
+		t.Errorf("only %d commands were found", commands)
+	}
+}
+
+func TestFlagsFromTheEnvironment(t *testing.T) {
+	dead := "127.0.0.1:1"
+	t.Setenv("IMQUOTA_SERVER", dead)
+	t.Setenv("IMQUOTA_APP", "1400000001")
+	got := run(t, "check", "login", "--user", "alice")
+	if got.code != exitFault || !strings.Contains(got.err, dead) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestJSONOutput(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--demo", "--store", "bolt:"+filepath.Join(t.TempDir(), "json.db"))
+	for _, line := range []string{
+		"check login --app 1400000001 --user alice", "release leave-group --app 1400000001 --group g --user alice",
+		"usage show --app 1400000001", "app get --app 1400000001", "app list --account demo", "app entitlements --app 1400000001",
+		"usage set --app 1400000001 --quota friends --subject alice --used 3",
+	} {
+		r := p.ask(append(strings.Fields(line), "-o", "json")...)
+		var out map[string]any
+		if err := json.Unmarshal([]byte(r.out), &out); err != nil || len(out) == 0 {
+			t.Errorf("%s: %v: %s", line, err, r.out)
+		}
+	}
+	r := p.ask("check", "use-feature", "--app", "1400000002", "--feature", "community", "-o", "json")
+	if r.code != exitDenied || !strings.Contains(r.out, `"upstreamCode": 10059`) {
+		t.Errorf("a denial as JSON: %+v", r)
+	}
+}
+
+func TestRedisMustBeInitialised(t *testing.T) {
+	t.Parallel()
+	url := "redis://" + redistest.Standalone(t).Addr
+	p := serve(t, "--store", url)
+	if got := healthOf(t, p.dial(0), ""); got != healthpb.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("on an empty Redis: %v", got)
+	}
+	if got := p.ask("check", "login", "--app", "7", "--user", "alice"); got.code != exitFault || !strings.Contains(got.err, "STORE_NOT_INITIALIZED") {
+		t.Errorf("on an empty Redis: %+v", got)
+	}
+	if got := run(t, "store", "status", "--store", url); got.code != exitFault || !strings.Contains(got.err, "imquota store init") {
+		t.Errorf("status of an empty Redis: %+v", got)
+	}
+	seen := len(p.lines())
+	if got := run(t, "store", "init", "--store", url); got.code != exitFine || !strings.Contains(got.out, "is initialised now") {
+		t.Fatalf("init: %+v", got)
+	}
+	if got := run(t, "store", "init", "--store", url); got.code != exitFine || strings.Contains(got.out, "now") {
+		t.Errorf("init again: %+v", got)
+	}
+	p.await(seen, says("ready"))
+	if got := run(t, "store", "status", "--store", url); got.code != exitFine || !strings.Contains(got.out, "is ready") {
+		t.Errorf("status: %+v", got)
+	}
+	if got := p.ask("app", "create", "--account", "a", "--app", "7"); got.code != exitFine {
+		t.Fatalf("create: %+v", got)
+	}
+	second := serve(t, "--store", url)
+	p.ask("check", "login", "--app", "7", "--user", "alice")
+	if got := second.ask("check", "login", "--app", "7", "--user", "bob"); !strings.Contains(got.out, "users     1 → 2 of 100") {
+		t.Errorf("a second sidecar on the same Redis: %+v", got)
+	}
+}
+
+func TestServesWithoutRedis(t *testing.T) {
+	t.Parallel()
+	server := redistest.Standalone(t)
+	server.Kill()
+	p := serve(t, "--store", "redis://"+server.Addr)
+	if got := p.ask("check", "login", "--app", "7", "--user", "alice"); got.code != exitFault || !strings.Contains(got.err, "STORE_UNAVAILABLE") {
+		t.Errorf("%+v", got)
+	}
+	seen := len(p.lines())
+	server.Restart()
+	p.await(seen, says("never initialised"))
+}
+
+func TestCompact(t *testing.T) {
+	t.Parallel()
+	store := "bolt:" + filepath.Join(t.TempDir(), "c.db")
+	p := serve(t, "--demo", "--store", store)
+	if got := run(t, "store", "compact", "--store", store); got.code != exitFault || !strings.Contains(got.err, "in use") {
+		t.Errorf("while it is served from: %+v", got)
+	}
+	p.ask("check", "login", "--app", "1400000001", "--user", "alice")
+	p.signal(15)
+	p.end()
+	if got := run(t, "store", "compact", "--store", store); got.code != exitFine || !strings.Contains(got.out, "KiB, was") {
+		t.Errorf("%+v", got)
+	}
+	p = serve(t, "--demo", "--store", store)
+	if got := p.ask("usage", "show", "--app", "1400000001", "--quota", "users"); !strings.Contains(got.out, "1  of 100") {
+		t.Errorf("after compacting: %+v", got)
+	}
+}
+
+func TestImport(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--store", "bolt:"+filepath.Join(t.TempDir(), "import.db"))
+	file := filepath.Join(t.TempDir(), "import.json")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`{"edition": "standard", "orders": [{"orderId": "o1", "edition": "standard", "months": 1,
+		"startTime": "2024-06-01T00:00:00+08:00", "endTime": "2024-07-01T00:00:00+08:00",
+		"cash": {"currencyCode": "USD", "amount": "399.00"}}], "approvals": [{"feature": "push_all", "approveTime": "2024-01-01T00:00:00Z"}],
+		"createTime": "2023-01-01T00:00:00Z"}`)
+	got := p.ask("app", "create", "--account", "old", "--app", "9", "--import", file)
+	golden(t, "import.txt", got.out+got.err)
+	if got := p.ask("check", "login", "--app", "9", "--user", "a"); got.code != exitDenied || !strings.Contains(got.out, "APP_SUSPENDED") || !strings.Contains(got.out, "60020") {
+		t.Errorf("an expired app: %+v", got)
+	}
+	write(`{"editon": "standard"}`)
+	if got := p.ask("app", "create", "--account", "old", "--app", "10", "--import", file); got.code != exitFault || !strings.Contains(got.err, "editon") {
+		t.Errorf("an unknown field: %+v", got)
+	}
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
+)
+
+func TestUnixSocket(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	socket := "unix:" + filepath.Join(dir, "s")
+	first := launch(t, "--demo", "--listen", socket, "--store", "bolt:"+filepath.Join(dir, "a.db"))
+	first.await(0, says("ready"))
+	got := run(t, "check", "login", "--app", "1400000001", "--user", "alice", "--server", socket)
+	if got.code != exitFine {
+		t.Fatalf("over the socket: %+v", got)
+	}
+
+	second := launch(t, "--listen", socket, "--store", "bolt:"+filepath.Join(dir, "b.db"))
+	if second.end() != exitFault {
+		t.Errorf("a second server took the socket of a live one: %+v", second.lines())
+	}
+	second.await(0, says("in use by another server"))
+
+	first.signal(syscall.SIGKILL) // leaves its socket behind
+	first.end()
+	third := launch(t, "--listen", socket, "--store", "bolt:"+filepath.Join(dir, "a.db"))
+	third.await(0, says("ready"))
+	if got := run(t, "app", "get", "--app", "1400000001", "--server", socket); got.code != exitFine {
+		t.Errorf("over a socket that replaced a stale one: %+v", got)
+	}
+}
+
+func TestListenLeavesOtherFilesAlone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(path, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := listen(t.Context(), "unix:"+path)
+	if err == nil || !strings.Contains(err.Error(), "not a socket") {
+		t.Errorf("error %v", err)
+	}
+	if text, _ := os.ReadFile(path); string(text) != "text" {
+		t.Errorf("the file holds %q", text)
+	}
+}
+
+func TestReachesBeyond(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"127.0.0.1:7400": false, "127.9.9.9:0": false, "[::1]:7400": false, "localhost:7400": false, "unix:/tmp/s": false,
+		":7400": true, "0.0.0.0:7400": true, "[::]:7400": true, "192.0.2.1:7400": true,
+	} {
+		got, err := reachesBeyond(t.Context(), address)
+		if err != nil || got != want {
+			t.Errorf("%s: %v, %v, want %v", address, got, err, want)
+		}
+	}
+	if _, err := reachesBeyond(t.Context(), "7400"); err == nil {
+		t.Error("an address without a host and port was accepted")
+	}
+}
+
+func TestRefusesPlaintextBeyondLoopback(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"--listen", "--admin-listen"} {
+		got := run(t, "serve", "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"), "--listen", "127.0.0.1:0", flag, "0.0.0.0:0")
+		if got.code != exitFault || !strings.Contains(got.err, flag+" 0.0.0.0:0") || !strings.Contains(got.err, "--plaintext-beyond-loopback") {
+			t.Errorf("%s: %+v", flag, got)
+		}
+	}
+}
+
+func TestAdminListenSplitsTheServices(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--admin-listen", "127.0.0.1:0", "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"))
+	const quotas, apps = "imquota.v1.QuotaService", "imquota.v1.AppService"
+	for i, want := range []struct{ served, absent string }{{quotas, apps}, {apps, quotas}} {
+		got := strings.Join(services(t, p.dial(i)), " ")
+		if !strings.Contains(got, want.served) || strings.Contains(got, want.absent) {
+			t.Errorf("%s serves %s", p.addresses[i], got)
+		}
+	}
+	got := p.ask("app", "get", "--app", "1")
+	if got.code != exitFault || !strings.Contains(got.err, "does not offer this here") {
+		t.Errorf("an operator's call on the gateways' address: %+v", got)
+	}
+}
+
+// services asks the server by reflection what it serves.
+func services(t *testing.T, conn *grpc.ClientConn) []string {
+	t.Helper()
+	stream, err := reflectionpb.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := &reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}
+	if err := stream.Send(list); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := stream.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range reply.GetListServicesResponse().GetService() {
+		names = append(names, s.GetName())
+	}
+	return names
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"))
+	for _, service := range []string{"", "imquota.v1.QuotaService", "imquota.v1.AppService"} {
+		if got := healthOf(t, p.dial(0), service); got != healthpb.HealthCheckResponse_SERVING {
+			t.Errorf("%q is %v", service, got)
+		}
+	}
+}
+
+func healthOf(t *testing.T, conn *grpc.ClientConn, service string) healthpb.HealthCheckResponse_ServingStatus {
+	t.Helper()
+	out, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{Service: service})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.GetStatus()
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key, pool := certificate(t, dir)
+	socket := "unix:" + filepath.Join(dir, "s")
+	p := serve(t, "--listen", socket, "--tls-cert", cert, "--tls-key", key, "--store", "bolt:"+filepath.Join(dir, "x.db"))
+
+	secure, err := grpc.NewClient(p.addresses[0], grpc.WithTransportCredentials(pool))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secure.Close()
+	if got := healthOf(t, secure, ""); got != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("over TLS: %v", got)
+	}
+	local, err := grpc.NewClient(socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer local.Close()
+	if got := healthOf(t, local, ""); got != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("over the Unix socket, which needs none: %v", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := healthpb.NewHealthClient(p.dial(0)).Check(ctx, &healthpb.HealthCheckRequest{}); err == nil {
+		t.Error("a TCP address with a certificate answered plain text")
+	}
+
+	got := run(t, "serve", "--store", "bolt:"+filepath.Join(dir, "y.db"), "--listen", "127.0.0.1:0", "--tls-cert", cert)
+	if got.code != exitFault || !strings.Contains(got.err, "--tls-key") {
+		t.Errorf("a certificate without its key: %+v", got)
+	}
+}
+
+func TestListenTwiceOnOnePort(t *testing.T) {
+	t.Parallel()
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	got := run(t, "serve", "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"), "--listen", l.Addr().String())
+	if got.code != exitFault || !strings.Contains(got.err, "--listen "+l.Addr().String()) {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,94 @@
+// The imquota command enforces the quotas of IM apps, and asks one that does.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	os.Exit(Run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// Exit codes of every command.
+const (
+	exitFine   = 0 // allowed
+	exitFault  = 1 // a fault, or wrong usage
+	exitDenied = 2
+)
+
+// errDenied ends a command whose answer was "denied"; it was printed already.
+var errDenied = errors.New("denied")
+
+// cli is the whole command line.
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Serve the quotas of apps over gRPC."`
+	Check   checkCmd   `cmd:"" help:"Ask whether an action is allowed, and count it."`
+	Release releaseCmd `cmd:"" help:"Give back what an action counted."`
+	Usage   usageCmd   `cmd:"" help:"Show and set counters."`
+	App     appCmd     `cmd:"" help:"Create and change apps."`
+	Catalog catalogCmd `cmd:"" help:"Show and check plans."`
+	Store   storeCmd   `cmd:"" help:"Look after a store."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+const description = `Decides what IM (chat) apps, their users and groups may do, by plan, state and exact counters.
+
+Exit codes: 0 allowed or fine, 2 denied, 1 a fault or wrong usage. Every flag can be set by the variable named beside it.`
+
+// streams is where a command writes.
+type streams struct{ out, err io.Writer }
+
+// usageExit is how kong ends the program after -h; Run turns it into a code.
+type usageExit int
+
+// Run carries out a command line and returns its exit code.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		if exit, ok := recover().(usageExit); ok {
+			code = int(exit)
+		}
+	}()
+	s := &streams{stdout, stderr}
+	parser, err := kong.New(&cli{},
+		kong.Name("imquota"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(usageExit(code)) }),
+		kong.DefaultEnvars("IMQUOTA"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(s),
+		kong.Vars{"store": defaultStore, "listen": defaultListen},
+	)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "imquota:", err)
+		return exitFault
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "imquota:", err)
+		_, _ = fmt.Fprintln(stderr, "Run imquota -h, or a command with -h, to see what there is.")
+		return exitFault
+	}
+	switch err := command.Run(); {
+	case errors.Is(err, errDenied):
+		return exitDenied
+	case err != nil:
+		printFault(stderr, err)
+		return exitFault
+	}
+	return exitFine
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/quota"
+	"github.com/imquota/imquota/quota/boltstore"
+	"github.com/imquota/imquota/quota/redisstore"
+)
+
+const (
+	defaultStore  = "bolt:data/imquota.db"
+	defaultListen = "127.0.0.1:7400"
+)
+
+// store is what a process stands on.
+type store interface {
+	quota.Store
+	account.Registry
+	Ready(ctx context.Context) error
+	String() string
+	Close() error
+}
+
+// storeFlag names a store.
+type storeFlag struct {
+	Store string `help:"The store: bolt:PATH (embedded, one process), redis://HOST:PORT/DB, rediss://..., redis+sentinel://H1,H2/NAME or redis+cluster://H1,H2." default:"${store}"`
+}
+
+// boltPath returns the path of an embedded store.
+func (f *storeFlag) boltPath() (string, bool) { return strings.CutPrefix(f.Store, "bolt:") }
+
+// open opens the store. isShared: other processes may use it at once.
+func (f *storeFlag) open(ctx context.Context) (s store, isShared bool, err error) {
+	if redisstore.IsURL(f.Store) {
+		s, err := redisstore.Open(ctx, f.Store, redisstore.Options{})
+		if err != nil {
+			return nil, true, fmt.Errorf("--store: %w", err)
+		}
+		return s, true, nil
+	}
+	path, ok := f.boltPath()
+	if !ok || path == "" {
+		return nil, false, errors.New("--store: begins with bolt:, redis://, rediss://, redis+sentinel:// or redis+cluster://, such as bolt:data/imquota.db")
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, false, fmt.Errorf("--store: %w", err)
+	}
+	embedded, err := boltstore.Open(path, boltstore.Options{})
+	if err != nil {
+		return nil, false, fmt.Errorf("--store: %w", err)
+	}
+	return embedded, false, nil
+}
+
+// storeCmd looks after a store.
+type storeCmd struct {
+	Init    storeInitCmd    `cmd:"" help:"Mark an empty Redis as imquota's, once. The embedded store does it by itself."`
+	Status  storeStatusCmd  `cmd:"" help:"Say whether a store can be trusted, and if not, why."`
+	Compact storeCompactCmd `cmd:"" help:"Give back the space that an embedded store has let go of; nothing may serve from it meanwhile."`
+}
+
+type storeInitCmd struct{ storeFlag }
+
+// Run carries the command out.
+func (c *storeInitCmd) Run(ctx context.Context, s *streams) error {
+	opened, _, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	id, created, err := initialize(ctx, opened)
+	if err != nil {
+		return err
+	}
+	verb := "is initialised"
+	if created {
+		verb = "is initialised now"
+	}
+	_, err = fmt.Fprintf(s.out, "%s %s, with the store id %s\n", opened, verb, id)
+	return err
+}
+
+// initialize marks a store as imquota's; the embedded one is when it is opened.
+func initialize(ctx context.Context, s store) (id string, created bool, err error) {
+	switch s := s.(type) {
+	case *redisstore.Store:
+		return s.Init(ctx)
+	case *boltstore.Store:
+		return s.StoreID(), false, nil
+	}
+	return "", false, errors.New("this store cannot be initialised")
+}
+
+type storeStatusCmd struct{ storeFlag }
+
+// Run carries the command out.
+func (c *storeStatusCmd) Run(ctx context.Context, s *streams) error {
+	if path, ok := c.boltPath(); ok {
+		if _, err := os.Stat(path); err != nil { // opening it would make it
+			return fmt.Errorf("--store: %w", err)
+		}
+	}
+	opened, _, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	if err := opened.Ready(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%s is ready\n", opened)
+	return err
+}
+
+type storeCompactCmd struct{ storeFlag }
+
+// Run carries the command out.
+func (c *storeCompactCmd) Run(ctx context.Context, s *streams) error {
+	path, ok := c.boltPath()
+	if !ok {
+		return errors.New("--store: only an embedded store (bolt:PATH) is compacted")
+	}
+	before, after, err := boltstore.Compact(ctx, path, boltstore.Options{}, progress(s.err))
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%s: %s, was %s\n", path, size(after), size(before))
+	return err
+}
+
+// progress shows how far long work is, on a terminal: elsewhere it would only
+// fill a log.
+func progress(w io.Writer) func(done, total int64) {
+	f, ok := w.(*os.File)
+	if !ok || !isTerminal(f) {
+		return nil
+	}
+	return func(done, total int64) {
+		_, _ = fmt.Fprintf(f, "\r  %s %s of %s", bar(done, max(1, total)), size(done), size(total))
+		if done >= total {
+			_, _ = fmt.Fprintln(f)
+		}
+	}
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func size(bytes int64) string {
+	const kib = 1 << 10
+	if bytes < kib*kib {
+		return fmt.Sprintf("%.1f KiB", float64(bytes)/kib)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(bytes)/kib/kib)
+}
