@@ -23,14 +23,28 @@ type builder struct {
 	s        Snapshot
 	families map[string]bool
 	problems []Problem
+
+	misread  map[int]bool      // lines whose values are of the wrong type
+	first    map[string]int    // section and key -> index of the first entry
+	unclear  map[*Quota]bool   // no scope or kind to judge by
+	unpriced map[*Edition]bool // no price to judge by
 }
 
-func (b *builder) add(path, format string, args ...any) {
-	p := Problem{Path: path, Message: fmt.Sprintf(format, args...)}
-	if path != "" {
-		p.Line = b.line(path)
+func newBuilder(root *yaml.Node) *builder {
+	return &builder{
+		root: root, misread: make(map[int]bool), first: make(map[string]int),
+		unclear: make(map[*Quota]bool), unpriced: make(map[*Edition]bool),
 	}
-	b.problems = append(b.problems, p)
+}
+
+// add reports a problem, unless the value at the path could not even be read:
+// that has been reported, and whatever else is wrong with it follows from it.
+func (b *builder) add(path, format string, args ...any) {
+	at := find(b.root, path)
+	if at.empty || b.misread[at.line] || b.misread[at.keyLine] {
+		return
+	}
+	b.problems = append(b.problems, Problem{Line: at.keyLine, Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
 func (b *builder) build() *Snapshot {
@@ -80,12 +94,11 @@ func (b *builder) general() {
 	oneOf(b, "policies.used_time", d.Policies.UsedTime, UsedSeconds, UsedWholeDays)
 	oneOf(b, "policies.free_quota_of_month", d.Policies.FreeQuotaOfMonth, FreeQuotaHighest)
 	b.s.codes = Codes(d.UpstreamCodes)
-	for name, code := range map[string]int32{
-		"app_not_found": d.UpstreamCodes.AppNotFound, "suspended_expired": d.UpstreamCodes.SuspendedExpired,
-		"suspended": d.UpstreamCodes.Suspended, "live_invite": d.UpstreamCodes.LiveInvite, "delete_users": d.UpstreamCodes.DeleteUsers,
-	} {
-		b.code("upstream_codes."+name, code)
-	}
+	b.code("upstream_codes.app_not_found", d.UpstreamCodes.AppNotFound)
+	b.code("upstream_codes.suspended_expired", d.UpstreamCodes.SuspendedExpired)
+	b.code("upstream_codes.suspended", d.UpstreamCodes.Suspended)
+	b.code("upstream_codes.live_invite", d.UpstreamCodes.LiveInvite)
+	b.code("upstream_codes.delete_users", d.UpstreamCodes.DeleteUsers)
 }
 
 func isPrintable(s string) bool {
@@ -155,19 +168,34 @@ func (b *builder) date(path, text string, required bool) time.Time {
 	return t
 }
 
-// key checks a key and its title, and that it is the first of its kind.
-func (b *builder) key(section, key, title string, taken bool) string {
+// entry is the path of an entry of a list: by key, or by index when it has none
+// or an earlier entry has the same.
+func (b *builder) entry(section string, i int, key string) string {
 	path := section + "." + key
+	first, ok := b.first[path]
+	if !ok {
+		b.first[path] = i
+		first = i
+	}
+	if key == "" || first != i {
+		return section + "." + strconv.Itoa(i)
+	}
+	return path
+}
+
+// key checks a key and its title, and that it is the first of its kind.
+func (b *builder) key(section string, i int, key, title string) string {
+	path := b.entry(section, i, key)
 	switch {
 	case key == "":
-		b.add(section, "an entry has no key")
+		b.add(path+".key", "is missing")
 	case !keyPattern.MatchString(key):
 		b.add(path, "a key is a lower-case letter followed by at most 63 letters, digits, '_' or '.'")
-	case taken:
-		b.add(path, "is defined twice")
+	case path != section+"."+key:
+		b.add(path, "%s is defined twice", key)
 	}
 	if title == "" {
-		b.add(path, "title is missing")
+		b.add(path+".title", "is missing")
 	}
 	return path
 }
@@ -224,14 +252,15 @@ func isBuiltin(key string) bool {
 func (b *builder) quotas() {
 	b.s.quotaByKey = make(map[string]*Quota)
 	for i, d := range b.doc.Quotas {
-		path := b.key("quotas", d.Key, d.Title, b.s.quotaByKey[d.Key] != nil)
+		path := b.key("quotas", i, d.Key, d.Title)
 		q := &Quota{
 			Key: d.Key, Title: d.Title, Scope: d.Scope, Kind: d.Kind, Index: i,
 			Distinct: d.Distinct, Signed: d.Signed, Direct: d.Direct,
 			codes: map[string]int32{"": b.code(path+".upstream_code", d.UpstreamCode)},
 		}
-		oneOf(b, path+".scope", d.Scope, ScopeApp, ScopeUser, ScopeGroup)
-		oneOf(b, path+".kind", d.Kind, KindStock, KindDay, KindMonth, KindStatic)
+		scoped := oneOf(b, path+".scope", d.Scope, ScopeApp, ScopeUser, ScopeGroup)
+		kinded := oneOf(b, path+".kind", d.Kind, KindStock, KindDay, KindMonth, KindStatic)
+		b.unclear[q] = !scoped || !kinded
 		for _, role := range slices.Sorted(maps.Keys(d.UpstreamCodes)) {
 			oneOf(b, path+".upstream_codes."+role, role, RolePeer, RoleCreate)
 			q.codes[role] = b.code(path+".upstream_codes."+role, d.UpstreamCodes[role])
@@ -245,7 +274,7 @@ func (b *builder) quotas() {
 		switch {
 		case !ok:
 			b.add("quotas", "%s is missing: actions count it", want.key)
-		case q.Scope != want.scope || q.Kind != want.kind || q.Distinct != want.distinct:
+		case !b.unclear[q] && (q.Scope != want.scope || q.Kind != want.kind || q.Distinct != want.distinct):
 			b.add("quotas."+want.key, "must have scope %s, kind %s, distinct %v: actions rely on it", want.scope, want.kind, want.distinct)
 		}
 	}
@@ -259,28 +288,30 @@ func (b *builder) quotaRules(path string, q *Quota) {
 		b.add(path+".direct", "a direct quota is a plain stock, day or month that no action counts")
 	case q.Distinct && !isBuiltin(q.Key):
 		b.add(path+".distinct", "only %s and %s count distinct users", Users, FreeMAU)
-	case q.Signed && (q.Scope != ScopeApp || !windowed):
+	case q.Signed && !b.unclear[q] && (q.Scope != ScopeApp || !windowed):
 		b.add(path+".signed", "only a day or month of the app may fall below zero")
 	}
 }
 
 func (b *builder) addOns() {
 	b.s.addOnByKey = make(map[string]*AddOn)
-	for _, d := range b.doc.AddOns {
-		path := b.key("add_ons", d.Key, d.Title, b.s.addOnByKey[d.Key] != nil)
+	for i, d := range b.doc.AddOns {
+		path := b.key("add_ons", i, d.Key, d.Title)
 		a := &AddOn{
 			Key: d.Key, Title: d.Title, Activates: d.Activates, Editions: make(map[string]bool),
 			Trial: b.duration(path+".trial", d.Trial),
 		}
 		b.s.addOns = append(b.s.addOns, a)
-		b.s.addOnByKey[d.Key] = a
+		if b.s.addOnByKey[d.Key] == nil {
+			b.s.addOnByKey[d.Key] = a
+		}
 	}
 }
 
 func (b *builder) features() {
 	b.s.featureByKey = make(map[string]*Feature)
 	for i, d := range b.doc.Features {
-		path := b.key("features", d.Key, d.Title, b.s.featureByKey[d.Key] != nil)
+		path := b.key("features", i, d.Key, d.Title)
 		f := &Feature{Key: d.Key, Title: d.Title, Index: i, UpstreamCode: b.code(path+".upstream_code", d.UpstreamCode)}
 		if d.AddOn != "" {
 			a, ok := b.s.addOnByKey[d.AddOn]
@@ -324,7 +355,7 @@ func (b *builder) conditions(path string, f *Feature, d *conditionDoc) {
 	if c := d.SDK; c != nil {
 		f.SDK = &SDKCondition{Min: make(map[string]SDKVersion), UpstreamCode: b.code(path+".sdk.upstream_code", c.UpstreamCode)}
 		if len(c.Min) == 0 {
-			b.add(path+".sdk", "min is missing")
+			b.add(path+".sdk.min", "must name at least one family")
 		}
 		for _, family := range slices.Sorted(maps.Keys(c.Min)) {
 			if !b.families[family] {
@@ -367,7 +398,7 @@ func (b *builder) featureGroupTypes() {
 		if d.Conditions == nil || d.Conditions.GroupTypes == nil {
 			continue
 		}
-		path := "features." + d.Key + ".conditions.group_types"
+		path := b.entry("features", i, d.Key) + ".conditions.group_types"
 		c := d.Conditions.GroupTypes
 		condition := &GroupTypeCondition{
 			Allowed: make(map[string]bool), UpstreamCode: b.code(path+".upstream_code", c.UpstreamCode),
@@ -387,8 +418,11 @@ func (b *builder) groupTypes() {
 	b.s.groupTypeByKey = make(map[string]*GroupType)
 	codes := make(map[string]string)
 	for i, d := range b.doc.GroupTypes {
-		path := b.key("group_types", d.Key, d.Title, b.s.groupTypeByKey[d.Key] != nil)
+		path := b.key("group_types", i, d.Key, d.Title)
 		t := &GroupType{Key: d.Key, Title: d.Title, Aliases: d.Aliases, Index: i}
+		if other := b.s.groupTypeByKey[d.Key]; other != nil && other.Key != d.Key {
+			b.add(path, "%q is an alias of %s already", d.Key, other.Key)
+		}
 		switch {
 		case len(d.Code) != 1 || d.Code[0] < 'a' || d.Code[0] > 'z':
 			b.add(path+".code", "%q is not one letter from a to z", d.Code)
@@ -399,7 +433,7 @@ func (b *builder) groupTypes() {
 			codes[d.Code] = d.Key
 		}
 		if d.Members == nil {
-			b.add(path, "members is missing: true or false")
+			b.add(path+".members", "is missing: true or false")
 		} else {
 			t.HasMembers = *d.Members
 		}
@@ -434,6 +468,7 @@ func (b *builder) counts(path string, t *GroupType, keys []string) {
 		switch {
 		case !ok:
 			b.add(path, "unknown quota %q", key)
+		case b.unclear[q]:
 		case q.Scope != ScopeApp || q.Kind == KindStatic || q.Distinct || q.Direct:
 			b.add(path, "%s is not an app quota that groups can count on", key)
 		case slices.Contains(t.Counts, q):
@@ -448,14 +483,14 @@ func (b *builder) counts(path string, t *GroupType, keys []string) {
 func (b *builder) editions() {
 	b.s.editionByKey = make(map[string]*Edition)
 	for i, d := range b.doc.Editions {
-		path := b.key("editions", d.Key, d.Title, b.s.editionByKey[d.Key] != nil)
+		path := b.key("editions", i, d.Key, d.Title)
 		e := &Edition{
 			Key: d.Key, Title: d.Title, Index: i, MayDeleteUsers: d.DeleteUsers,
-			MonthlyPrice: b.price(path+".monthly_price", d.MonthlyPrice),
-			upgrades:     make(map[string]bool), purchases: make(map[string]bool),
+			upgrades: make(map[string]bool), purchases: make(map[string]bool),
 			limits:   make([]LimitRule, len(b.s.quotas)),
 			features: make([]bool, len(b.s.features)),
 		}
+		e.MonthlyPrice, b.unpriced[e] = b.price(path+".monthly_price", d.MonthlyPrice)
 		b.limits(path+".limits", e, d.Limits)
 		for _, key := range d.Features {
 			f, ok := b.s.featureByKey[key]
@@ -471,7 +506,9 @@ func (b *builder) editions() {
 			}
 		}
 		b.s.editions = append(b.s.editions, e)
-		b.s.editionByKey[d.Key] = e
+		if b.s.editionByKey[d.Key] == nil {
+			b.s.editionByKey[d.Key] = e
+		}
 	}
 	e, ok := b.s.editionByKey[b.doc.DefaultEdition]
 	switch {
@@ -484,21 +521,35 @@ func (b *builder) editions() {
 }
 
 // price reads the price of a plan: free, or whole cents.
-func (b *builder) price(path, text string) decimal.Decimal {
+func (b *builder) price(path, text string) (price decimal.Decimal, bad bool) {
 	if text == "free" {
-		return decimal.Zero
+		return decimal.Zero, false
+	}
+	d, ok := number(text)
+	if !ok || !d.IsPositive() || d.Exponent() < -2 {
+		b.add(path, "%q is neither free nor a price above zero in whole cents, such as \"399\"", text)
+		return decimal.Zero, true
+	}
+	return d, false
+}
+
+// number reads a decimal number. It refuses exponents that would make a short
+// text a number of a billion digits, as soon as somebody computes with it.
+func number(text string) (decimal.Decimal, bool) {
+	const longest = 20
+	if len(text) > longest {
+		return decimal.Zero, false
 	}
 	d, err := decimal.NewFromString(text)
-	if err != nil || !d.IsPositive() || d.Exponent() < -2 || d.Exponent() > 0 || len(text) > 20 {
-		b.add(path, "%q is neither free nor a price above zero in whole cents, such as \"399\"", text)
-		return decimal.Zero
-	}
-	return d
+	return d, err == nil && d.Exponent() <= 0 && d.Exponent() >= -longest
 }
 
 func (b *builder) limits(path string, e *Edition, limits map[string]limitDoc) {
 	for _, q := range b.s.quotas {
 		d, ok := limits[q.Key]
+		if !ok && q.Key == "" {
+			continue // it has no name to limit it by
+		}
 		if !ok {
 			b.add(path, "%s is missing: an edition limits every quota", q.Key)
 			continue
@@ -514,11 +565,12 @@ func (b *builder) limits(path string, e *Edition, limits map[string]limitDoc) {
 
 func (b *builder) limit(path string, q *Quota, d *limitDoc) LimitRule {
 	for _, problem := range d.problems {
-		b.add(path, "%s", problem)
+		b.add(path+problem.Path, "%s", problem.Message)
 	}
 	rule := LimitRule{Limit: d.limit, OnExceed: Deny}
-	if d.onExceed != "" && oneOf(b, path+".on_exceed", OnExceed(d.onExceed), Deny, Bill) {
-		rule.OnExceed = OnExceed(d.onExceed)
+	if d.onExceed != nil {
+		rule.OnExceed = OnExceed(*d.onExceed)
+		oneOf(b, path+".on_exceed", rule.OnExceed, Deny, Bill)
 	}
 	if rule.OnExceed == Bill && (d.limit.IsUnlimited() || q.Kind == KindStatic) {
 		b.add(path+".on_exceed", "nothing exceeds this quota: it cannot be billed")
@@ -535,6 +587,9 @@ func (b *builder) limit(path string, q *Quota, d *limitDoc) LimitRule {
 		if !ok {
 			b.add(path+".by_group_type."+name, "unknown group type")
 			continue
+		}
+		if _, twice := rule.byGroupType[t.Key]; twice {
+			b.add(path+".by_group_type."+name, "%s is there twice", t.Key)
 		}
 		rule.byGroupType[t.Key] = d.byGroupType[name]
 	}
@@ -562,13 +617,17 @@ func (b *builder) reach() {
 				}
 			}
 		}
-		link("editions."+d.Key+".purchase", d.Purchase, from.purchases, func(to *Edition) string {
-			if to.IsFree() || to == from {
+		path := b.entry("editions", i, d.Key)
+		link(path+".purchase", d.Purchase, from.purchases, func(to *Edition) string {
+			if to == from || to.IsFree() && !b.unpriced[to] {
 				return fmt.Sprintf("%s is free, or the edition itself: it cannot be purchased", to.Key)
 			}
 			return ""
 		})
-		link("editions."+d.Key+".upgrade", d.Upgrade, from.upgrades, func(to *Edition) string {
+		link(path+".upgrade", d.Upgrade, from.upgrades, func(to *Edition) string {
+			if b.unpriced[from] || b.unpriced[to] {
+				return ""
+			}
 			if from.IsFree() || !to.MonthlyPrice.GreaterThan(from.MonthlyPrice) {
 				return fmt.Sprintf("an upgrade leads from a paid edition to a dearer one, not to %s", to.Key)
 			}
@@ -582,22 +641,21 @@ func (b *builder) reach() {
 
 func (b *builder) addOnEditions() {
 	for i, d := range b.doc.AddOns {
-		path := "add_ons." + d.Key
-		b.s.addOns[i].Editions = b.set(path+".editions", "edition", d.Editions, func(k string) bool { return b.s.editionByKey[k] != nil })
-		if len(b.s.addOns[i].Features) == 0 {
+		path := b.entry("add_ons", i, d.Key)
+		a := b.s.addOns[i]
+		a.Editions = b.set(path+".editions", "edition", d.Editions, func(k string) bool { return b.s.editionByKey[k] != nil })
+		if len(a.Features) == 0 && a == b.s.addOnByKey[d.Key] {
 			b.add(path, "no feature is granted by it")
 		}
 	}
 }
 
 func (b *builder) meters() {
-	seen := make(map[string]bool)
-	for _, d := range b.doc.Meters {
-		path := b.key("meters", d.Key, d.Title, seen[d.Key])
-		seen[d.Key] = true
+	for i, d := range b.doc.Meters {
+		path := b.key("meters", i, d.Key, d.Title)
 		m := &Meter{Key: d.Key, Title: d.Title, Unit: d.Unit, Prices: make(map[string]decimal.Decimal)}
 		if d.Unit == "" {
-			b.add(path, "unit is missing")
+			b.add(path+".unit", "is missing")
 		}
 		if d.Quota != "" {
 			q, ok := b.s.quotaByKey[d.Quota]
@@ -622,11 +680,12 @@ func (b *builder) meterPrice(path string, m *Meter, edition, text string) {
 		b.add(path, "unknown edition %q", edition)
 		return
 	}
-	if m.Quota != nil && e.Limit(m.Quota).OnExceed != Bill {
+	// A limit that is missing or unreadable says neither deny nor bill.
+	if m.Quota != nil && e.Limit(m.Quota).OnExceed == Deny {
 		b.add(path, "the %s edition does not bill %s beyond its limit", edition, m.Quota.Key)
 	}
-	d, err := decimal.NewFromString(text)
-	if err != nil || d.IsNegative() || d.Exponent() > 0 || len(text) > 20 {
+	d, ok := number(text)
+	if !ok || d.IsNegative() {
 		b.add(path, "%q is not a price, such as \"0.015\"", text)
 		return
 	}
@@ -635,15 +694,15 @@ func (b *builder) meterPrice(path string, m *Meter, edition, text string) {
 
 func (b *builder) promotion(path string, d promotionDoc) Promotion {
 	p := Promotion{Title: d.Title, From: b.date(path+".from", d.From, true), Until: b.date(path+".until", d.Until, false)}
-	percent, err := decimal.NewFromString(d.Percent)
-	if err != nil || !percent.IsNegative() || percent.LessThan(decimal.NewFromInt(-100)) {
+	percent, ok := number(d.Percent)
+	if !ok || !percent.IsNegative() || percent.LessThan(decimal.NewFromInt(-100)) {
 		b.add(path+".percent", "%q is not from -100 to below 0", d.Percent)
 	}
 	p.Percent = percent
 	if d.Title == "" {
-		b.add(path, "title is missing")
+		b.add(path+".title", "is missing")
 	}
-	if !p.Until.IsZero() && !p.From.Before(p.Until) {
+	if !p.From.IsZero() && !p.Until.IsZero() && !p.From.Before(p.Until) {
 		b.add(path+".until", "is not after from")
 	}
 	return p
@@ -652,7 +711,7 @@ func (b *builder) promotion(path string, d promotionDoc) Promotion {
 // unused reports quotas that nothing would ever count.
 func (b *builder) unused() {
 	for _, q := range b.s.quotas {
-		counted := q.Direct || q.Kind == KindStatic || isBuiltin(q.Key)
+		counted := q.Key == "" || b.unclear[q] || q.Direct || q.Kind == KindStatic || isBuiltin(q.Key)
 		for _, t := range b.s.groupTypes {
 			counted = counted || t.CountsOn(q)
 		}
