@@ -37,9 +37,9 @@ func newBuilder(root *yaml.Node) *builder {
 	}
 }
 
-// add reports a problem, unless the value at the path could not even be read:
+// addf reports a problem, unless the value at the path could not even be read:
 // that has been reported, and whatever else is wrong with it follows from it.
-func (b *builder) add(path, format string, args ...any) {
+func (b *builder) addf(path, format string, args ...any) {
 	at := find(b.root, path)
 	if at.empty || b.misread[at.line] || b.misread[at.keyLine] {
 		return
@@ -72,11 +72,11 @@ var (
 func (b *builder) general() {
 	d := &b.doc
 	if d.Version == "" || len(d.Version) > 64 || !isPrintable(d.Version) {
-		b.add("version", "must be 1 to 64 printable characters")
+		b.addf("version", "must be 1 to 64 printable characters")
 	}
 	b.s.version = d.Version
 	if !currencyPattern.MatchString(d.Currency) {
-		b.add("currency", "%q is not three capital letters, such as USD", d.Currency)
+		b.addf("currency", "%q is not three capital letters, such as USD", d.Currency)
 	}
 	b.s.currency = d.Currency
 	b.s.zone = b.zone(d.TimeZone)
@@ -86,7 +86,7 @@ func (b *builder) general() {
 		LegacyBefore: b.date("account.legacy_before", d.Account.LegacyBefore, true),
 	}
 	if d.Account.MaxApps < 1 {
-		b.add("account.max_apps", "is %d; at least 1 is needed", d.Account.MaxApps)
+		b.addf("account.max_apps", "is %d; at least 1 is needed", d.Account.MaxApps)
 	}
 	b.s.policies = Policies(d.Policies)
 	oneOf(b, "policies.dissolve_counts", d.Policies.DissolveCounts, DissolveAnyAge, DissolveSameDay)
@@ -114,7 +114,7 @@ func oneOf[T ~string](b *builder, path string, got T, allowed ...T) bool {
 	for i, a := range allowed {
 		words[i] = string(a)
 	}
-	b.add(path, "%q is none of %s", got, strings.Join(words, ", "))
+	b.addf(path, "%q is none of %s", got, strings.Join(words, ", "))
 	return false
 }
 
@@ -122,7 +122,7 @@ const maxUpstreamCode = 999_999
 
 func (b *builder) code(path string, code int32) int32 {
 	if code < 0 || code > maxUpstreamCode {
-		b.add(path, "%d is not a code from 0 to %d", code, maxUpstreamCode)
+		b.addf(path, "%d is not a code from 0 to %d", code, maxUpstreamCode)
 	}
 	return code
 }
@@ -144,14 +144,14 @@ func (b *builder) zone(text string) *time.Location {
 			return zone
 		}
 	}
-	b.add("time_zone", "%q is neither an offset, such as +08:00, nor a name, such as Asia/Shanghai", text)
+	b.addf("time_zone", "%q is neither an offset, such as +08:00, nor a name, such as Asia/Shanghai", text)
 	return time.UTC
 }
 
 func (b *builder) duration(path, text string) time.Duration {
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		b.add(path, "%q is not a duration above zero, such as 48h", text)
+		b.addf(path, "%q is not a duration above zero, such as 48h", text)
 	}
 	return d
 }
@@ -163,7 +163,7 @@ func (b *builder) date(path, text string, required bool) time.Time {
 	}
 	t, err := time.ParseInLocation(time.DateOnly, text, b.s.zone)
 	if err != nil {
-		b.add(path, "%q is not a day, such as 2022-12-26", text)
+		b.addf(path, "%q is not a day, such as 2022-12-26", text)
 	}
 	return t
 }
@@ -188,14 +188,14 @@ func (b *builder) key(section string, i int, key, title string) string {
 	path := b.entry(section, i, key)
 	switch {
 	case key == "":
-		b.add(path+".key", "is missing")
+		b.addf(path+".key", "is missing")
 	case !keyPattern.MatchString(key):
-		b.add(path, "a key is a lower-case letter followed by at most 63 letters, digits, '_' or '.'")
+		b.addf(path, "a key is a lower-case letter followed by at most 63 letters, digits, '_' or '.'")
 	case path != section+"."+key:
-		b.add(path, "%s is defined twice", key)
+		b.addf(path, "%s is defined twice", key)
 	}
 	if title == "" {
-		b.add(path+".title", "is missing")
+		b.addf(path+".title", "is missing")
 	}
 	return path
 }
@@ -204,23 +204,23 @@ func (b *builder) regionsAndPlatforms() {
 	b.s.regions = b.doc.Regions
 	b.s.regionSet = make(map[string]bool)
 	if len(b.doc.Regions) == 0 {
-		b.add("regions", "at least one region is needed")
+		b.addf("regions", "at least one region is needed")
 	}
 	for _, r := range b.doc.Regions {
 		if !keyPattern.MatchString(r) || b.s.regionSet[r] {
-			b.add("regions", "%q is not a key, or is there twice", r)
+			b.addf("regions", "%q is not a key, or is there twice", r)
 		}
 		b.s.regionSet[r] = true
 	}
 	b.s.platforms = b.doc.Platforms
 	b.families = make(map[string]bool)
 	if len(b.doc.Platforms) == 0 {
-		b.add("platforms", "at least one platform is needed")
+		b.addf("platforms", "at least one platform is needed")
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.doc.Platforms)) {
 		family := b.doc.Platforms[name]
 		if !keyPattern.MatchString(name) || !keyPattern.MatchString(family) {
-			b.add("platforms."+name, "a platform and its family are keys")
+			b.addf("platforms."+name, "a platform and its family are keys")
 		}
 		b.families[family] = true
 	}
@@ -273,9 +273,9 @@ func (b *builder) quotas() {
 		q, ok := b.s.quotaByKey[want.key]
 		switch {
 		case !ok:
-			b.add("quotas", "%s is missing: actions count it", want.key)
+			b.addf("quotas", "%s is missing: actions count it", want.key)
 		case !b.unclear[q] && (q.Scope != want.scope || q.Kind != want.kind || q.Distinct != want.distinct):
-			b.add("quotas."+want.key, "must have scope %s, kind %s, distinct %v: actions rely on it", want.scope, want.kind, want.distinct)
+			b.addf("quotas."+want.key, "must have scope %s, kind %s, distinct %v: actions rely on it", want.scope, want.kind, want.distinct)
 		}
 	}
 }
@@ -285,11 +285,11 @@ func (b *builder) quotaRules(path string, q *Quota) {
 	windowed := q.Kind == KindDay || q.Kind == KindMonth
 	switch {
 	case q.Direct && (isBuiltin(q.Key) || q.Distinct || q.Signed || q.Kind == KindStatic):
-		b.add(path+".direct", "a direct quota is a plain stock, day or month that no action counts")
+		b.addf(path+".direct", "a direct quota is a plain stock, day or month that no action counts")
 	case q.Distinct && !isBuiltin(q.Key):
-		b.add(path+".distinct", "only %s and %s count distinct users", Users, FreeMAU)
+		b.addf(path+".distinct", "only %s and %s count distinct users", Users, FreeMAU)
 	case q.Signed && !b.unclear[q] && (q.Scope != ScopeApp || !windowed):
-		b.add(path+".signed", "only a day or month of the app may fall below zero")
+		b.addf(path+".signed", "only a day or month of the app may fall below zero")
 	}
 }
 
@@ -316,7 +316,7 @@ func (b *builder) features() {
 		if d.AddOn != "" {
 			a, ok := b.s.addOnByKey[d.AddOn]
 			if !ok {
-				b.add(path+".add_on", "unknown add-on %q", d.AddOn)
+				b.addf(path+".add_on", "unknown add-on %q", d.AddOn)
 				a = &AddOn{Key: d.AddOn}
 			}
 			f.AddOn = a
@@ -332,7 +332,7 @@ func (b *builder) features() {
 
 func (b *builder) conditions(path string, f *Feature, d *conditionDoc) {
 	if *d == (conditionDoc{}) {
-		b.add(path, "is empty")
+		b.addf(path, "is empty")
 	}
 	if c := d.Approval; c != nil {
 		f.Approval = &ApprovalCondition{
@@ -355,22 +355,22 @@ func (b *builder) conditions(path string, f *Feature, d *conditionDoc) {
 	if c := d.SDK; c != nil {
 		f.SDK = &SDKCondition{Min: make(map[string]SDKVersion), UpstreamCode: b.code(path+".sdk.upstream_code", c.UpstreamCode)}
 		if len(c.Min) == 0 {
-			b.add(path+".sdk.min", "must name at least one family")
+			b.addf(path+".sdk.min", "must name at least one family")
 		}
 		for _, family := range slices.Sorted(maps.Keys(c.Min)) {
 			if !b.families[family] {
-				b.add(path+".sdk.min."+family, "no platform is of the family %q", family)
+				b.addf(path+".sdk.min."+family, "no platform is of the family %q", family)
 			}
 			v, err := ParseSDKVersion(c.Min[family])
 			if err != nil {
-				b.add(path+".sdk.min."+family, "%v", err)
+				b.addf(path+".sdk.min."+family, "%v", err)
 			}
 			f.SDK.Min[family] = v
 		}
 	}
 	if c := d.GroupSize; c != nil {
 		if c.MaxMembers < 1 {
-			b.add(path+".group_size.max_members", "is %d; at least 1 is needed", c.MaxMembers)
+			b.addf(path+".group_size.max_members", "is %d; at least 1 is needed", c.MaxMembers)
 		}
 		f.GroupSize = &GroupSizeCondition{MaxMembers: c.MaxMembers, UpstreamCode: b.code(path+".group_size.upstream_code", c.UpstreamCode)}
 	}
@@ -379,12 +379,12 @@ func (b *builder) conditions(path string, f *Feature, d *conditionDoc) {
 // set makes a set of a list of known names.
 func (b *builder) set(path, what string, names []string, known func(string) bool) map[string]bool {
 	if len(names) == 0 {
-		b.add(path, "must name at least one %s", what)
+		b.addf(path, "must name at least one %s", what)
 	}
 	set := make(map[string]bool, len(names))
 	for _, n := range names {
 		if !known(n) {
-			b.add(path, "unknown %s %q", what, n)
+			b.addf(path, "unknown %s %q", what, n)
 		}
 		set[n] = true
 	}
@@ -421,26 +421,26 @@ func (b *builder) groupTypes() {
 		path := b.key("group_types", i, d.Key, d.Title)
 		t := &GroupType{Key: d.Key, Title: d.Title, Aliases: d.Aliases, Index: i}
 		if other := b.s.groupTypeByKey[d.Key]; other != nil && other.Key != d.Key {
-			b.add(path, "%q is an alias of %s already", d.Key, other.Key)
+			b.addf(path, "%q is an alias of %s already", d.Key, other.Key)
 		}
 		switch {
 		case len(d.Code) != 1 || d.Code[0] < 'a' || d.Code[0] > 'z':
-			b.add(path+".code", "%q is not one letter from a to z", d.Code)
+			b.addf(path+".code", "%q is not one letter from a to z", d.Code)
 		case codes[d.Code] != "":
-			b.add(path+".code", "%q is the code of %s already", d.Code, codes[d.Code])
+			b.addf(path+".code", "%q is the code of %s already", d.Code, codes[d.Code])
 		default:
 			t.Code = d.Code[0]
 			codes[d.Code] = d.Key
 		}
 		if d.Members == nil {
-			b.add(path+".members", "is missing: true or false")
+			b.addf(path+".members", "is missing: true or false")
 		} else {
 			t.HasMembers = *d.Members
 		}
 		if d.Requires != "" {
 			f, ok := b.s.featureByKey[d.Requires]
 			if !ok {
-				b.add(path+".requires", "unknown feature %q", d.Requires)
+				b.addf(path+".requires", "unknown feature %q", d.Requires)
 			}
 			t.Requires = f
 		}
@@ -450,14 +450,14 @@ func (b *builder) groupTypes() {
 		for _, alias := range d.Aliases {
 			lower := strings.ToLower(alias)
 			if other := b.s.groupTypeByKey[lower]; lower == "" || !isPrintable(alias) || other != nil && lower != d.Key {
-				b.add(path+".aliases", "%q is not printable, or stands for another type", alias)
+				b.addf(path+".aliases", "%q is not printable, or stands for another type", alias)
 				continue
 			}
 			b.s.groupTypeByKey[lower] = t
 		}
 	}
 	if len(b.doc.GroupTypes) == 0 {
-		b.add("group_types", "at least one type of group is needed")
+		b.addf("group_types", "at least one type of group is needed")
 	}
 }
 
@@ -467,12 +467,12 @@ func (b *builder) counts(path string, t *GroupType, keys []string) {
 		q, ok := b.s.quotaByKey[key]
 		switch {
 		case !ok:
-			b.add(path, "unknown quota %q", key)
+			b.addf(path, "unknown quota %q", key)
 		case b.unclear[q]:
 		case q.Scope != ScopeApp || q.Kind == KindStatic || q.Distinct || q.Direct:
-			b.add(path, "%s is not an app quota that groups can count on", key)
+			b.addf(path, "%s is not an app quota that groups can count on", key)
 		case slices.Contains(t.Counts, q):
-			b.add(path, "%s is there twice", key)
+			b.addf(path, "%s is there twice", key)
 		default:
 			t.Counts = append(t.Counts, q)
 		}
@@ -496,11 +496,11 @@ func (b *builder) editions() {
 			f, ok := b.s.featureByKey[key]
 			switch {
 			case !ok:
-				b.add(path+".features", "unknown feature %q", key)
+				b.addf(path+".features", "unknown feature %q", key)
 			case f.AddOn != nil:
-				b.add(path+".features", "%s is granted by the add-on %s, not by an edition", key, f.AddOn.Key)
+				b.addf(path+".features", "%s is granted by the add-on %s, not by an edition", key, f.AddOn.Key)
 			case e.features[f.Index]:
-				b.add(path+".features", "%s is there twice", key)
+				b.addf(path+".features", "%s is there twice", key)
 			default:
 				e.features[f.Index] = true
 			}
@@ -513,9 +513,9 @@ func (b *builder) editions() {
 	e, ok := b.s.editionByKey[b.doc.DefaultEdition]
 	switch {
 	case !ok:
-		b.add("default_edition", "unknown edition %q", b.doc.DefaultEdition)
+		b.addf("default_edition", "unknown edition %q", b.doc.DefaultEdition)
 	case !e.IsFree():
-		b.add("default_edition", "%s is not free", e.Key)
+		b.addf("default_edition", "%s is not free", e.Key)
 	}
 	b.s.defaultEdition = e
 }
@@ -527,7 +527,7 @@ func (b *builder) price(path, text string) (price decimal.Decimal, bad bool) {
 	}
 	d, ok := number(text)
 	if !ok || !d.IsPositive() || d.Exponent() < -2 {
-		b.add(path, "%q is neither free nor a price above zero in whole cents, such as \"399\"", text)
+		b.addf(path, "%q is neither free nor a price above zero in whole cents, such as \"399\"", text)
 		return decimal.Zero, true
 	}
 	return d, false
@@ -551,21 +551,21 @@ func (b *builder) limits(path string, e *Edition, limits map[string]limitDoc) {
 			continue // it has no name to limit it by
 		}
 		if !ok {
-			b.add(path, "%s is missing: an edition limits every quota", q.Key)
+			b.addf(path, "%s is missing: an edition limits every quota", q.Key)
 			continue
 		}
 		e.limits[q.Index] = b.limit(path+"."+q.Key, q, &d)
 	}
 	for _, key := range slices.Sorted(maps.Keys(limits)) {
 		if b.s.quotaByKey[key] == nil {
-			b.add(path+"."+key, "unknown quota")
+			b.addf(path+"."+key, "unknown quota")
 		}
 	}
 }
 
 func (b *builder) limit(path string, q *Quota, d *limitDoc) LimitRule {
 	for _, problem := range d.problems {
-		b.add(path+problem.Path, "%s", problem.Message)
+		b.addf(path+problem.Path, "%s", problem.Message)
 	}
 	rule := LimitRule{Limit: d.limit, OnExceed: Deny}
 	if d.onExceed != nil {
@@ -573,23 +573,23 @@ func (b *builder) limit(path string, q *Quota, d *limitDoc) LimitRule {
 		oneOf(b, path+".on_exceed", rule.OnExceed, Deny, Bill)
 	}
 	if rule.OnExceed == Bill && (d.limit.IsUnlimited() || q.Kind == KindStatic) {
-		b.add(path+".on_exceed", "nothing exceeds this quota: it cannot be billed")
+		b.addf(path+".on_exceed", "nothing exceeds this quota: it cannot be billed")
 	}
 	if d.byGroupType == nil {
 		return rule
 	}
 	if q.Key != GroupMembers {
-		b.add(path+".by_group_type", "only %s differs by type of group", GroupMembers)
+		b.addf(path+".by_group_type", "only %s differs by type of group", GroupMembers)
 	}
 	rule.byGroupType = make(map[string]Limit)
 	for _, name := range slices.Sorted(maps.Keys(d.byGroupType)) {
 		t, ok := b.s.GroupType(name)
 		if !ok {
-			b.add(path+".by_group_type."+name, "unknown group type")
+			b.addf(path+".by_group_type."+name, "unknown group type")
 			continue
 		}
 		if _, twice := rule.byGroupType[t.Key]; twice {
-			b.add(path+".by_group_type."+name, "%s is there twice", t.Key)
+			b.addf(path+".by_group_type."+name, "%s is there twice", t.Key)
 		}
 		rule.byGroupType[t.Key] = d.byGroupType[name]
 	}
@@ -604,11 +604,11 @@ func (b *builder) reach() {
 			for _, key := range keys {
 				to, ok := b.s.editionByKey[key]
 				if !ok {
-					b.add(path, "unknown edition %q", key)
+					b.addf(path, "unknown edition %q", key)
 					continue
 				}
 				if why := refuse(to); why != "" {
-					b.add(path, "%s", why)
+					b.addf(path, "%s", why)
 					continue
 				}
 				set[key] = true
@@ -645,7 +645,7 @@ func (b *builder) addOnEditions() {
 		a := b.s.addOns[i]
 		a.Editions = b.set(path+".editions", "edition", d.Editions, func(k string) bool { return b.s.editionByKey[k] != nil })
 		if len(a.Features) == 0 && a == b.s.addOnByKey[d.Key] {
-			b.add(path, "no feature is granted by it")
+			b.addf(path, "no feature is granted by it")
 		}
 	}
 }
@@ -655,12 +655,12 @@ func (b *builder) meters() {
 		path := b.key("meters", i, d.Key, d.Title)
 		m := &Meter{Key: d.Key, Title: d.Title, Unit: d.Unit, Prices: make(map[string]decimal.Decimal)}
 		if d.Unit == "" {
-			b.add(path+".unit", "is missing")
+			b.addf(path+".unit", "is missing")
 		}
 		if d.Quota != "" {
 			q, ok := b.s.quotaByKey[d.Quota]
 			if !ok {
-				b.add(path+".quota", "unknown quota %q", d.Quota)
+				b.addf(path+".quota", "unknown quota %q", d.Quota)
 			}
 			m.Quota = q
 		}
@@ -677,16 +677,16 @@ func (b *builder) meters() {
 func (b *builder) meterPrice(path string, m *Meter, edition, text string) {
 	e, ok := b.s.editionByKey[edition]
 	if !ok {
-		b.add(path, "unknown edition %q", edition)
+		b.addf(path, "unknown edition %q", edition)
 		return
 	}
 	// A limit that is missing or unreadable says neither deny nor bill.
 	if m.Quota != nil && e.Limit(m.Quota).OnExceed == Deny {
-		b.add(path, "the %s edition does not bill %s beyond its limit", edition, m.Quota.Key)
+		b.addf(path, "the %s edition does not bill %s beyond its limit", edition, m.Quota.Key)
 	}
 	d, ok := number(text)
 	if !ok || d.IsNegative() {
-		b.add(path, "%q is not a price, such as \"0.015\"", text)
+		b.addf(path, "%q is not a price, such as \"0.015\"", text)
 		return
 	}
 	m.Prices[edition] = d
@@ -696,14 +696,14 @@ func (b *builder) promotion(path string, d promotionDoc) Promotion {
 	p := Promotion{Title: d.Title, From: b.date(path+".from", d.From, true), Until: b.date(path+".until", d.Until, false)}
 	percent, ok := number(d.Percent)
 	if !ok || !percent.IsNegative() || percent.LessThan(decimal.NewFromInt(-100)) {
-		b.add(path+".percent", "%q is not from -100 to below 0", d.Percent)
+		b.addf(path+".percent", "%q is not from -100 to below 0", d.Percent)
 	}
 	p.Percent = percent
 	if d.Title == "" {
-		b.add(path+".title", "is missing")
+		b.addf(path+".title", "is missing")
 	}
 	if !p.From.IsZero() && !p.Until.IsZero() && !p.From.Before(p.Until) {
-		b.add(path+".until", "is not after from")
+		b.addf(path+".until", "is not after from")
 	}
 	return p
 }
@@ -716,7 +716,7 @@ func (b *builder) unused() {
 			counted = counted || t.CountsOn(q)
 		}
 		if !counted {
-			b.add("quotas."+q.Key, "nothing counts it: no action, no group type, and it is not direct")
+			b.addf("quotas."+q.Key, "nothing counts it: no action, no group type, and it is not direct")
 		}
 	}
 }

@@ -81,14 +81,12 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag(
 // holds. Aliases are not followed: what they stand for is visited itself.
 func (b *builder) nulls(n *yaml.Node, path string) {
 	for i, c := range n.Content {
-		name, line := "", c.Line
-		switch {
-		case n.Kind == yaml.SequenceNode:
-			name = entryName(c, i)
-		case i%2 == 1:
+		name, line := entryName(c, i), c.Line
+		if n.Kind == yaml.MappingNode {
+			if i%2 == 0 {
+				continue // a key: its value is next
+			}
 			name, line = n.Content[i-1].Value, n.Content[i-1].Line
-		default:
-			continue
 		}
 		if path != "" {
 			name = path + "." + name

@@ -24,9 +24,9 @@ func WindowAt(k Kind, at time.Time, zone *time.Location) Window {
 		return Window{k, dayStart(y, m, d, zone), dayStart(y, m, d+1, zone)}
 	case KindMonth:
 		return Window{k, dayStart(y, m, 1, zone), dayStart(y, m+1, 1, zone)}
-	default:
-		return Window{}
+	case KindStock, KindStatic:
 	}
+	return Window{}
 }
 
 // dayStart returns the first instant of a local calendar day. That is not
