@@ -125,3 +125,13 @@ func TestSnapshot_Zone(t *testing.T) {
 		}
 	}
 }
+
+// Days of the catalog begin when its zone says, midnight or not.
+func TestSnapshot_LegacyBefore(t *testing.T) {
+	t.Parallel()
+	text := strings.NewReplacer(`"+00:00"`, "America/Sao_Paulo", "2022-12-26", "2018-11-04").Replace(string(read(t, "testdata/minimal.yaml")))
+	got := parse(t, []byte(text)).Account().LegacyBefore
+	if want := instant(t, "2018-11-04T01:00:00-02:00"); !got.Equal(want) {
+		t.Errorf("legacy before %v, want %v", got, want)
+	}
+}
