@@ -1,16 +1,10 @@
 package catalog
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
-	"github.com/shopspring/decimal"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -23,14 +17,28 @@ type builder struct {
 	s        Snapshot
 	families map[string]bool
 	problems []Problem
+
+	misread  map[int]bool      // lines whose values are of the wrong type
+	first    map[string]int    // section and key -> index of the first entry
+	unclear  map[*Quota]bool   // no scope or kind to judge by
+	unpriced map[*Edition]bool // no price to judge by
 }
 
-func (b *builder) add(path, format string, args ...any) {
-	p := Problem{Path: path, Message: fmt.Sprintf(format, args...)}
-	if path != "" {
-		p.Line = b.line(path)
+func newBuilder(root *yaml.Node) *builder {
+	return &builder{
+		root: root, misread: make(map[int]bool), first: make(map[string]int),
+		unclear: make(map[*Quota]bool), unpriced: make(map[*Edition]bool),
 	}
-	b.problems = append(b.problems, p)
+}
+
+// addf reports a problem, unless the value at the path could not even be read:
+// that has been reported, and whatever else is wrong with it follows from it.
+func (b *builder) addf(path, format string, args ...any) {
+	at := find(b.root, path)
+	if at.empty || b.misread[at.line] || b.misread[at.keyLine] {
+		return
+	}
+	b.problems = append(b.problems, Problem{Line: at.keyLine, Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
 func (b *builder) build() *Snapshot {
@@ -49,20 +57,14 @@ func (b *builder) build() *Snapshot {
 	return &b.s
 }
 
-var (
-	keyPattern      = regexp.MustCompile(`^[a-z][a-z0-9_.]{0,63}$`)
-	currencyPattern = regexp.MustCompile(`^[A-Z]{3}$`)
-	offsetPattern   = regexp.MustCompile(`^([+-])(\d\d):(\d\d)$`)
-)
-
 func (b *builder) general() {
 	d := &b.doc
 	if d.Version == "" || len(d.Version) > 64 || !isPrintable(d.Version) {
-		b.add("version", "must be 1 to 64 printable characters")
+		b.addf("version", "must be 1 to 64 printable characters")
 	}
 	b.s.version = d.Version
 	if !currencyPattern.MatchString(d.Currency) {
-		b.add("currency", "%q is not three capital letters, such as USD", d.Currency)
+		b.addf("currency", "%q is not three capital letters, such as USD", d.Currency)
 	}
 	b.s.currency = d.Currency
 	b.s.zone = b.zone(d.TimeZone)
@@ -72,7 +74,7 @@ func (b *builder) general() {
 		LegacyBefore: b.date("account.legacy_before", d.Account.LegacyBefore, true),
 	}
 	if d.Account.MaxApps < 1 {
-		b.add("account.max_apps", "is %d; at least 1 is needed", d.Account.MaxApps)
+		b.addf("account.max_apps", "is %d; at least 1 is needed", d.Account.MaxApps)
 	}
 	b.s.policies = Policies(d.Policies)
 	oneOf(b, "policies.dissolve_counts", d.Policies.DissolveCounts, DissolveAnyAge, DissolveSameDay)
@@ -80,584 +82,35 @@ func (b *builder) general() {
 	oneOf(b, "policies.used_time", d.Policies.UsedTime, UsedSeconds, UsedWholeDays)
 	oneOf(b, "policies.free_quota_of_month", d.Policies.FreeQuotaOfMonth, FreeQuotaHighest)
 	b.s.codes = Codes(d.UpstreamCodes)
-	for name, code := range map[string]int32{
-		"app_not_found": d.UpstreamCodes.AppNotFound, "suspended_expired": d.UpstreamCodes.SuspendedExpired,
-		"suspended": d.UpstreamCodes.Suspended, "live_invite": d.UpstreamCodes.LiveInvite, "delete_users": d.UpstreamCodes.DeleteUsers,
-	} {
-		b.code("upstream_codes."+name, code)
-	}
-}
-
-func isPrintable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
-}
-
-// oneOf reports a word that is none of those allowed.
-func oneOf[T ~string](b *builder, path string, got T, allowed ...T) bool {
-	if slices.Contains(allowed, got) {
-		return true
-	}
-	words := make([]string, len(allowed))
-	for i, a := range allowed {
-		words[i] = string(a)
-	}
-	b.add(path, "%q is none of %s", got, strings.Join(words, ", "))
-	return false
-}
-
-const maxUpstreamCode = 999_999
-
-func (b *builder) code(path string, code int32) int32 {
-	if code < 0 || code > maxUpstreamCode {
-		b.add(path, "%d is not a code from 0 to %d", code, maxUpstreamCode)
-	}
-	return code
-}
-
-// zone reads an offset or a name of the time zone database.
-func (b *builder) zone(text string) *time.Location {
-	if m := offsetPattern.FindStringSubmatch(text); m != nil {
-		hours, _ := strconv.Atoi(m[2])
-		minutes, _ := strconv.Atoi(m[3])
-		if hours <= 14 && minutes < 60 {
-			seconds := hours*3600 + minutes*60
-			if m[1] == "-" {
-				seconds = -seconds
-			}
-			return time.FixedZone("UTC"+text, seconds)
-		}
-	} else if text != "" && text != "Local" {
-		if zone, err := time.LoadLocation(text); err == nil {
-			return zone
-		}
-	}
-	b.add("time_zone", "%q is neither an offset, such as +08:00, nor a name, such as Asia/Shanghai", text)
-	return time.UTC
-}
-
-func (b *builder) duration(path, text string) time.Duration {
-	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 {
-		b.add(path, "%q is not a duration above zero, such as 48h", text)
-	}
-	return d
-}
-
-// date reads a local calendar day; none is allowed when it is optional.
-func (b *builder) date(path, text string, required bool) time.Time {
-	if text == "" && !required {
-		return time.Time{}
-	}
-	t, err := time.ParseInLocation(time.DateOnly, text, b.s.zone)
-	if err != nil {
-		b.add(path, "%q is not a day, such as 2022-12-26", text)
-	}
-	return t
-}
-
-// key checks a key and its title, and that it is the first of its kind.
-func (b *builder) key(section, key, title string, taken bool) string {
-	path := section + "." + key
-	switch {
-	case key == "":
-		b.add(section, "an entry has no key")
-	case !keyPattern.MatchString(key):
-		b.add(path, "a key is a lower-case letter followed by at most 63 letters, digits, '_' or '.'")
-	case taken:
-		b.add(path, "is defined twice")
-	}
-	if title == "" {
-		b.add(path, "title is missing")
-	}
-	return path
+	b.code("upstream_codes.app_not_found", d.UpstreamCodes.AppNotFound)
+	b.code("upstream_codes.suspended_expired", d.UpstreamCodes.SuspendedExpired)
+	b.code("upstream_codes.suspended", d.UpstreamCodes.Suspended)
+	b.code("upstream_codes.live_invite", d.UpstreamCodes.LiveInvite)
+	b.code("upstream_codes.delete_users", d.UpstreamCodes.DeleteUsers)
 }
 
 func (b *builder) regionsAndPlatforms() {
 	b.s.regions = b.doc.Regions
 	b.s.regionSet = make(map[string]bool)
 	if len(b.doc.Regions) == 0 {
-		b.add("regions", "at least one region is needed")
+		b.addf("regions", "at least one region is needed")
 	}
 	for _, r := range b.doc.Regions {
 		if !keyPattern.MatchString(r) || b.s.regionSet[r] {
-			b.add("regions", "%q is not a key, or is there twice", r)
+			b.addf("regions", "%q is not a key, or is there twice", r)
 		}
 		b.s.regionSet[r] = true
 	}
 	b.s.platforms = b.doc.Platforms
 	b.families = make(map[string]bool)
 	if len(b.doc.Platforms) == 0 {
-		b.add("platforms", "at least one platform is needed")
+		b.addf("platforms", "at least one platform is needed")
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.doc.Platforms)) {
 		family := b.doc.Platforms[name]
 		if !keyPattern.MatchString(name) || !keyPattern.MatchString(family) {
-			b.add("platforms."+name, "a platform and its family are keys")
+			b.addf("platforms."+name, "a platform and its family are keys")
 		}
 		b.families[family] = true
-	}
-}
-
-// builtinQuotas are what actions rely on.
-var builtinQuotas = []struct {
-	key      string
-	scope    Scope
-	kind     Kind
-	distinct bool
-}{
-	{Users, ScopeApp, KindStock, true},
-	{FreeMAU, ScopeApp, KindMonth, true},
-	{Friends, ScopeUser, KindStock, false},
-	{JoinedGroups, ScopeUser, KindStock, false},
-	{GroupMembers, ScopeGroup, KindStock, false},
-}
-
-func isBuiltin(key string) bool {
-	for _, q := range builtinQuotas {
-		if q.key == key {
-			return true
-		}
-	}
-	return false
-}
-
-func (b *builder) quotas() {
-	b.s.quotaByKey = make(map[string]*Quota)
-	for i, d := range b.doc.Quotas {
-		path := b.key("quotas", d.Key, d.Title, b.s.quotaByKey[d.Key] != nil)
-		q := &Quota{
-			Key: d.Key, Title: d.Title, Scope: d.Scope, Kind: d.Kind, Index: i,
-			Distinct: d.Distinct, Signed: d.Signed, Direct: d.Direct,
-			codes: map[string]int32{"": b.code(path+".upstream_code", d.UpstreamCode)},
-		}
-		oneOf(b, path+".scope", d.Scope, ScopeApp, ScopeUser, ScopeGroup)
-		oneOf(b, path+".kind", d.Kind, KindStock, KindDay, KindMonth, KindStatic)
-		for _, role := range slices.Sorted(maps.Keys(d.UpstreamCodes)) {
-			oneOf(b, path+".upstream_codes."+role, role, RolePeer, RoleCreate)
-			q.codes[role] = b.code(path+".upstream_codes."+role, d.UpstreamCodes[role])
-		}
-		b.quotaRules(path, q)
-		b.s.quotas = append(b.s.quotas, q)
-		b.s.quotaByKey[d.Key] = q
-	}
-	for _, want := range builtinQuotas {
-		q, ok := b.s.quotaByKey[want.key]
-		switch {
-		case !ok:
-			b.add("quotas", "%s is missing: actions count it", want.key)
-		case q.Scope != want.scope || q.Kind != want.kind || q.Distinct != want.distinct:
-			b.add("quotas."+want.key, "must have scope %s, kind %s, distinct %v: actions rely on it", want.scope, want.kind, want.distinct)
-		}
-	}
-}
-
-// quotaRules checks that the marks of a quota fit together.
-func (b *builder) quotaRules(path string, q *Quota) {
-	windowed := q.Kind == KindDay || q.Kind == KindMonth
-	switch {
-	case q.Direct && (isBuiltin(q.Key) || q.Distinct || q.Signed || q.Kind == KindStatic):
-		b.add(path+".direct", "a direct quota is a plain stock, day or month that no action counts")
-	case q.Distinct && !isBuiltin(q.Key):
-		b.add(path+".distinct", "only %s and %s count distinct users", Users, FreeMAU)
-	case q.Signed && (q.Scope != ScopeApp || !windowed):
-		b.add(path+".signed", "only a day or month of the app may fall below zero")
-	}
-}
-
-func (b *builder) addOns() {
-	b.s.addOnByKey = make(map[string]*AddOn)
-	for _, d := range b.doc.AddOns {
-		path := b.key("add_ons", d.Key, d.Title, b.s.addOnByKey[d.Key] != nil)
-		a := &AddOn{
-			Key: d.Key, Title: d.Title, Activates: d.Activates, Editions: make(map[string]bool),
-			Trial: b.duration(path+".trial", d.Trial),
-		}
-		b.s.addOns = append(b.s.addOns, a)
-		b.s.addOnByKey[d.Key] = a
-	}
-}
-
-func (b *builder) features() {
-	b.s.featureByKey = make(map[string]*Feature)
-	for i, d := range b.doc.Features {
-		path := b.key("features", d.Key, d.Title, b.s.featureByKey[d.Key] != nil)
-		f := &Feature{Key: d.Key, Title: d.Title, Index: i, UpstreamCode: b.code(path+".upstream_code", d.UpstreamCode)}
-		if d.AddOn != "" {
-			a, ok := b.s.addOnByKey[d.AddOn]
-			if !ok {
-				b.add(path+".add_on", "unknown add-on %q", d.AddOn)
-				a = &AddOn{Key: d.AddOn}
-			}
-			f.AddOn = a
-			a.Features = append(a.Features, f)
-		}
-		if d.Conditions != nil {
-			b.conditions(path+".conditions", f, d.Conditions)
-		}
-		b.s.features = append(b.s.features, f)
-		b.s.featureByKey[d.Key] = f
-	}
-}
-
-func (b *builder) conditions(path string, f *Feature, d *conditionDoc) {
-	if *d == (conditionDoc{}) {
-		b.add(path, "is empty")
-	}
-	if c := d.Approval; c != nil {
-		f.Approval = &ApprovalCondition{
-			ActiveAfter:  b.duration(path+".approval.active_after", c.ActiveAfter),
-			UpstreamCode: b.code(path+".approval.upstream_code", c.UpstreamCode),
-		}
-	}
-	if c := d.Regions; c != nil {
-		f.Regions = &RegionCondition{
-			Excluded:     b.set(path+".regions.excluded", "region", c.Excluded, b.s.HasRegion),
-			UpstreamCode: b.code(path+".regions.upstream_code", c.UpstreamCode),
-		}
-	}
-	if c := d.Platforms; c != nil {
-		f.Platforms = &PlatformCondition{
-			Allowed: b.set(path+".platforms.allowed", "platform", c.Allowed, func(p string) bool { return b.s.platforms[p] != "" }),
-			Names:   c.Allowed, UpstreamCode: b.code(path+".platforms.upstream_code", c.UpstreamCode),
-		}
-	}
-	if c := d.SDK; c != nil {
-		f.SDK = &SDKCondition{Min: make(map[string]SDKVersion), UpstreamCode: b.code(path+".sdk.upstream_code", c.UpstreamCode)}
-		if len(c.Min) == 0 {
-			b.add(path+".sdk", "min is missing")
-		}
-		for _, family := range slices.Sorted(maps.Keys(c.Min)) {
-			if !b.families[family] {
-				b.add(path+".sdk.min."+family, "no platform is of the family %q", family)
-			}
-			v, err := ParseSDKVersion(c.Min[family])
-			if err != nil {
-				b.add(path+".sdk.min."+family, "%v", err)
-			}
-			f.SDK.Min[family] = v
-		}
-	}
-	if c := d.GroupSize; c != nil {
-		if c.MaxMembers < 1 {
-			b.add(path+".group_size.max_members", "is %d; at least 1 is needed", c.MaxMembers)
-		}
-		f.GroupSize = &GroupSizeCondition{MaxMembers: c.MaxMembers, UpstreamCode: b.code(path+".group_size.upstream_code", c.UpstreamCode)}
-	}
-}
-
-// set makes a set of a list of known names.
-func (b *builder) set(path, what string, names []string, known func(string) bool) map[string]bool {
-	if len(names) == 0 {
-		b.add(path, "must name at least one %s", what)
-	}
-	set := make(map[string]bool, len(names))
-	for _, n := range names {
-		if !known(n) {
-			b.add(path, "unknown %s %q", what, n)
-		}
-		set[n] = true
-	}
-	return set
-}
-
-// featureGroupTypes fills in the condition that needs the types of groups,
-// which may themselves require features.
-func (b *builder) featureGroupTypes() {
-	for i, d := range b.doc.Features {
-		if d.Conditions == nil || d.Conditions.GroupTypes == nil {
-			continue
-		}
-		path := "features." + d.Key + ".conditions.group_types"
-		c := d.Conditions.GroupTypes
-		condition := &GroupTypeCondition{
-			Allowed: make(map[string]bool), UpstreamCode: b.code(path+".upstream_code", c.UpstreamCode),
-		}
-		b.set(path+".allowed", "group type", c.Allowed, func(n string) bool { _, ok := b.s.GroupType(n); return ok })
-		for _, n := range c.Allowed {
-			if t, ok := b.s.GroupType(n); ok {
-				condition.Allowed[t.Key] = true
-				condition.Names = append(condition.Names, t.Key)
-			}
-		}
-		b.s.features[i].GroupTypes = condition
-	}
-}
-
-func (b *builder) groupTypes() {
-	b.s.groupTypeByKey = make(map[string]*GroupType)
-	codes := make(map[string]string)
-	for i, d := range b.doc.GroupTypes {
-		path := b.key("group_types", d.Key, d.Title, b.s.groupTypeByKey[d.Key] != nil)
-		t := &GroupType{Key: d.Key, Title: d.Title, Aliases: d.Aliases, Index: i}
-		switch {
-		case len(d.Code) != 1 || d.Code[0] < 'a' || d.Code[0] > 'z':
-			b.add(path+".code", "%q is not one letter from a to z", d.Code)
-		case codes[d.Code] != "":
-			b.add(path+".code", "%q is the code of %s already", d.Code, codes[d.Code])
-		default:
-			t.Code = d.Code[0]
-			codes[d.Code] = d.Key
-		}
-		if d.Members == nil {
-			b.add(path, "members is missing: true or false")
-		} else {
-			t.HasMembers = *d.Members
-		}
-		if d.Requires != "" {
-			f, ok := b.s.featureByKey[d.Requires]
-			if !ok {
-				b.add(path+".requires", "unknown feature %q", d.Requires)
-			}
-			t.Requires = f
-		}
-		b.counts(path+".counts", t, d.Counts)
-		b.s.groupTypes = append(b.s.groupTypes, t)
-		b.s.groupTypeByKey[d.Key] = t
-		for _, alias := range d.Aliases {
-			lower := strings.ToLower(alias)
-			if other := b.s.groupTypeByKey[lower]; lower == "" || !isPrintable(alias) || other != nil && lower != d.Key {
-				b.add(path+".aliases", "%q is not printable, or stands for another type", alias)
-				continue
-			}
-			b.s.groupTypeByKey[lower] = t
-		}
-	}
-	if len(b.doc.GroupTypes) == 0 {
-		b.add("group_types", "at least one type of group is needed")
-	}
-}
-
-// counts resolves the quotas that a group of the type charges.
-func (b *builder) counts(path string, t *GroupType, keys []string) {
-	for _, key := range keys {
-		q, ok := b.s.quotaByKey[key]
-		switch {
-		case !ok:
-			b.add(path, "unknown quota %q", key)
-		case q.Scope != ScopeApp || q.Kind == KindStatic || q.Distinct || q.Direct:
-			b.add(path, "%s is not an app quota that groups can count on", key)
-		case slices.Contains(t.Counts, q):
-			b.add(path, "%s is there twice", key)
-		default:
-			t.Counts = append(t.Counts, q)
-		}
-	}
-	slices.SortFunc(t.Counts, func(a, c *Quota) int { return cmp.Compare(a.Index, c.Index) })
-}
-
-func (b *builder) editions() {
-	b.s.editionByKey = make(map[string]*Edition)
-	for i, d := range b.doc.Editions {
-		path := b.key("editions", d.Key, d.Title, b.s.editionByKey[d.Key] != nil)
-		e := &Edition{
-			Key: d.Key, Title: d.Title, Index: i, MayDeleteUsers: d.DeleteUsers,
-			MonthlyPrice: b.price(path+".monthly_price", d.MonthlyPrice),
-			upgrades:     make(map[string]bool), purchases: make(map[string]bool),
-			limits:   make([]LimitRule, len(b.s.quotas)),
-			features: make([]bool, len(b.s.features)),
-		}
-		b.limits(path+".limits", e, d.Limits)
-		for _, key := range d.Features {
-			f, ok := b.s.featureByKey[key]
-			switch {
-			case !ok:
-				b.add(path+".features", "unknown feature %q", key)
-			case f.AddOn != nil:
-				b.add(path+".features", "%s is granted by the add-on %s, not by an edition", key, f.AddOn.Key)
-			case e.features[f.Index]:
-				b.add(path+".features", "%s is there twice", key)
-			default:
-				e.features[f.Index] = true
-			}
-		}
-		b.s.editions = append(b.s.editions, e)
-		b.s.editionByKey[d.Key] = e
-	}
-	e, ok := b.s.editionByKey[b.doc.DefaultEdition]
-	switch {
-	case !ok:
-		b.add("default_edition", "unknown edition %q", b.doc.DefaultEdition)
-	case !e.IsFree():
-		b.add("default_edition", "%s is not free", e.Key)
-	}
-	b.s.defaultEdition = e
-}
-
-// price reads the price of a plan: free, or whole cents.
-func (b *builder) price(path, text string) decimal.Decimal {
-	if text == "free" {
-		return decimal.Zero
-	}
-	d, err := decimal.NewFromString(text)
-	if err != nil || !d.IsPositive() || d.Exponent() < -2 || d.Exponent() > 0 || len(text) > 20 {
-		b.add(path, "%q is neither free nor a price above zero in whole cents, such as \"399\"", text)
-		return decimal.Zero
-	}
-	return d
-}
-
-func (b *builder) limits(path string, e *Edition, limits map[string]limitDoc) {
-	for _, q := range b.s.quotas {
-		d, ok := limits[q.Key]
-		if !ok {
-			b.add(path, "%s is missing: an edition limits every quota", q.Key)
-			continue
-		}
-		e.limits[q.Index] = b.limit(path+"."+q.Key, q, &d)
-	}
-	for _, key := range slices.Sorted(maps.Keys(limits)) {
-		if b.s.quotaByKey[key] == nil {
-			b.add(path+"."+key, "unknown quota")
-		}
-	}
-}
-
-func (b *builder) limit(path string, q *Quota, d *limitDoc) LimitRule {
-	for _, problem := range d.problems {
-		b.add(path, "%s", problem)
-	}
-	rule := LimitRule{Limit: d.limit, OnExceed: Deny}
-	if d.onExceed != "" && oneOf(b, path+".on_exceed", OnExceed(d.onExceed), Deny, Bill) {
-		rule.OnExceed = OnExceed(d.onExceed)
-	}
-	if rule.OnExceed == Bill && (d.limit.IsUnlimited() || q.Kind == KindStatic) {
-		b.add(path+".on_exceed", "nothing exceeds this quota: it cannot be billed")
-	}
-	if d.byGroupType == nil {
-		return rule
-	}
-	if q.Key != GroupMembers {
-		b.add(path+".by_group_type", "only %s differs by type of group", GroupMembers)
-	}
-	rule.byGroupType = make(map[string]Limit)
-	for _, name := range slices.Sorted(maps.Keys(d.byGroupType)) {
-		t, ok := b.s.GroupType(name)
-		if !ok {
-			b.add(path+".by_group_type."+name, "unknown group type")
-			continue
-		}
-		rule.byGroupType[t.Key] = d.byGroupType[name]
-	}
-	return rule
-}
-
-// reach links editions with those that they can change to.
-func (b *builder) reach() {
-	for i, d := range b.doc.Editions {
-		from := b.s.editions[i]
-		link := func(path string, keys []string, set map[string]bool, refuse func(to *Edition) string) {
-			for _, key := range keys {
-				to, ok := b.s.editionByKey[key]
-				if !ok {
-					b.add(path, "unknown edition %q", key)
-					continue
-				}
-				if why := refuse(to); why != "" {
-					b.add(path, "%s", why)
-					continue
-				}
-				set[key] = true
-				if !slices.Contains(from.Reachable, to) {
-					from.Reachable = append(from.Reachable, to)
-				}
-			}
-		}
-		link("editions."+d.Key+".purchase", d.Purchase, from.purchases, func(to *Edition) string {
-			if to.IsFree() || to == from {
-				return fmt.Sprintf("%s is free, or the edition itself: it cannot be purchased", to.Key)
-			}
-			return ""
-		})
-		link("editions."+d.Key+".upgrade", d.Upgrade, from.upgrades, func(to *Edition) string {
-			if from.IsFree() || !to.MonthlyPrice.GreaterThan(from.MonthlyPrice) {
-				return fmt.Sprintf("an upgrade leads from a paid edition to a dearer one, not to %s", to.Key)
-			}
-			return ""
-		})
-		slices.SortStableFunc(from.Reachable, func(a, c *Edition) int {
-			return cmp.Or(a.MonthlyPrice.Cmp(c.MonthlyPrice), cmp.Compare(a.Index, c.Index))
-		})
-	}
-}
-
-func (b *builder) addOnEditions() {
-	for i, d := range b.doc.AddOns {
-		path := "add_ons." + d.Key
-		b.s.addOns[i].Editions = b.set(path+".editions", "edition", d.Editions, func(k string) bool { return b.s.editionByKey[k] != nil })
-		if len(b.s.addOns[i].Features) == 0 {
-			b.add(path, "no feature is granted by it")
-		}
-	}
-}
-
-func (b *builder) meters() {
-	seen := make(map[string]bool)
-	for _, d := range b.doc.Meters {
-		path := b.key("meters", d.Key, d.Title, seen[d.Key])
-		seen[d.Key] = true
-		m := &Meter{Key: d.Key, Title: d.Title, Unit: d.Unit, Prices: make(map[string]decimal.Decimal)}
-		if d.Unit == "" {
-			b.add(path, "unit is missing")
-		}
-		if d.Quota != "" {
-			q, ok := b.s.quotaByKey[d.Quota]
-			if !ok {
-				b.add(path+".quota", "unknown quota %q", d.Quota)
-			}
-			m.Quota = q
-		}
-		for _, key := range slices.Sorted(maps.Keys(d.Prices)) {
-			b.meterPrice(path+".prices."+key, m, key, d.Prices[key])
-		}
-		for i, p := range d.Promotions {
-			m.Promotions = append(m.Promotions, b.promotion(fmt.Sprintf("%s.promotions.%d", path, i), p))
-		}
-		b.s.meters = append(b.s.meters, m)
-	}
-}
-
-func (b *builder) meterPrice(path string, m *Meter, edition, text string) {
-	e, ok := b.s.editionByKey[edition]
-	if !ok {
-		b.add(path, "unknown edition %q", edition)
-		return
-	}
-	if m.Quota != nil && e.Limit(m.Quota).OnExceed != Bill {
-		b.add(path, "the %s edition does not bill %s beyond its limit", edition, m.Quota.Key)
-	}
-	d, err := decimal.NewFromString(text)
-	if err != nil || d.IsNegative() || d.Exponent() > 0 || len(text) > 20 {
-		b.add(path, "%q is not a price, such as \"0.015\"", text)
-		return
-	}
-	m.Prices[edition] = d
-}
-
-func (b *builder) promotion(path string, d promotionDoc) Promotion {
-	p := Promotion{Title: d.Title, From: b.date(path+".from", d.From, true), Until: b.date(path+".until", d.Until, false)}
-	percent, err := decimal.NewFromString(d.Percent)
-	if err != nil || !percent.IsNegative() || percent.LessThan(decimal.NewFromInt(-100)) {
-		b.add(path+".percent", "%q is not from -100 to below 0", d.Percent)
-	}
-	p.Percent = percent
-	if d.Title == "" {
-		b.add(path, "title is missing")
-	}
-	if !p.Until.IsZero() && !p.From.Before(p.Until) {
-		b.add(path+".until", "is not after from")
-	}
-	return p
-}
-
-// unused reports quotas that nothing would ever count.
-func (b *builder) unused() {
-	for _, q := range b.s.quotas {
-		counted := q.Direct || q.Kind == KindStatic || isBuiltin(q.Key)
-		for _, t := range b.s.groupTypes {
-			counted = counted || t.CountsOn(q)
-		}
-		if !counted {
-			b.add("quotas."+q.Key, "nothing counts it: no action, no group type, and it is not direct")
-		}
 	}
 }

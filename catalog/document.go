@@ -143,54 +143,59 @@ type promotionDoc struct {
 // with it is kept, to be reported with its path like all other problems.
 type limitDoc struct {
 	limit       Limit
-	onExceed    string
+	onExceed    *string
 	byGroupType map[string]Limit
-	problems    []string
+	problems    []Problem // their paths begin at the limit
 }
 
 // UnmarshalYAML reads one of the three forms.
 func (d *limitDoc) UnmarshalYAML(n *yaml.Node) error {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
 	if n.Kind != yaml.MappingNode {
-		d.limit = d.number(n, "")
+		d.limit = d.number("", n)
 		return nil
 	}
-	seen := false
+	seen := make(map[string]bool)
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i].Value, n.Content[i+1]
+		key, value := n.Content[i].Value, resolve(n.Content[i+1])
 		switch key {
 		case "limit":
-			d.limit, seen = d.number(value, ""), true
+			d.limit = d.number(".limit", value)
 		case "on_exceed":
-			d.onExceed = value.Value
+			d.onExceed = &value.Value
 		case "by_group_type":
 			d.readGroupTypes(value)
 		default:
-			d.problems = append(d.problems, fmt.Sprintf("unknown field %q; limit, on_exceed and by_group_type are known", key))
+			d.add("."+key, "unknown field; limit, on_exceed and by_group_type are known")
 		}
+		if seen[key] {
+			d.add("."+key, "is there twice")
+		}
+		seen[key] = true
 	}
-	if !seen {
-		d.problems = append(d.problems, "limit is missing")
+	if !seen["limit"] {
+		d.add(".limit", "is missing")
 	}
 	return nil
 }
 
 func (d *limitDoc) readGroupTypes(n *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
-		d.problems = append(d.problems, "by_group_type is not a mapping of group types to limits")
+		d.add(".by_group_type", "is not a mapping of group types to limits")
 		return
 	}
 	d.byGroupType = make(map[string]Limit)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i].Value
-		d.byGroupType[key] = d.number(n.Content[i+1], "by_group_type."+key+" ")
+		path := ".by_group_type." + key
+		if _, twice := d.byGroupType[key]; twice {
+			d.add(path, "is there twice")
+		}
+		d.byGroupType[key] = d.number(path, resolve(n.Content[i+1]))
 	}
 }
 
 // number reads a number or `unlimited`.
-func (d *limitDoc) number(n *yaml.Node, what string) Limit {
+func (d *limitDoc) number(path string, n *yaml.Node) Limit {
 	if n.Kind == yaml.ScalarNode && n.Value == "unlimited" {
 		return Unlimited()
 	}
@@ -199,6 +204,10 @@ func (d *limitDoc) number(n *yaml.Node, what string) Limit {
 			return Max(v)
 		}
 	}
-	d.problems = append(d.problems, fmt.Sprintf("%s%q is neither a whole number from 0 to %d nor the word unlimited", what, n.Value, int64(MaxLimit)))
+	d.add(path, fmt.Sprintf("%q is neither a whole number from 0 to %d nor the word unlimited", n.Value, int64(MaxLimit)))
 	return Limit{}
+}
+
+func (d *limitDoc) add(path, message string) {
+	d.problems = append(d.problems, Problem{Path: path, Message: message})
 }

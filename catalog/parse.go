@@ -54,43 +54,64 @@ func Parse(data []byte) (*Snapshot, error) {
 	if err := yaml.Unmarshal(data, &root); err != nil {
 		return nil, &ParseError{[]Problem{yamlProblem(err.Error())}}
 	}
-	if len(root.Content) == 0 {
+	if len(root.Content) == 0 || isNull(root.Content[0]) {
 		return nil, &ParseError{[]Problem{{Message: "the catalog is empty"}}}
 	}
-	b := &builder{root: root.Content[0]}
+	if top := root.Content[0]; top.Kind != yaml.MappingNode {
+		return nil, &ParseError{[]Problem{{Line: top.Line, Message: "the catalog is not a mapping of sections"}}}
+	}
+	b := newBuilder(root.Content[0])
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
-	b.decoded(decoder.Decode(&b.doc))
-	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		b.add("", "the file holds more than one YAML document")
+	if !b.decoded(decoder.Decode(&b.doc)) {
+		return nil, b.err()
 	}
+	var next yaml.Node
+	if err := decoder.Decode(&next); !errors.Is(err, io.EOF) {
+		b.problems = append(b.problems, Problem{Line: next.Line, Message: "the file holds more than one YAML document"})
+	}
+	b.nulls(b.root, "")
 	s := b.build()
 	if len(b.problems) > 0 {
-		err := &ParseError{b.problems}
-		err.sort()
-		return nil, err
+		return nil, b.err()
 	}
 	return s, nil
 }
 
-// decoded notes what the YAML decoder found wrong.
-func (b *builder) decoded(err error) {
-	var types *yaml.TypeError
-	switch {
-	case err == nil:
-	case errors.As(err, &types):
-		for _, text := range types.Errors {
-			b.problems = append(b.problems, yamlProblem(text))
-		}
-	default:
-		b.problems = append(b.problems, yamlProblem(err.Error()))
+func (b *builder) err() error {
+	err := &ParseError{b.problems}
+	err.sort()
+	return err
+}
+
+// decoded notes what the YAML decoder could not make use of, and reports
+// whether the rest can be judged: not when it gave up, and not when a key is
+// there twice, because it then skips the whole mapping.
+func (b *builder) decoded(err error) bool {
+	if err == nil {
+		return true
 	}
+	var types *yaml.TypeError
+	if !errors.As(err, &types) {
+		b.problems = append(b.problems, yamlProblem(err.Error()))
+		return false
+	}
+	whole := true
+	for _, text := range types.Errors {
+		p := yamlProblem(text)
+		b.problems = append(b.problems, p)
+		if strings.HasPrefix(p.Message, "cannot unmarshal ") {
+			b.misread[p.Line] = true
+		}
+		whole = whole && !strings.HasPrefix(p.Message, "mapping key ")
+	}
+	return whole
 }
 
 var (
 	yamlLine    = regexp.MustCompile(`^(?:yaml: )?line (\d+): `)
-	yamlUnknown = regexp.MustCompile(`^field (\S+) not found in type \S+$`)
-	yamlGoType  = regexp.MustCompile(`into (?:\[\])?catalog\.\w+$`)
+	yamlUnknown = regexp.MustCompile(`(?s)^field (.+) not found in type .+$`)
+	yamlGoType  = regexp.MustCompile(`(?s) into (?:\[\]catalog\.|catalog\.|map\[|struct \{|\[\]string).*$`)
 )
 
 // yamlProblem makes a problem of an error text of the YAML library.
@@ -103,74 +124,6 @@ func yamlProblem(text string) Problem {
 	if m := yamlUnknown.FindStringSubmatch(p.Message); m != nil {
 		p.Message = fmt.Sprintf("unknown field %q", m[1])
 	}
-	p.Message = yamlGoType.ReplaceAllString(p.Message, "into what belongs here")
+	p.Message = yamlGoType.ReplaceAllString(p.Message, " into what belongs here")
 	return p
-}
-
-// line finds the line of a path: keys of mappings, and of the lists whose
-// items have a `key`; as far as the path leads.
-func (b *builder) line(path string) int {
-	n := b.root
-	line := n.Line
-	for path != "" {
-		var next *yaml.Node
-		next, path = step(n, path)
-		if next == nil {
-			break
-		}
-		n, line = next, next.Line
-	}
-	return line
-}
-
-// step follows the first part of a path, which may itself hold dots.
-func step(n *yaml.Node, path string) (*yaml.Node, string) {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	match := func(key string) (string, bool) {
-		if rest, ok := strings.CutPrefix(path, key); ok && (rest == "" || rest[0] == '.') {
-			return strings.TrimPrefix(rest, "."), true
-		}
-		return "", false
-	}
-	switch n.Kind {
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if rest, ok := match(n.Content[i].Value); ok {
-				value := n.Content[i+1]
-				if value.Kind != yaml.ScalarNode {
-					located := *value
-					located.Line = n.Content[i].Line
-					value = &located
-				}
-				return value, rest
-			}
-		}
-	case yaml.SequenceNode:
-		for i, item := range n.Content {
-			if key := keyOf(item); key != "" {
-				if rest, ok := match(key); ok {
-					return item, rest
-				}
-			}
-			if rest, ok := match(strconv.Itoa(i)); ok {
-				return item, rest
-			}
-		}
-	default:
-	}
-	return nil, ""
-}
-
-func keyOf(item *yaml.Node) string {
-	if item.Kind != yaml.MappingNode {
-		return ""
-	}
-	for i := 0; i+1 < len(item.Content); i += 2 {
-		if item.Content[i].Value == "key" {
-			return item.Content[i+1].Value
-		}
-	}
-	return ""
 }

@@ -24,7 +24,7 @@ func ParseSDKVersion(s string) (SDKVersion, error) {
 	}
 	for i, f := range fields {
 		n, err := strconv.ParseUint(f, 10, 32)
-		if err != nil || f[0] == '+' {
+		if err != nil {
 			return SDKVersion{}, fmt.Errorf("%q is not numbers joined by dots, such as 5.8.1668", s)
 		}
 		v.parts[i] = uint32(n)

@@ -21,12 +21,35 @@ func WindowAt(k Kind, at time.Time, zone *time.Location) Window {
 	y, m, d := at.In(zone).Date()
 	switch k {
 	case KindDay:
-		return Window{k, time.Date(y, m, d, 0, 0, 0, 0, zone), time.Date(y, m, d+1, 0, 0, 0, 0, zone)}
+		return Window{k, dayStart(y, m, d, zone), dayStart(y, m, d+1, zone)}
 	case KindMonth:
-		return Window{k, time.Date(y, m, 1, 0, 0, 0, 0, zone), time.Date(y, m+1, 1, 0, 0, 0, 0, zone)}
-	default:
-		return Window{}
+		return Window{k, dayStart(y, m, 1, zone), dayStart(y, m+1, 1, zone)}
+	case KindStock, KindStatic:
 	}
+	return Window{}
+}
+
+// dayStart returns the first instant of a local calendar day. That is not
+// always what time.Date makes of midnight: where clocks change at night,
+// midnight may happen twice or not at all.
+func dayStart(y int, m time.Month, d int, zone *time.Location) time.Time {
+	midnight := time.Date(y, m, d, 0, 0, 0, 0, zone)
+	day := Day(time.Date(y, m, d, 0, 0, 0, 0, time.UTC), time.UTC)
+	changed, next := midnight.ZoneBounds()
+	if Day(midnight, zone) < day {
+		return next // skipped: the day begins when the clocks change
+	}
+	if changed.IsZero() || Day(changed, zone) < day {
+		return midnight
+	}
+	// The clocks changed this day, no later than midnight: it happened twice,
+	// unless the day before lasted until the change.
+	before := changed.Add(-1)
+	if Day(before, zone) < day {
+		return changed
+	}
+	_, offset := before.Zone()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.FixedZone("", offset)).In(zone)
 }
 
 // IsStock reports whether the window never ends.
