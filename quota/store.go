@@ -15,14 +15,15 @@ type Store interface {
 	// Apply carries out transactions and returns one outcome for each, in
 	// order. Every transaction is atomic and isolated; those of one app take
 	// effect in their order, and one that fails does not disturb the others.
-	// What Apply has answered is as durable as the store can make it.
+	// What Apply has answered is as durable as the store can make it. All have
+	// one Now.
 	//
 	// A transaction is carried out like this:
 	//
 	//  1. The app's record must have Txn.Version, else ErrStale; nothing is
 	//     written. A missing app is ErrStale too: its registry knows more.
-	//  2. The app's clock, which never runs backwards, becomes the later of
-	//     itself and Txn.Now. If it has reached Txn.WindowEnd, the charges name
+	//  2. The time is the later of Txn.Now and the app's clock, which never runs
+	//     backwards and is kept with whatever the step writes. If it has reached Txn.WindowEnd, the charges name
 	//     a window that is over: a *WindowPassedError, and nothing is written.
 	//  3. Txn.Request, if any, is looked up before anything is judged. Known
 	//     with the same fingerprint: nothing is written, the outcome is Replayed
@@ -185,7 +186,8 @@ type Outcome struct {
 // ChargeOutcome is what a charge found and would do, or did.
 type ChargeOutcome struct {
 	// Used is the counter before the step, for each subject; one entry for an
-	// app or a member count. Nil when the charge did not apply to this group.
+	// app or a member count. Nil, and Delta zero, when the charge did not apply
+	// to this group.
 	Used []int64
 	// Delta is what the charge adds to each counter: Basis resolved, floors at
 	// zero not taken off. For Absolute it has one entry's difference.

@@ -75,6 +75,8 @@ type step struct {
 	counts struct{ added, active, gone int64 }
 	exists bool // there is a group record for charges to look at
 	group  quota.GroupRecord
+	// changed: something was written, and so the header is too.
+	changed bool
 }
 
 // judge reads everything and fills in the outcome.
@@ -312,6 +314,10 @@ func (s *step) writeCounters(c *quota.Charge, found *quota.ChargeOutcome) error 
 		}
 		key := counterKey(s.txn.App, c.Quota, subject)
 		n := after(c, used, found.Delta)
+		if n == used {
+			continue
+		}
+		s.changed = true
 		if n == 0 {
 			err = b.Delete(key)
 		} else {
@@ -346,13 +352,16 @@ func (s *step) writeUsers() error {
 		case quota.UsersNone:
 		case quota.UsersRegister:
 			if !s.known[i] {
+				s.changed = true
 				err = b.Put(key, encodeUser(user{month: u.month}))
 			}
 		case quota.UsersLogin:
 			if !s.known[i] || u.month != step.Month {
+				s.changed = true
 				err = b.Put(key, encodeUser(user{month: step.Month}))
 			}
 		case quota.UsersDelete:
+			s.changed = s.changed || s.known[i]
 			err = s.deleteUser(b, key, step.IDs[i], u)
 		}
 		if err != nil {
@@ -366,10 +375,13 @@ func (s *step) writeUsers() error {
 // gone, so as not to be counted twice in it.
 func (s *step) deleteUser(b *bolt.Bucket, key []byte, id string, u user) error {
 	for _, c := range s.txn.Users.Drop {
-		if counters := s.counters(c.Window); counters != nil {
-			if err := counters.Delete(counterKey(s.txn.App, c.Quota, id)); err != nil {
-				return err
-			}
+		counters, key := s.counters(c.Window), counterKey(s.txn.App, c.Quota, id)
+		if counters == nil || counters.Get(key) == nil {
+			continue
+		}
+		s.changed = true
+		if err := counters.Delete(key); err != nil {
+			return err
 		}
 	}
 	if u.month == s.txn.Users.Month {
@@ -382,11 +394,15 @@ func (s *step) writeGroup(members int64) error {
 	step, b := &s.txn.Group, s.tx.Bucket(groupsBucket)
 	key := idKeyOf(s.txn.App, step.ID)
 	switch {
-	case step.Op == quota.GroupDissolve:
-		return b.Delete(key)
 	case step.Op == quota.GroupNone || step.Op == quota.GroupRead || !s.exists:
 		return nil
+	case step.Op == quota.GroupDissolve:
+		s.changed = true
+		return b.Delete(key)
+	case s.group.Found && s.group.Members == members:
+		return nil
 	}
+	s.changed = true
 	s.group.Members = members
 	return b.Put(key, encodeGroup(s.group))
 }
@@ -397,6 +413,7 @@ func (s *step) remember() error {
 	if s.txn.Request.IsZero() {
 		return nil
 	}
+	s.changed = true
 	requests, now := s.tx.Bucket(requestsBucket), generationOf(s.clock)
 	b := requests.Bucket(generationKey(now))
 	if b == nil {
@@ -412,6 +429,9 @@ func (s *step) remember() error {
 }
 
 func (s *step) writeHeader() error {
+	if !s.changed {
+		return nil
+	}
 	h := s.header
 	h.clock = s.clock.UnixMilli()
 	h.sequence++

@@ -1,0 +1,62 @@
+package boltstore
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/quota/storetest"
+	bolt "go.etcd.io/bbolt"
+)
+
+func TestSuite(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, storetest.Harness{
+		Open: func(t testing.TB) storetest.Driver {
+			t.Helper()
+			s, err := Open(filepath.Join(t.TempDir(), "suite.db"), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			return s
+		},
+		Damage: damage,
+		Lose: func(t testing.TB, d storetest.Driver, app *account.App) {
+			t.Helper()
+			write(t, d, func(tx *bolt.Tx) error { return tx.Bucket(appsBucket).Delete(appKey(app.ID)) })
+		},
+	})
+}
+
+// damage overwrites a value with bytes that are none.
+func damage(t testing.TB, d storetest.Driver, app *account.App, v storetest.Value) {
+	t.Helper()
+	write(t, d, func(tx *bolt.Tx) error {
+		bucket, key := tx.Bucket(countersBucket), counterKey(app.ID, v.Counter.Quota, v.Subject)
+		switch {
+		case v.User != "":
+			bucket, key = tx.Bucket(usersBucket), idKeyOf(app.ID, v.User)
+		case v.GroupID != "":
+			bucket, key = tx.Bucket(groupsBucket), idKeyOf(app.ID, v.GroupID)
+		case !v.Counter.Window.IsStock():
+			bucket = tx.Bucket(windowsBucket).Bucket(windowKey(v.Counter.Window))
+		}
+		if bucket.Get(key) == nil {
+			return errors.New("there is nothing to damage")
+		}
+		return bucket.Put(key, []byte{0xff, 0xff})
+	})
+}
+
+func write(t testing.TB, d storetest.Driver, change func(*bolt.Tx) error) {
+	t.Helper()
+	if err := d.(*Store).db.Update(change); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,223 @@
+package storetest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+	"github.com/imquota/imquota/quota"
+)
+
+// testRegistry runs the clauses of account.Registry.
+func testRegistry(t *testing.T, h Harness) {
+	t.Helper()
+	for name, clause := range registryClauses {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			clause(newFixture(t, h))
+		})
+	}
+}
+
+// newApp describes an app that does not exist.
+func newApp(name string) *account.App {
+	return &account.App{
+		ID: 1 + rand.Uint32N(1<<31), Account: name, Name: "näme {x}:\n\"", Region: "sg", Edition: "standard",
+		Created: noon.UTC(), FanoutBits: 9, Overrides: map[string]catalog.Limit{"friends": catalog.Unlimited(), "groups": catalog.Max(0)},
+	}
+}
+
+func (f *fixture) wantRegistryErr(got, want error) {
+	f.Helper()
+	if !errors.Is(got, want) {
+		f.Errorf("error %v, want %v", got, want)
+	}
+}
+
+const roomy = 1 << 30
+
+var registryClauses = map[string]func(*fixture){
+	"what was stored is read": func(f *fixture) {
+		app := newApp("acct")
+		if err := f.store.CreateApp(f.Context(), app, roomy, false); err != nil {
+			f.Fatal(err)
+		}
+		got, err := f.store.App(f.Context(), app.ID)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.wantSame("app", text(app), text(got))
+		if got.Version != app.Version || got.Version.Revision != 1 {
+			f.Errorf("version %v, want %v", got.Version, app.Version)
+		}
+	},
+	"an app that never was": func(f *fixture) {
+		app := newApp("acct")
+		_, err := f.store.App(f.Context(), app.ID)
+		f.wantRegistryErr(err, account.ErrAppNotFound)
+		f.wantRegistryErr(f.store.UpdateApp(f.Context(), app), account.ErrAppNotFound)
+	},
+	"an id is taken once": func(f *fixture) {
+		again := newApp("another")
+		again.ID = f.app.ID
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), again, roomy, false), account.ErrAppExists)
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), again, roomy, true), account.ErrAppExists)
+		apps, err := f.store.Apps(f.Context(), "another", 0, 10)
+		if err != nil || len(apps) != 0 {
+			f.Errorf("the refused app holds a place: %v, %v", apps, err)
+		}
+	},
+	"a change needs the version it was made from": func(f *fixture) {
+		first, second := f.app.Clone(), f.app.Clone()
+		first.Edition, second.Edition = "premium", "standard"
+		if err := f.store.UpdateApp(f.Context(), first); err != nil {
+			f.Fatal(err)
+		}
+		f.wantRegistryErr(f.store.UpdateApp(f.Context(), second), account.ErrConflict)
+		got, err := f.store.App(f.Context(), f.app.ID)
+		if err != nil || got.Edition != "premium" || got.Version != first.Version || got.Version.Revision != 2 {
+			f.Errorf("app %+v, %v", got, err)
+		}
+	},
+	"a change keeps the counters": func(f *fixture) {
+		f.count(groups, 3)
+		f.count(friends, 4, "alice")
+		if err := f.store.UpdateApp(f.Context(), f.app); err != nil {
+			f.Fatal(err)
+		}
+		f.wantUsed(groups, 3)
+		f.wantUsed(friends, 4, "alice")
+	},
+	"of racing changes one wins": func(f *fixture) {
+		var won atomic.Int64
+		f.race(16, func(i int) {
+			app := f.app.Clone()
+			app.Name = fmt.Sprint(i)
+			if err := f.store.UpdateApp(f.Context(), app); err == nil {
+				won.Add(1)
+			} else if !errors.Is(err, account.ErrConflict) {
+				f.Error(err)
+			}
+		})
+		f.wantSame("winners", int64(1), won.Load())
+	},
+	"an account holds no more than it may": func(f *fixture) {
+		const places, callers = 20, 50
+		var created, full atomic.Int64
+		f.race(callers, func(int) {
+			switch err := f.store.CreateApp(f.Context(), newApp("crowd"), places, false); {
+			case err == nil:
+				created.Add(1)
+			case errors.Is(err, account.ErrAccountFull):
+				full.Add(1)
+			default:
+				f.Error(err)
+			}
+		})
+		f.wantSame("created", int64(places), created.Load())
+		f.wantSame("refused", int64(callers-places), full.Load())
+		apps, err := f.store.Apps(f.Context(), "crowd", 0, 100)
+		if err != nil || len(apps) != places {
+			f.Errorf("%d apps, %v", len(apps), err)
+		}
+		if err := f.store.CreateApp(f.Context(), newApp("elsewhere"), places, false); err != nil {
+			f.Errorf("another account: %v", err)
+		}
+	},
+	"one id by many callers": func(f *fixture) {
+		app := newApp("one")
+		var created atomic.Int64
+		f.race(16, func(i int) {
+			mine := app.Clone()
+			mine.Account = []string{"one", "two"}[i%2]
+			if err := f.store.CreateApp(f.Context(), mine, roomy, false); err == nil {
+				created.Add(1)
+			} else if !errors.Is(err, account.ErrAppExists) {
+				f.Error(err)
+			}
+		})
+		f.wantSame("created", int64(1), created.Load())
+		listed := 0
+		for _, name := range []string{"one", "two"} {
+			apps, err := f.store.Apps(f.Context(), name, 0, 10)
+			if err != nil {
+				f.Fatal(err)
+			}
+			listed += len(apps)
+		}
+		f.wantSame("listed", 1, listed)
+	},
+	"an account's apps come by id, a page at a time": func(f *fixture) {
+		var want []uint32
+		for _, id := range []uint32{900, 7, 80, 4_000_000_000, 65} {
+			app := newApp("paged")
+			app.ID = id
+			if err := f.store.CreateApp(f.Context(), app, roomy, false); err != nil {
+				f.Fatal(err)
+			}
+		}
+		for after := uint32(0); ; {
+			page, err := f.store.Apps(f.Context(), "paged", after, 2)
+			if err != nil {
+				f.Fatal(err)
+			}
+			for _, app := range page {
+				want = append(want, app.ID)
+				after = app.ID
+			}
+			if len(page) < 2 {
+				break
+			}
+		}
+		f.wantSame("ids", []uint32{7, 65, 80, 900, 4_000_000_000}, want)
+	},
+	"accounts whose names begin alike are apart": func(f *fixture) {
+		for _, name := range []string{"a", "ab", "a.b", "a-b", strings.Repeat("a", 64)} {
+			if err := f.store.CreateApp(f.Context(), newApp(name), 1, false); err != nil {
+				f.Fatalf("%s: %v", name, err)
+			}
+			apps, err := f.store.Apps(f.Context(), name, 0, 10)
+			if err != nil || len(apps) != 1 || apps[0].Account != name {
+				f.Errorf("%s: %v, %v", name, apps, err)
+			}
+		}
+	},
+	"an app whose record is lost is not unknown": func(f *fixture) {
+		f.count(groups, 3)
+		f.harness.Lose(f.T, f.store, f.app)
+		_, err := f.store.App(f.Context(), f.app.ID)
+		f.wantRegistryErr(err, account.ErrUsageUnknown)
+		f.wantRegistryErr(f.store.UpdateApp(f.Context(), f.app), account.ErrUsageUnknown)
+		f.wantErr(f.txn(on(groups, 1, catalog.Unlimited())), quota.ErrStale)
+		anew := newApp(f.app.Account)
+		anew.ID = f.app.ID
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), anew, roomy, false), account.ErrUsageUnknown)
+		theirs := newApp("another")
+		theirs.ID = f.app.ID
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), theirs, roomy, true), account.ErrAppExists)
+		// It holds its place still, so a full account can take it back.
+		if err := f.store.CreateApp(f.Context(), anew, 1, true); err != nil {
+			f.Fatal(err)
+		}
+		if anew.Version == f.app.Version {
+			f.Error("the app created anew has the lost one's version")
+		}
+		f.app = anew
+		f.one(f.txn(on(groups, 1, catalog.Unlimited())))
+	},
+}
+
+// text is a record as it is stored, to compare.
+func text(app *account.App) string {
+	b, err := json.Marshal(app)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}

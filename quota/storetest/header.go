@@ -1,0 +1,106 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+	"github.com/imquota/imquota/quota"
+)
+
+// headerClauses are steps 1 and 2 of quota.Store: the record's version and the
+// app's clock.
+var headerClauses = map[string]func(*fixture){
+	"an app that is not there is stale": func(f *fixture) {
+		t := f.txn(on(groups, 1, catalog.Unlimited()))
+		t.App++
+		f.wantErr(t, quota.ErrStale)
+	},
+	"another version is stale and writes nothing": func(f *fixture) {
+		old := f.txn(on(groups, 1, catalog.Unlimited()))
+		f.count(groups, 3)
+		if err := f.store.UpdateApp(f.Context(), f.app); err != nil {
+			f.Fatal(err)
+		}
+		f.wantErr(old, quota.ErrStale)
+		old.Mode = quota.ModeJudge
+		f.wantErr(old, quota.ErrStale)
+		old.Version.Epoch++
+		old.Version.Revision = f.app.Version.Revision
+		f.wantErr(old, quota.ErrStale)
+		f.wantUsed(groups, 3)
+	},
+	"the clock never runs backwards": func(f *fixture) {
+		f.count(groups, 1)
+		f.now = noon.Add(-time.Hour)
+		if got := f.one(f.txn(on(groups, 1, catalog.Unlimited()))).Clock; !got.Equal(noon) {
+			f.Errorf("clock %v, want %v", got, noon)
+		}
+		f.now = noon.Add(time.Hour)
+		if got := f.one(f.txn(on(groups, 1, catalog.Unlimited()))).Clock; !got.Equal(f.now) {
+			f.Errorf("clock %v, want %v", got, f.now)
+		}
+	},
+	"only what writes moves the clock": func(f *fixture) {
+		f.count(groups, 5)
+		judge := f.txn(on(groups, 1, catalog.Unlimited()))
+		judge.Mode, judge.Now = quota.ModeJudge, noon.Add(time.Hour)
+		denied := f.txn(on(groups, 1, catalog.Max(5)))
+		denied.Now = noon.Add(time.Hour)
+		nothing := f.txn(on(friends, -1, catalog.Unlimited(), "alice"))
+		nothing.Now = noon.Add(time.Hour)
+		f.apply(judge, denied, nothing)
+		if got := f.one(f.txn(on(groups, 0, catalog.Unlimited()))).Clock; !got.Equal(noon) {
+			f.Errorf("clock %v, want %v", got, noon)
+		}
+	},
+	"a window that is over is answered with the clock": func(f *fixture) {
+		f.now = dailyNet.Window.End.Add(time.Second)
+		f.count(groups, 1)
+		f.now = noon
+		t := f.txn(on(dailyNet, 1, catalog.Unlimited()))
+		t.WindowEnd = dailyNet.Window.End
+		for _, mode := range []quota.TxnMode{quota.ModeJudge, quota.ModeConsume, quota.ModeForce} {
+			t.Mode = mode
+			var passed *quota.WindowPassedError
+			if err := f.apply(t)[0].Err; !errors.As(err, &passed) || !passed.Clock.Equal(dailyNet.Window.End.Add(time.Second)) {
+				f.Errorf("mode %v: error %v", mode, err)
+			}
+		}
+		f.wantUsed(dailyNet, 0)
+	},
+	"a window ends with its last millisecond": func(f *fixture) {
+		t := f.txn(on(dailyNet, 1, catalog.Unlimited()))
+		t.WindowEnd, t.Now = dailyNet.Window.End, dailyNet.Window.End.Add(-time.Millisecond)
+		if !f.one(t).Applied {
+			f.Error("the last millisecond was refused")
+		}
+		t.Now = dailyNet.Window.End
+		if err := f.apply(t)[0].Err; err == nil {
+			f.Error("the first instant after the window was taken for part of it")
+		}
+	},
+	"windows count apart": func(f *fixture) {
+		next := dailyNet
+		next.Window = catalog.WindowAt(catalog.KindDay, dailyNet.Window.End, zone)
+		f.count(dailyNet, 3)
+		f.count(stickers, 4, "alice")
+		f.now = dailyNet.Window.End
+		f.count(next, -1)
+		f.wantUsed(dailyNet, 3)
+		f.wantUsed(next, -1)
+		f.wantUsed(stickers, 4, "alice")
+		f.wantUsed(stickers, 0, "bob")
+	},
+	"a caller who has left leaves nothing behind": func(f *fixture) {
+		gone, cancel := context.WithCancel(f.Context())
+		cancel()
+		o := f.store.Apply(gone, []quota.Txn{f.txn(on(groups, 1, catalog.Unlimited()))})[0]
+		if fault, ok := errors.AsType[*account.Fault](o.Err); !ok || fault.Reason != account.CallerGone {
+			f.Errorf("error %v", o.Err)
+		}
+		f.wantUsed(groups, 0)
+	},
+}

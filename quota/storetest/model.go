@@ -1,0 +1,275 @@
+package storetest
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+	"github.com/imquota/imquota/quota"
+)
+
+// Model is a store in memory that does what quota.Store and account.Registry
+// say, word for word, and nothing to be fast or to last.
+type Model struct {
+	mu       sync.Mutex
+	accounts map[string]map[uint32]bool
+	apps     map[uint32]*modelApp
+	epoch    uint64
+}
+
+// NewModel returns an empty store.
+func NewModel() *Model {
+	return &Model{accounts: make(map[string]map[uint32]bool), apps: make(map[uint32]*modelApp)}
+}
+
+type modelApp struct {
+	record   *account.App
+	clock    time.Time
+	known    map[string]bool
+	active   map[activity]bool
+	groups   map[string]quota.GroupRecord
+	counters map[modelCounter]int64
+	requests map[[16]byte]remembered
+}
+
+// activity is a user who logged in in a month.
+type activity struct {
+	user  string
+	month int32
+}
+
+type modelCounter struct {
+	quota, subject string
+	start          int64 // of the window
+}
+
+type remembered struct {
+	fingerprint [8]byte
+	at          time.Time
+}
+
+// Apply implements quota.Store.
+func (m *Model) Apply(_ context.Context, txns []quota.Txn) []quota.Outcome {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	outcomes := make([]quota.Outcome, len(txns))
+	for i := range txns {
+		o, err := m.apply(&txns[i])
+		if err != nil {
+			o = quota.Outcome{Err: err}
+		}
+		outcomes[i] = o
+	}
+	return outcomes
+}
+
+func (m *Model) apply(t *quota.Txn) (o quota.Outcome, err error) {
+	a := m.apps[t.App]
+	if a == nil || a.record.Version != t.Version {
+		return o, quota.ErrStale
+	}
+	o.Clock = time.UnixMilli(t.Now.UnixMilli())
+	if a.clock.After(o.Clock) {
+		o.Clock = a.clock
+	}
+	if !t.WindowEnd.IsZero() && !o.Clock.Before(t.WindowEnd) {
+		return o, &quota.WindowPassedError{Clock: o.Clock}
+	}
+	if known, ok := a.requests[t.Request.Hash]; ok && !t.Request.IsZero() && o.Clock.Sub(known.at) <= quota.RequestHorizon {
+		if known.fingerprint != t.Request.Fingerprint {
+			return o, quota.ErrRequestReused
+		}
+		o.Replayed = true
+	}
+	s := &modelStep{app: a, txn: t, out: &o, group: a.groups[t.Group.ID]}
+	if t.Group.Op == quota.GroupNone {
+		s.group = quota.GroupRecord{}
+	}
+	o.Group = s.group
+	if !o.Replayed {
+		if err := s.enterGroup(); err != nil {
+			return o, err
+		}
+	}
+	return o, s.judge()
+}
+
+// modelStep is one transaction on the maps.
+type modelStep struct {
+	app   *modelApp
+	txn   *quota.Txn
+	out   *quota.Outcome
+	group quota.GroupRecord // that charges are for
+}
+
+// enterGroup checks the group and makes the record that charges are for.
+func (s *modelStep) enterGroup() error {
+	g := &s.txn.Group
+	switch {
+	case s.group.Found && g.Op == quota.GroupCreate:
+		return quota.ErrGroupExists
+	case s.group.Found && g.Type != 0 && g.Type != s.group.Type:
+		return quota.ErrGroupType
+	case !s.group.Found && g.Op == quota.GroupCreate:
+		s.group = quota.GroupRecord{Found: true, Type: g.Type, Day: g.Day}
+	case !s.group.Found && g.Op == quota.GroupTouch:
+		s.group = quota.GroupRecord{Found: true, Type: g.Type, Day: quota.NoDay}
+	}
+	return nil
+}
+
+// judge fills in the outcome of every charge and, if it may, writes.
+func (s *modelStep) judge() error {
+	fits, exact := true, true
+	s.out.Charges = make([]quota.ChargeOutcome, len(s.txn.Charges))
+	for i := range s.txn.Charges {
+		c, found := &s.txn.Charges[i], &s.out.Charges[i]
+		if !s.applies(c) {
+			continue
+		}
+		found.Used = s.read(c)
+		if s.out.Replayed {
+			continue
+		}
+		found.Delta = s.delta(c, found.Used)
+		for _, used := range found.Used {
+			fits = fits && (found.Delta <= 0 || c.Limit.IsUnlimited() || used+found.Delta <= c.Limit.Max())
+			exact = exact && used+found.Delta <= catalog.MaxLimit && used+found.Delta >= -catalog.MaxLimit
+		}
+	}
+	switch {
+	case s.out.Replayed, s.txn.Mode == quota.ModeJudge, s.txn.Mode == quota.ModeConsume && !fits:
+		return nil
+	case !exact:
+		return quota.ErrOverflow
+	}
+	s.out.Applied = true
+	if s.write() {
+		s.app.clock = s.out.Clock
+	}
+	return nil
+}
+
+func (s *modelStep) applies(c *quota.Charge) bool {
+	if !s.group.Found {
+		return !c.Members && c.Types == "" && !c.SameDay
+	}
+	return (c.Types == "" || strings.Contains(c.Types, string(s.group.Type))) && (!c.SameDay || s.group.Day == s.txn.Group.Day)
+}
+
+func counterOf(c quota.Counter, subject string) modelCounter {
+	return modelCounter{c.Quota, subject, c.Window.Start.Unix()}
+}
+
+func subjectsOf(c *quota.Charge) []string {
+	if c.Subjects == nil {
+		return []string{""}
+	}
+	return c.Subjects
+}
+
+func (s *modelStep) read(c *quota.Charge) []int64 {
+	if c.Members {
+		return []int64{s.group.Members}
+	}
+	var used []int64
+	for _, subject := range subjectsOf(c) {
+		used = append(used, s.app.counters[counterOf(c.Counter, subject)])
+	}
+	return used
+}
+
+func (s *modelStep) delta(c *quota.Charge, used []int64) int64 {
+	var times int64
+	for _, id := range s.txn.Users.IDs {
+		known, active := s.app.known[id], s.app.active[activity{id, s.txn.Users.Month}]
+		switch {
+		case c.Basis == quota.PerNewUser && s.txn.Users.Op != quota.UsersDelete && !known,
+			c.Basis == quota.PerNewActive && s.txn.Users.Op == quota.UsersLogin && !active,
+			c.Basis == quota.PerGoneUser && s.txn.Users.Op == quota.UsersDelete && known:
+			times++
+		}
+	}
+	switch c.Basis {
+	case quota.PerTxn:
+		return c.Delta
+	case quota.Absolute:
+		return c.Delta - used[0]
+	case quota.PerNewUser, quota.PerNewActive, quota.PerGoneUser:
+	}
+	return times * c.Delta
+}
+
+// write carries the step out and reports whether anything changed.
+func (s *modelStep) write() bool {
+	changed := s.writeUsers()
+	members := s.group.Members
+	for i := range s.txn.Charges {
+		c, found := &s.txn.Charges[i], &s.out.Charges[i]
+		for k, used := range found.Used {
+			after := used + found.Delta
+			if after < 0 && !c.Signed {
+				after = 0
+			}
+			if c.Members {
+				members = after
+				continue
+			}
+			counter := counterOf(c.Counter, subjectsOf(c)[k])
+			changed = changed || after != used
+			s.app.counters[counter] = after
+		}
+	}
+	changed = s.writeGroup(members) || changed
+	if !s.txn.Request.IsZero() {
+		s.app.requests[s.txn.Request.Hash] = remembered{s.txn.Request.Fingerprint, s.out.Clock}
+		changed = true
+	}
+	return changed
+}
+
+func (s *modelStep) writeUsers() (changed bool) {
+	step := &s.txn.Users
+	for _, id := range step.IDs {
+		month := activity{id, step.Month}
+		switch step.Op {
+		case quota.UsersNone:
+		case quota.UsersLogin:
+			changed = changed || !s.app.active[month]
+			s.app.active[month] = true
+			fallthrough
+		case quota.UsersRegister:
+			changed = changed || !s.app.known[id]
+			s.app.known[id] = true
+		case quota.UsersDelete:
+			changed = changed || s.app.known[id]
+			delete(s.app.known, id)
+			for _, c := range step.Drop {
+				counter := counterOf(c, id)
+				changed = changed || s.app.counters[counter] != 0
+				delete(s.app.counters, counter)
+			}
+		}
+	}
+	return changed
+}
+
+func (s *modelStep) writeGroup(members int64) (changed bool) {
+	g := &s.txn.Group
+	before, existed := s.app.groups[g.ID]
+	switch {
+	case g.Op == quota.GroupNone, g.Op == quota.GroupRead:
+		return false
+	case g.Op == quota.GroupDissolve:
+		delete(s.app.groups, g.ID)
+		return existed
+	case !s.group.Found:
+		return false
+	}
+	s.group.Members = members
+	s.app.groups[g.ID] = s.group
+	return s.group != before
+}

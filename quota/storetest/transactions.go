@@ -1,0 +1,206 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+	"github.com/imquota/imquota/quota"
+	"pgregory.net/rapid"
+)
+
+// testTransactions draws sequences of transactions and compares the driver
+// with the model, outcome by outcome.
+func testTransactions(t *testing.T, d Driver) {
+	t.Helper()
+	rapid.Check(t, func(r *rapid.T) {
+		model := NewModel()
+		p := &pair{t: t, r: r, driver: d, model: model, now: noon}
+		p.create()
+		for range rapid.IntRange(5, 30).Draw(r, "calls") {
+			p.step()
+		}
+	})
+}
+
+// pair is an app on a driver and on the model.
+type pair struct {
+	t            *testing.T
+	r            *rapid.T
+	driver       Driver
+	model        *Model
+	real, mapped *account.App
+	now          time.Time
+}
+
+func (p *pair) create() {
+	p.real = createApp(p.t, p.driver, "random")
+	p.mapped = p.real.Clone()
+	if err := p.model.CreateApp(p.t.Context(), p.mapped, roomy, false); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// step draws one call: transactions, or a change of the record.
+func (p *pair) step() {
+	switch rapid.IntRange(0, 19).Draw(p.r, "step") {
+	case 0:
+		if err := errors.Join(p.driver.UpdateApp(p.t.Context(), p.real), p.model.UpdateApp(p.t.Context(), p.mapped)); err != nil {
+			p.r.Fatal(err)
+		}
+		return
+	case 1:
+		p.now = p.now.Add(time.Duration(rapid.IntRange(-90, 2000).Draw(p.r, "minutes")) * time.Minute)
+	default:
+		p.now = p.now.Add(time.Duration(rapid.IntRange(-3, 200).Draw(p.r, "seconds")) * time.Second)
+	}
+	var txns []quota.Txn
+	for range rapid.IntRange(1, 4).Draw(p.r, "transactions") {
+		txns = append(txns, p.draw())
+	}
+	p.compare(txns)
+}
+
+// compare carries the same transactions out on both.
+func (p *pair) compare(txns []quota.Txn) {
+	p.r.Helper()
+	onModel := slices.Clone(txns)
+	for i := range txns {
+		txns[i].App, txns[i].FanoutBits, txns[i].Version = p.real.ID, p.real.FanoutBits, p.real.Version
+		onModel[i].App, onModel[i].Version = p.mapped.ID, p.mapped.Version
+	}
+	want, got := p.model.Apply(p.t.Context(), onModel), p.driver.Apply(p.t.Context(), txns)
+	for i := range txns {
+		if diff := cmp.Diff(comparable(&want[i]), comparable(&got[i])); diff != "" {
+			p.r.Fatalf("transaction %d of %d, %+v (-model +driver):\n%s", i+1, len(txns), txns[i], diff)
+		}
+	}
+}
+
+// outcome is a quota.Outcome whose error can be compared.
+type outcome struct {
+	Err               string
+	Applied, Replayed bool
+	Clock             int64
+	Group             quota.GroupRecord
+	Charges           []quota.ChargeOutcome
+}
+
+func comparable(o *quota.Outcome) outcome {
+	c := outcome{Applied: o.Applied, Replayed: o.Replayed, Group: o.Group, Charges: o.Charges}
+	if len(c.Charges) == 0 {
+		c.Charges = nil
+	}
+	if !o.Clock.IsZero() {
+		c.Clock = o.Clock.UnixMilli()
+	}
+	if o.Err != nil {
+		c.Err = o.Err.Error()
+		if passed, ok := errors.AsType[*quota.WindowPassedError](o.Err); ok {
+			c.Err = fmt.Sprint("window passed at ", passed.Clock.UnixMilli())
+		}
+	}
+	return c
+}
+
+// draw draws one transaction.
+func (p *pair) draw() quota.Txn {
+	r := p.r
+	t := quota.Txn{Now: p.now, Mode: rapid.SampledFrom([]quota.TxnMode{quota.ModeConsume, quota.ModeConsume, quota.ModeConsume, quota.ModeForce, quota.ModeJudge}).Draw(r, "mode")}
+	if rapid.IntRange(0, 2).Draw(r, "with id") == 0 {
+		t.Request = p.settled(key(rapid.Byte().Draw(r, "id")%4, rapid.Byte().Draw(r, "what")%2))
+	}
+	day, thisMonth := catalog.WindowAt(catalog.KindDay, p.now, zone), catalog.WindowAt(catalog.KindMonth, p.now, zone)
+	ids := func(label string) []string {
+		return rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "a:b", "{}", "long id with spaces"}), 1, 4, rapid.ID[string]).Draw(r, label)
+	}
+	seen := make(map[string]bool)
+	for range rapid.IntRange(0, 4).Draw(r, "charges") {
+		c := quota.Charge{Counter: rapid.SampledFrom([]quota.Counter{friends, groups, dailyNet, stickers, mau}).Draw(r, "counter")}
+		if seen[c.Quota] {
+			continue
+		}
+		seen[c.Quota] = true
+		switch c.Window.Kind {
+		case catalog.KindDay:
+			c.Window, t.WindowEnd = day, day.End
+		case catalog.KindMonth:
+			c.Window = thisMonth
+			if t.WindowEnd.IsZero() {
+				t.WindowEnd = thisMonth.End
+			}
+		case catalog.KindStock, catalog.KindStatic:
+		}
+		if c.Scope == catalog.ScopeUser {
+			c.Subjects = ids("subjects")
+		}
+		p.drawCharge(&c)
+		t.Charges = append(t.Charges, c)
+	}
+	if op := rapid.SampledFrom([]quota.UserOp{quota.UsersNone, quota.UsersRegister, quota.UsersLogin, quota.UsersDelete}).Draw(r, "users"); op != quota.UsersNone {
+		t.Users = quota.UserStep{Op: op, IDs: ids("users"), Month: catalog.Month(p.now, zone)}
+		if t.WindowEnd.IsZero() {
+			t.WindowEnd = thisMonth.End
+		}
+		if op == quota.UsersDelete && !seen[friends.Quota] && !seen[stickers.Quota] {
+			t.Users.Drop = []quota.Counter{friends, {Quota: stickers.Quota, Scope: stickers.Scope, Window: day}}
+			t.WindowEnd = day.End
+		}
+	}
+	p.drawGroup(&t)
+	return t
+}
+
+// settled returns the key, or none when a store may remember it but need not.
+func (p *pair) settled(k quota.RequestKey) quota.RequestKey {
+	a := p.model.apps[p.mapped.ID]
+	known, ok := a.requests[k.Hash]
+	if !ok {
+		return k
+	}
+	now := p.now
+	if a.clock.After(now) {
+		now = a.clock
+	}
+	if age := now.Sub(known.at); age > quota.RequestHorizon && age < 4*quota.RequestHorizon {
+		return quota.RequestKey{}
+	}
+	return k
+}
+
+func (p *pair) drawCharge(c *quota.Charge) {
+	r := p.r
+	c.Delta = rapid.Int64Range(-3, 4).Draw(r, "delta")
+	c.Limit = rapid.SampledFrom([]catalog.Limit{catalog.Max(0), catalog.Max(3), catalog.Max(6), catalog.Unlimited()}).Draw(r, "limit")
+	c.Signed = c.Quota == dailyNet.Quota
+	c.Basis = rapid.SampledFrom([]quota.Basis{quota.PerTxn, quota.PerTxn, quota.PerNewUser, quota.PerNewActive, quota.PerGoneUser}).Draw(r, "basis")
+	if len(c.Subjects) == 1 && rapid.IntRange(0, 5).Draw(r, "absolute") == 0 {
+		c.Basis, c.Delta = quota.Absolute, max(0, c.Delta)
+	}
+	if rapid.IntRange(0, 3).Draw(r, "guarded") == 0 {
+		c.Types = rapid.SampledFrom([]string{"", "w", "l", "wl"}).Draw(r, "types")
+		c.SameDay = rapid.Bool().Draw(r, "same day")
+	}
+}
+
+func (p *pair) drawGroup(t *quota.Txn) {
+	r := p.r
+	op := quota.GroupOp(rapid.IntRange(int(quota.GroupNone), int(quota.GroupDissolve)).Draw(r, "group"))
+	if op == quota.GroupNone {
+		return
+	}
+	t.Group = quota.GroupStep{Op: op, ID: rapid.SampledFrom([]string{"g", "h"}).Draw(r, "id"), Day: catalog.Day(p.now, zone)}
+	if op == quota.GroupCreate || op == quota.GroupTouch || rapid.Bool().Draw(r, "typed") {
+		t.Group.Type = rapid.SampledFrom([]byte{'w', 'w', 'l'}).Draw(r, "type")
+	}
+	if rapid.Bool().Draw(r, "members") {
+		t.Charges = append(t.Charges, quota.Charge{
+			Counter: members, Members: true, Delta: rapid.Int64Range(-3, 4).Draw(r, "members"), Limit: catalog.Max(6),
+		})
+	}
+}
