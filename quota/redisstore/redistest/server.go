@@ -88,6 +88,15 @@ func (s *Server) run() error {
 	})
 }
 
+// Await polls until check succeeds; the test ends when the server dies first or
+// time is up.
+func (s *Server) Await(what string, check func(ctx context.Context) error) {
+	s.t.Helper()
+	if err := s.await(what, check); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // await polls until check succeeds, the server dies or time is up.
 func (s *Server) await(what string, check func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
