@@ -180,15 +180,21 @@ func (t *target) String() string {
 	return "Redis at " + t.addrs[0]
 }
 
-// client makes a client that never sends a command twice by itself: what may
-// be sent again is decided in send.go.
+// client makes a client that never sends twice what may have run: what is sent
+// again is decided in send.go.
 func (t *target) client() redis.UniversalClient {
 	o := &redis.UniversalOptions{
 		Addrs: slices.Clone(t.addrs), MasterName: t.master, IsClusterMode: t.cluster, DB: t.db,
 		Username: t.user, Password: t.password, TLSConfig: t.tls,
-		MaxRetries: -1, MaxRedirects: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
+		MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 		DialTimeout: dialTimeout, ReadTimeout: t.timeout, WriteTimeout: t.timeout, PoolTimeout: t.timeout,
 		PoolSize: t.pool, DisableIdentity: true, Protocol: 2,
 	}
-	return redis.NewUniversalClient(o)
+	if !t.cluster {
+		return redis.NewUniversalClient(o)
+	}
+	cluster := o.Cluster()
+	cluster.MaxRedirects = 3              // for MOVED and ASK: commands are of the kind once
+	cluster.DisableRoutingPolicies = true // every command names its keys
+	return redis.NewClusterClient(cluster)
 }
