@@ -174,6 +174,7 @@ func damagedValue(text any) *account.Fault {
 }
 
 func decodeTxn(t *quota.Txn, values []any, clock time.Time, o *quota.Outcome) error {
+	*o = quota.Outcome{}
 	r := &reader{values: values}
 	switch code := r.number(); code {
 	case replyDone:

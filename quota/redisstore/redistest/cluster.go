@@ -40,6 +40,31 @@ func Cluster(t testing.TB, primaries, replicas int) *ClusterServers {
 	return c
 }
 
+// ClusterOfOne starts a cluster of one node that tells its clients to reach it
+// through a proxy.
+func ClusterOfOne(t testing.TB) (*Server, *Proxy) {
+	t.Helper()
+	n := start(t, "redis-server", t.TempDir(), func(port int) []string {
+		return []string{
+			"--port", strconv.Itoa(port), "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freePort(t)),
+			"--save", "", "--appendonly", "no",
+		}
+	})
+	proxy := NewProxy(t, n.Addr)
+	client := n.Client()
+	_, port, _ := net.SplitHostPort(proxy.Addr)
+	for _, args := range [][]any{
+		{"CONFIG", "SET", "cluster-announce-ip", "127.0.0.1"}, {"CONFIG", "SET", "cluster-announce-port", port},
+		{"CLUSTER", "ADDSLOTSRANGE", 0, slots - 1},
+	} {
+		if err := client.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(args, err)
+		}
+	}
+	n.Await("the cluster to be whole", func(ctx context.Context) error { return seesWhole(ctx, client) })
+	return n, proxy
+}
+
 // join introduces the nodes to each other and deals out slots and roles.
 func (c *ClusterServers) join(ctx context.Context, primaries int) error {
 	clients := make([]*redis.Client, len(c.Nodes))

@@ -27,6 +27,8 @@ type Server struct {
 	log  *safeBuffer
 	cmd  *exec.Cmd
 	done chan struct{}
+
+	loading bool // is good enough
 }
 
 // startTimeout bounds how long a server may take until it answers.
@@ -81,7 +83,7 @@ func (s *Server) run() error {
 	defer client.Close()
 	return s.await("a PING answered", func(ctx context.Context) error {
 		err := client.Ping(ctx).Err()
-		if err != nil && redis.HasErrorPrefix(err, "NOAUTH") {
+		if redis.HasErrorPrefix(err, "NOAUTH") || s.loading && redis.HasErrorPrefix(err, "LOADING") {
 			return nil
 		}
 		return err
@@ -149,6 +151,15 @@ func (s *Server) Restart() {
 	if err := s.run(); err != nil {
 		s.t.Fatalf("restart: %v: %s", err, s.log)
 	}
+}
+
+// RestartWith starts a killed server again with more options, without waiting
+// for more than that it listens: it may be loading its data.
+func (s *Server) RestartWith(args ...string) {
+	s.t.Helper()
+	s.args = append(s.args, args...)
+	s.loading = true
+	s.Restart()
 }
 
 // freePort finds a port that nobody listens on.
