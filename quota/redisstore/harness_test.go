@@ -211,3 +211,13 @@ func microseconds(t testing.TB, c *redis.Client, command string) float64 {
 	}
 	return average
 }
+
+// dumpAll returns every key's value as Redis stores it.
+func dumpAll(t testing.TB, c *redis.Client) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	for _, key := range c.Keys(t.Context(), "*").Val() {
+		all[key] = c.Dump(t.Context(), key).Val()
+	}
+	return all
+}

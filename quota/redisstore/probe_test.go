@@ -39,7 +39,7 @@ func TestReady(t *testing.T) {
 		}, account.StoreNotInitialized, `format "99"`},
 		{"marked by something else", nil, func(t *testing.T, server *redistest.Server) {
 			redisDo(t, server, "SET", "imq:store", "text")
-		}, account.StoreUnavailable, "WRONGTYPE"},
+		}, account.UsageUnknown, "WRONGTYPE"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,9 +58,7 @@ func TestReady(t *testing.T) {
 				t.Errorf("%q does not say %q", err, tt.says)
 			}
 			o := applyOne(t.Context(), s, txnOf(app, add("users", 1)))
-			if tt.says != "WRONGTYPE" { // of which a call on an app knows nothing
-				wantReason(t, o.Err, tt.want)
-			}
+			wantReason(t, o.Err, tt.want)
 		})
 	}
 }

@@ -45,6 +45,7 @@ var refusals = []struct {
 	{"READONLY", refused, account.StoreReadOnly},
 	{"MISCONF", refused, account.StoreReadOnly},
 	{"ERR max number of clients", refused, account.StoreUnavailable},
+	{"WRONGTYPE", refused, account.UsageUnknown}, // every script reads a key before it writes it
 	{"OOM ", refused, account.StoreOutOfMemory},
 	{"NOAUTH", refused, account.StoreUnavailable},
 	{"WRONGPASS", refused, account.StoreUnavailable},
@@ -53,7 +54,7 @@ var refusals = []struct {
 }
 
 // final are refusals that trying again within the call does not change.
-var final = map[account.FaultReason]bool{account.StoreOutOfMemory: true}
+var final = map[account.FaultReason]bool{account.StoreOutOfMemory: true, account.UsageUnknown: true}
 
 func judge(err error) (verdict, account.FaultReason) {
 	var op *net.OpError
@@ -249,6 +250,8 @@ func (s *Store) faultOf(err error, writes bool) *account.Fault {
 		f.Detail = "the app's keys are moving between nodes of " + s.target.String()
 	case reason == account.StoreReadOnly:
 		f.Detail = s.target.String() + " refuses writes"
+	case reason == account.UsageUnknown:
+		f.Detail, f.RetryAfter = "a stored value is damaged", 0
 	case reason == account.StoreOutOfMemory:
 		f.Detail = s.target.String() + " is out of memory; releases still work"
 	default:

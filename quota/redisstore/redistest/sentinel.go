@@ -76,8 +76,20 @@ func (s *SentinelServers) FailOver(t testing.TB) {
 	t.Helper()
 	first := redis.NewSentinelClient(&redis.Options{Addr: s.Sentinels[0].Addr})
 	defer first.Close()
-	err := s.Sentinels[0].await("the fail-over to begin", func(ctx context.Context) error {
-		return first.Failover(ctx, s.MasterName).Err() // refused while the replica's INFO is not known
+	err := s.Sentinels[0].await("the fail-over", func(ctx context.Context) error {
+		addr, err := first.GetMasterAddrByName(ctx, s.MasterName).Result()
+		if err != nil {
+			return err
+		}
+		if net.JoinHostPort(addr[0], addr[1]) == s.Replica.Addr {
+			return nil
+		}
+		// It is given up while little is known of the replica, and refused
+		// while it is under way.
+		if err := first.Failover(ctx, s.MasterName).Err(); err != nil {
+			return err
+		}
+		return errors.New("the fail-over has begun")
 	})
 	if err != nil {
 		t.Fatal(err)
