@@ -32,7 +32,7 @@ func TestBucketsNeverChange(t *testing.T) {
 		{"user:with:colons", 14, "2i8"},
 		{"{brace}", 14, "509"},
 		{"\x00\xff", 14, "4bb"},
-		{"用户", 14, "38d"},
+		{"\u7528\u6237", 14, "38d"},
 		{strings.Repeat("x", 256), 14, "4mp"},
 	}
 	for _, tt := range tests {

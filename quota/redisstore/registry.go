@@ -216,7 +216,7 @@ func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) 
 			ids = append(ids, uint32(id))
 		}
 	}
-	slices.SortFunc(ids, func(a, b uint32) int { return cmp.Compare(a, b) })
+	slices.SortFunc(ids, cmp.Compare[uint32])
 	var apps []*account.App
 	for _, id := range ids {
 		if len(apps) == limit {

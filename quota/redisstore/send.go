@@ -63,8 +63,7 @@ func judge(err error) (verdict, account.FaultReason) {
 		errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):
 		return notSent, account.StoreUnavailable
 	}
-	var reply redis.Error
-	if errors.As(err, &reply) {
+	if reply, ok := errors.AsType[redis.Error](err); ok {
 		for _, r := range refusals {
 			if strings.HasPrefix(reply.Error(), r.prefix) {
 				return r.verdict, r.reason
@@ -168,7 +167,7 @@ func (s *Store) deliver(ctx context.Context, deadline time.Time, commands []*com
 	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
 		s.dispatch(ctx, commands)
 		var again []*command
-		var hurry = true // nothing is wrong that a pause would help
+		hurry := true // nothing is wrong that a pause would help
 		for _, c := range commands {
 			if c.err = c.cmd.Err(); c.err == nil {
 				continue

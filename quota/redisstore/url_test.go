@@ -20,52 +20,64 @@ func TestURL(t *testing.T) {
 	}{
 		{
 			"a host", "redis://cache",
-			target{addrs: []string{"cache:6379"}}, false, "Redis at cache:6379",
+			target{addrs: []string{"cache:6379"}},
+			false, "Redis at cache:6379",
 		},
 		{
 			"a port, a database and a slash", "redis://cache:7000/3/",
-			target{addrs: []string{"cache:7000"}, db: 3}, false, "Redis at cache:7000",
+			target{addrs: []string{"cache:7000"}, db: 3},
+			false, "Redis at cache:7000",
 		},
 		{
 			"an IPv6 address", "redis://[::1]:7000",
-			target{addrs: []string{"[::1]:7000"}}, false, "Redis at [::1]:7000",
+			target{addrs: []string{"[::1]:7000"}},
+			false, "Redis at [::1]:7000",
 		},
 		{
 			"an IPv6 address without a port", "redis://[::1]/1",
-			target{addrs: []string{"[::1]:6379"}, db: 1}, false, "Redis at [::1]:6379",
+			target{addrs: []string{"[::1]:6379"}, db: 1},
+			false, "Redis at [::1]:6379",
 		},
 		{
 			"a user and a password", "redis://quota:s3cret@cache",
-			target{addrs: []string{"cache:6379"}, user: "quota", password: "s3cret"}, false, "Redis at cache:6379",
+			target{addrs: []string{"cache:6379"}, user: "quota", password: "s3cret"},
+			false, "Redis at cache:6379",
 		},
 		{
 			"a password with escaped separators", "rediss://:s%2Fe%3Fc%40ret%25@cache",
-			target{addrs: []string{"cache:6379"}, password: "s/e?c@ret%"}, true, "Redis at cache:6379",
+			target{addrs: []string{"cache:6379"}, password: "s/e?c@ret%"},
+			true, "Redis at cache:6379",
 		},
 		{
 			"a password with a hash sign and an at sign", "redis://:12#s3c@ret@cache",
-			target{addrs: []string{"cache:6379"}, password: "12#s3c@ret"}, false, "Redis at cache:6379",
+			target{addrs: []string{"cache:6379"}, password: "12#s3c@ret"},
+			false, "Redis at cache:6379",
 		},
 		{
 			"all options", "redis://cache?prefix=other&pool_size=8&timeout=250ms",
-			target{addrs: []string{"cache:6379"}, prefix: "other", pool: 8, timeout: 250 * time.Millisecond}, false, "Redis at cache:6379",
+			target{addrs: []string{"cache:6379"}, prefix: "other", pool: 8, timeout: 250 * time.Millisecond},
+			false, "Redis at cache:6379",
 		},
 		{
 			"Sentinels", "redis+sentinel://:s3cret@a,b:26380,c/quotas?db=2",
-			target{master: "quotas", addrs: []string{"a:26379", "b:26380", "c:26379"}, password: "s3cret", db: 2}, false,
+			target{master: "quotas", addrs: []string{"a:26379", "b:26380", "c:26379"}, password: "s3cret", db: 2},
+			false,
 			`the Redis primary "quotas" of the Sentinels at a:26379, b:26380, c:26379`,
 		},
 		{
 			"Sentinels with TLS", "rediss+sentinel://a/quotas",
-			target{master: "quotas", addrs: []string{"a:26379"}}, true, `the Redis primary "quotas" of the Sentinels at a:26379`,
+			target{master: "quotas", addrs: []string{"a:26379"}},
+			true, `the Redis primary "quotas" of the Sentinels at a:26379`,
 		},
 		{
 			"a cluster", "redis+cluster://:s3cret@a,b:7001/",
-			target{cluster: true, addrs: []string{"a:6379", "b:7001"}, password: "s3cret"}, false, "the Redis Cluster at a:6379, b:7001",
+			target{cluster: true, addrs: []string{"a:6379", "b:7001"}, password: "s3cret"},
+			false, "the Redis Cluster at a:6379, b:7001",
 		},
 		{
 			"a cluster with TLS, of one host", "rediss+cluster://a",
-			target{cluster: true, addrs: []string{"a:6379"}}, true, "the Redis Cluster at a:6379",
+			target{cluster: true, addrs: []string{"a:6379"}},
+			true, "the Redis Cluster at a:6379",
 		},
 	}
 	for _, tt := range tests {

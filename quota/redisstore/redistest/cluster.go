@@ -54,7 +54,8 @@ func ClusterOfOne(t testing.TB) (*Server, *Proxy) {
 	client := n.Client()
 	_, port, _ := net.SplitHostPort(proxy.Addr)
 	for _, args := range [][]any{
-		{"CONFIG", "SET", "cluster-announce-ip", "127.0.0.1"}, {"CONFIG", "SET", "cluster-announce-port", port},
+		{"CONFIG", "SET", "cluster-announce-ip", "127.0.0.1"},
+		{"CONFIG", "SET", "cluster-announce-port", port},
 		{"CLUSTER", "ADDSLOTSRANGE", 0, slots - 1},
 	} {
 		if err := client.Do(t.Context(), args...).Err(); err != nil {
@@ -136,13 +137,23 @@ func (c *ClusterServers) Owner(t testing.TB, key string) (*Server, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ranges, err := client.ClusterSlots(t.Context()).Result()
+	known, err := client.ClusterNodes(t.Context()).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range ranges {
-		if int64(r.Start) <= slot && slot <= int64(r.End) {
-			return c.node(r.Nodes[0].Addr), int(slot)
+	for line := range strings.Lines(known) { // id addr@bus flags primary ping pong epoch link slots...
+		fields := strings.Fields(line)
+		for _, text := range fields[min(8, len(fields)):] {
+			first, last, isRange := strings.Cut(text, "-")
+			if !isRange {
+				last = first
+			}
+			from, fromErr := strconv.ParseInt(first, 10, 64)
+			to, toErr := strconv.ParseInt(last, 10, 64)
+			if fromErr == nil && toErr == nil && from <= slot && slot <= to {
+				addr, _, _ := strings.Cut(fields[1], "@")
+				return c.node(addr), int(slot)
+			}
 		}
 	}
 	t.Fatalf("nobody serves slot %d", slot)

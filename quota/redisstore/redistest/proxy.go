@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"context"
 	"net"
 	"sync"
 	"testing"
@@ -85,7 +86,7 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := (&net.Dialer{}).Dial("tcp", p.target)
+		server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.target)
 		if err != nil || !p.keep(client, server) {
 			_ = client.Close()
 			if err == nil {
@@ -127,8 +128,7 @@ func (p *Proxy) reply(client, server net.Conn) bool {
 // forward copies until one side closes, asking of every piece whether it may
 // pass.
 func (p *Proxy) forward(from, to net.Conn, pass func() bool) {
-	defer to.Close()
-	defer from.Close()
+	defer func() { _, _ = to.Close(), from.Close() }()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)

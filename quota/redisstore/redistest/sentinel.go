@@ -75,7 +75,7 @@ func Sentinel(t testing.TB) *SentinelServers {
 func (s *SentinelServers) FailOver(t testing.TB) {
 	t.Helper()
 	first := redis.NewSentinelClient(&redis.Options{Addr: s.Sentinels[0].Addr})
-	defer first.Close()
+	defer func() { _ = first.Close() }()
 	err := s.Sentinels[0].await("the fail-over", func(ctx context.Context) error {
 		addr, err := first.GetMasterAddrByName(ctx, s.MasterName).Result()
 		if err != nil {

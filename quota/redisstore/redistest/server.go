@@ -70,7 +70,7 @@ func start(t testing.TB, program, dir string, options func(port int) []string) *
 
 func (s *Server) run() error {
 	s.log, s.done = &safeBuffer{}, make(chan struct{})
-	s.cmd = exec.Command(s.args[0], s.args[1:]...)
+	s.cmd = exec.CommandContext(context.Background(), s.args[0], s.args[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		return err
@@ -80,7 +80,7 @@ func (s *Server) run() error {
 		close(done)
 	}(s.cmd, s.done)
 	client := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1})
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	return s.await("a PING answered", func(ctx context.Context) error {
 		err := client.Ping(ctx).Err()
 		if redis.HasErrorPrefix(err, "NOAUTH") || s.loading && redis.HasErrorPrefix(err, "LOADING") {
@@ -165,12 +165,18 @@ func (s *Server) RestartWith(args ...string) {
 // freePort finds a port that nobody listens on.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var listen net.ListenConfig
+	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	defer func() { _ = l.Close() }()
+	_, text, _ := net.SplitHostPort(l.Addr().String())
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // safeBuffer keeps what a process says while others read it.
