@@ -143,6 +143,31 @@ local function remembered(t)
   return fingerprint and true or false
 end
 
+-- What a deleted user leaves behind matters in the month it names alone: then
+-- the user who comes back is not counted again. A deletion sweeps what earlier
+-- months left in its buckets, some fields of some buckets at a time, so that it
+-- stays short whatever it finds.
+local SWEPT_BUCKETS, SWEPT_FIELDS = 8, 64
+local function outdated(t)
+  local seen, buckets = {}, 0
+  for _, w in ipairs(t.userWrites) do
+    local key = w[1]
+    if not seen[key] then
+      seen[key], buckets = true, buckets + 1
+      if buckets > SWEPT_BUCKETS then
+        return
+      end
+      local fields = redis.call('HRANDFIELD', KEYS[key], SWEPT_FIELDS, 'WITHVALUES')
+      for i = 1, #fields, 2 do
+        local value = string.match(fields[i + 1], '^%-%d+$') and tonumber(fields[i + 1])
+        if value and value < -1 and -2 - value < t.month then
+          t.dropWrites[#t.dropWrites + 1] = {key, fields[i]}
+        end
+      end
+    end
+  end
+end
+
 -- users finds what becomes of each user: known, active, gone.
 local function users(t)
   t.new, t.active, t.gone, t.userWrites, t.dropWrites = 0, 0, 0, {}, {}
@@ -181,6 +206,9 @@ local function users(t)
       if read(key, field) then
         t.dropWrites[#t.dropWrites + 1] = {key, field}
       end
+    end
+    if t.gone > 0 and t.mode ~= 0 then
+      outdated(t)
     end
   end
 end
