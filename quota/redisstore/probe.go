@@ -163,6 +163,9 @@ func (s *Store) Init(ctx context.Context) (id string, created bool, err error) {
 	if f := s.probeServers(ctx); f != nil {
 		return "", false, f
 	}
+	if err := s.markDirectories(ctx); err != nil {
+		return "", false, err
+	}
 	var draw [16]byte
 	_, _ = rand.Read(draw[:]) // never fails
 	mine := hex.EncodeToString(draw[:])
@@ -181,4 +184,32 @@ func (s *Store) Init(ctx context.Context) (id string, created bool, err error) {
 	id, _ = reply[0].(string)
 	s.health.Store(&health{})
 	return id, id == mine, nil
+}
+
+// directoryMark is a field of every directory of an initialised store. One
+// without it was lost with a node of the Cluster: of the apps that it does not
+// name, nobody knows whether they were there.
+const directoryMark = "mark"
+
+// markDirectories marks the directories of an empty store. Those of a store
+// that has its own mark are left alone: what was lost stays noticed.
+func (s *Store) markDirectories(ctx context.Context) error {
+	mark, err := s.client.HMGet(ctx, s.storeKey(), "id").Result()
+	if err != nil {
+		return s.faultOf(err, false)
+	}
+	if mark[0] != nil {
+		return nil
+	}
+	commands := make([]*command, directories)
+	for i := range commands {
+		commands[i] = &command{args: []any{"hset", s.directoryKey(uint32(i)), directoryMark, format}, writes: true}
+	}
+	s.deliver(ctx, time.Now().Add(retryFor), commands)
+	for _, c := range commands {
+		if c.err != nil {
+			return c.err
+		}
+	}
+	return nil
 }

@@ -133,6 +133,33 @@ func TestLostEverything(t *testing.T) {
 	})
 }
 
+// TestLostNode empties one node of a cluster: of an app whose record and whose
+// place in the directory lay there nothing is left, but it is not unknown.
+func TestLostNode(t *testing.T) {
+	t.Parallel()
+	server, s := standalone(t)
+	newApp(t, s, 1)
+	redisDo(t, server, "DEL", s.headerKey(1), s.directoryKey(1))
+	if _, _, err := s.Init(t.Context()); err != nil { // repairs nothing
+		t.Fatal(err)
+	}
+	for _, id := range []uint32{1, 1 + directories} {
+		if _, err := s.App(t.Context(), id); !errors.Is(err, account.ErrUsageUnknown) {
+			t.Errorf("app %d: answered %v, want %v", id, err, account.ErrUsageUnknown)
+		}
+	}
+	if _, err := s.App(t.Context(), 2); !errors.Is(err, account.ErrAppNotFound) {
+		t.Errorf("an app of another directory: answered %v, want %v", err, account.ErrAppNotFound)
+	}
+	app := &account.App{ID: 1, Account: "acme", FanoutBits: 14}
+	if err := s.CreateApp(t.Context(), app, 10, false); !errors.Is(err, account.ErrUsageUnknown) {
+		t.Errorf("creating it answered %v, want %v", err, account.ErrUsageUnknown)
+	}
+	if err := s.CreateApp(t.Context(), app, 10, true); err != nil {
+		t.Errorf("creating it with the loss accepted: %v", err)
+	}
+}
+
 func TestRecoversAfterRestart(t *testing.T) {
 	t.Parallel()
 	server := redistest.Standalone(t)

@@ -170,14 +170,15 @@ func (s *Store) missing(ctx context.Context, id uint32) error {
 		s.health.Store(&health{f})
 		return f
 	}
-	places, err := s.read(ctx, "hmget", s.directoryKey(id), appField(id))
+	places, err := s.read(ctx, "hmget", s.directoryKey(id), directoryMark, appField(id))
 	if err != nil {
 		return err
 	}
-	if len(places) == 1 {
-		if state, _ := places[0].(string); strings.HasPrefix(state, live) {
-			return account.ErrUsageUnknown
-		}
+	if len(places) != 2 || places[0] == nil {
+		return account.ErrUsageUnknown
+	}
+	if state, _ := places[1].(string); strings.HasPrefix(state, live) {
+		return account.ErrUsageUnknown
 	}
 	return account.ErrAppNotFound
 }
