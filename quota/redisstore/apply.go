@@ -9,7 +9,6 @@ import (
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/quota"
-	"github.com/redis/go-redis/v9"
 )
 
 // Bounds of one script. Redis runs nothing else meanwhile, so a script ends
@@ -21,34 +20,69 @@ const (
 
 // call is one evaluation of the script: consecutive transactions of one app.
 type call struct {
-	script  script
+	command
+
 	request encoder
 	at      []int // positions of its transactions among those of Apply
-	writes  bool
-	cmd     *redis.Cmd
-	err     error
+	grows   int   // how many of them may grow something
 }
 
 // Apply implements quota.Store. Transactions of one app travel together in a
 // script, those of several apps in one pipeline.
 func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 	outcomes := make([]quota.Outcome, len(txns))
-	for _, wave := range s.plan(txns) {
-		s.evaluate(ctx, wave)
+	if err := s.admit(ctx); err != nil {
+		for i := range outcomes {
+			outcomes[i].Err = err
+		}
+		return outcomes
+	}
+	all := make([]int, len(txns))
+	for i := range all {
+		all[i] = i
+	}
+	deadline := time.Now().Add(retryFor)
+	for _, wave := range s.plan(txns, all) {
+		s.evaluate(ctx, deadline, wave)
 		for _, c := range wave {
 			c.decode(txns, outcomes)
+			if c.grows < len(c.at) && isFull(c.err) {
+				s.applyShrinking(ctx, deadline, txns, c.at, outcomes)
+			}
 		}
 	}
 	return outcomes
 }
 
-// plan cuts transactions into calls. Calls of one wave are of different apps
-// and go out together; an app's second call waits for its first, so that its
-// transactions keep their order.
-func (s *Store) plan(txns []quota.Txn) [][]*call {
+// applyShrinking carries out those transactions of a refused call that a full
+// Redis has room for. The others keep the fault: they have written nothing.
+func (s *Store) applyShrinking(ctx context.Context, deadline time.Time, txns []quota.Txn, at []int, outcomes []quota.Outcome) {
+	var shrinking []int
+	for _, i := range at {
+		if !grows(&txns[i]) {
+			shrinking = append(shrinking, i)
+		}
+	}
+	for _, wave := range s.plan(txns, shrinking) {
+		s.evaluate(ctx, deadline, wave)
+		for _, c := range wave {
+			c.decode(txns, outcomes)
+		}
+	}
+}
+
+func isFull(err error) bool {
+	var f *account.Fault
+	return errors.As(err, &f) && f.Reason == account.StoreOutOfMemory
+}
+
+// plan cuts the transactions at these positions into calls. Calls of one wave
+// are of different apps and go out together; an app's second call waits for its
+// first, so that its transactions keep their order.
+func (s *Store) plan(txns []quota.Txn, at []int) [][]*call {
 	var waves [][]*call
 	open, next := make(map[uint32]*call), make(map[uint32]int)
-	for i := range txns {
+	for _, i := range at {
 		t := &txns[i]
 		c := open[t.App]
 		if c == nil || !c.request.fits(t) {
@@ -64,59 +98,25 @@ func (s *Store) plan(txns []quota.Txn) [][]*call {
 		c.request.add(t)
 		c.at = append(c.at, i)
 		c.writes = c.writes || t.Mode != quota.ModeJudge
-	}
-	for _, wave := range waves {
-		for _, c := range wave {
-			c.script = applyScript
-			if !c.request.grows {
-				c.script = releaseScript
-			}
+		if grows(t) {
+			c.grows++
 		}
 	}
 	return waves
 }
 
-// evaluate runs the calls of a wave: one alone, several in a pipeline, whose
-// failures are then seen to one by one.
-func (s *Store) evaluate(ctx context.Context, wave []*call) {
-	if len(wave) == 1 {
-		wave[0].err = s.evaluateOne(ctx, wave[0])
-		return
-	}
-	if err := s.trusted(ctx); err != nil || ctx.Err() != nil {
-		for _, c := range wave {
-			if c.err = err; err == nil {
-				c.err = gone(ctx.Err())
-			}
+// evaluate runs the calls of a wave.
+func (s *Store) evaluate(ctx context.Context, deadline time.Time, wave []*call) {
+	commands := make([]*command, len(wave))
+	for i, c := range wave {
+		c.script = applyScript
+		if c.grows == 0 {
+			c.script = releaseScript
 		}
-		return
+		c.keys, c.args = c.request.finish()
+		commands[i] = &c.command
 	}
-	pipe := s.client.Pipeline()
-	for _, c := range wave {
-		keys, args := c.request.finish()
-		c.cmd = pipe.EvalSha(ctx, c.script.sha, keys, args...)
-	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	for _, c := range wave {
-		if c.err = c.cmd.Err(); c.err == nil {
-			continue
-		}
-		if v, _ := judge(c.err); v == ran {
-			c.err = s.faultOf(c.err, c.writes)
-			continue
-		}
-		c.err = s.evaluateOne(ctx, c)
-	}
-}
-
-func (s *Store) evaluateOne(ctx context.Context, c *call) error {
-	keys, args := c.request.finish()
-	return s.send(ctx, c.writes,
-		func(ctx context.Context) error {
-			c.cmd = s.client.EvalSha(ctx, c.script.sha, keys, args...)
-			return c.cmd.Err()
-		},
-		func(ctx context.Context) error { return s.load(ctx, c.script, keys[0]) })
+	s.deliver(ctx, deadline, commands)
 }
 
 // Codes of the script's replies.
@@ -150,6 +150,10 @@ func (c *call) decode(txns []quota.Txn, outcomes []quota.Outcome) {
 		fail(quota.ErrStale)
 		return
 	}
+	if len(reply) == 2 && reply[0] == int64(replyCorrupt) {
+		fail(damagedValue(reply[1]))
+		return
+	}
 	if len(reply) != len(c.at)+3 {
 		fail(&account.Fault{Reason: account.OutcomeUnknown, Detail: "Redis", Err: errReply})
 		return
@@ -165,7 +169,12 @@ func (c *call) decode(txns []quota.Txn, outcomes []quota.Outcome) {
 	}
 }
 
+func damagedValue(text any) *account.Fault {
+	return &account.Fault{Reason: account.UsageUnknown, Detail: fmt.Sprintf("a stored value is damaged: %v", text)}
+}
+
 func decodeTxn(t *quota.Txn, values []any, clock time.Time, o *quota.Outcome) error {
+	*o = quota.Outcome{}
 	r := &reader{values: values}
 	switch code := r.number(); code {
 	case replyDone:
@@ -180,7 +189,7 @@ func decodeTxn(t *quota.Txn, values []any, clock time.Time, o *quota.Outcome) er
 	case replyOverflow:
 		return quota.ErrOverflow
 	case replyCorrupt:
-		return &account.Fault{Reason: account.UsageUnknown, Detail: "a stored value is damaged: " + r.text()}
+		return damagedValue(r.next())
 	default:
 		return &account.Fault{Reason: account.OutcomeUnknown, Detail: fmt.Sprintf("code %d", code), Err: errReply}
 	}

@@ -27,7 +27,8 @@
 --     then for each counter: key, field
 --
 -- Returns {0, clock, sequence, one reply for each transaction} or
--- {1} when the app's record has another version. A reply is
+-- {1} when the app's record has another version, {7, text} when its header is
+-- damaged. A reply is
 --   {0, applied, replayed, found, type, day, members, then for each charge:
 --    delta, counters, their values before}
 --   {code, text}: 2 a window is over, 3 the id was used for another request,
@@ -53,7 +54,10 @@ local function number()
   return tonumber(ARGV[cursor])
 end
 
-local header = redis.call('HMGET', KEYS[1], 'v', 'c', 's')
+local header = redis.pcall('HMGET', KEYS[1], 'v', 'c', 's')
+if header.err then
+  return {7, KEYS[1] .. ': ' .. header.err}
+end
 if header[1] ~= take() then
   return {1}
 end
@@ -139,9 +143,34 @@ local function remembered(t)
   return fingerprint and true or false
 end
 
+-- What a deleted user leaves behind matters in the month it names alone: then
+-- the user who comes back is not counted again. A deletion sweeps what earlier
+-- months left in its buckets, some fields of some buckets at a time, so that it
+-- stays short whatever it finds.
+local SWEPT_BUCKETS, SWEPT_FIELDS = 8, 64
+local function outdated(t)
+  local seen, buckets = {}, 0
+  for _, w in ipairs(t.userWrites) do
+    local key = w[1]
+    if not seen[key] then
+      seen[key], buckets = true, buckets + 1
+      if buckets > SWEPT_BUCKETS then
+        return
+      end
+      local fields = redis.call('HRANDFIELD', KEYS[key], SWEPT_FIELDS, 'WITHVALUES')
+      for i = 1, #fields, 2 do
+        local value = string.match(fields[i + 1], '^%-%d+$') and tonumber(fields[i + 1])
+        if value and value < -1 and -2 - value < t.month then
+          t.dropWrites[#t.dropWrites + 1] = {key, fields[i]}
+        end
+      end
+    end
+  end
+end
+
 -- users finds what becomes of each user: known, active, gone.
 local function users(t)
-  t.new, t.active, t.gone, t.userWrites = 0, 0, 0, {}
+  t.new, t.active, t.gone, t.userWrites, t.dropWrites = 0, 0, 0, {}, {}
   if t.userOp == 0 then
     return
   end
@@ -169,6 +198,17 @@ local function users(t)
       if not known or becomes ~= last then
         t.userWrites[#t.userWrites + 1] = {key, user, becomes}
       end
+    end
+  end
+  if t.userOp == 3 then
+    for i = t.drops[1], t.drops[1] + 2 * t.drops[2] - 2, 2 do
+      local key, field = tonumber(ARGV[i]), ARGV[i + 1]
+      if read(key, field) then
+        t.dropWrites[#t.dropWrites + 1] = {key, field}
+      end
+    end
+    if t.gone > 0 and t.mode ~= 0 then
+      outdated(t)
     end
   end
 end
@@ -253,7 +293,15 @@ local function charge(t, c)
   return fits
 end
 
--- bump adds to a counter; one of a user or group that becomes zero is removed.
+-- Everything that write does goes through change, which counts the commands:
+-- a transaction that applies and finds nothing to change leaves the header too.
+local writes = 0
+local function change(command, key, ...)
+  writes = writes + 1
+  redis.call(command, KEYS[key], ...)
+end
+
+-- bump adds to a counter; one that becomes zero is removed.
 local function bump(c, key, field, used)
   local after = used + c.change
   if after < 0 and not c.signed then
@@ -262,13 +310,12 @@ local function bump(c, key, field, used)
   if after == used then
     return
   end
-  local name = KEYS[key]
   if after == 0 then
-    redis.call('HDEL', name, field)
+    change('HDEL', key, field)
   else
-    redis.call('HSET', name, field, text(after))
+    change('HSET', key, field, text(after))
     if c.ttl ~= '0' then
-      redis.call('PEXPIRE', name, c.ttl)
+      change('PEXPIRE', key, c.ttl)
     end
   end
 end
@@ -277,15 +324,13 @@ end
 local function write(t)
   for _, w in ipairs(t.userWrites) do
     if w[3] then
-      redis.call('HSET', KEYS[w[1]], w[2], text(w[3]))
+      change('HSET', w[1], w[2], text(w[3]))
     else
-      redis.call('HDEL', KEYS[w[1]], w[2])
+      change('HDEL', w[1], w[2])
     end
   end
-  if t.userOp == 3 then
-    for i = t.drops[1], t.drops[1] + 2 * t.drops[2] - 2, 2 do
-      redis.call('HDEL', KEYS[tonumber(ARGV[i])], ARGV[i + 1])
-    end
+  for _, d in ipairs(t.dropWrites) do
+    change('HDEL', d[1], d[2])
   end
   local members = t.gMembers
   for _, c in ipairs(t.charges) do
@@ -301,14 +346,14 @@ local function write(t)
   end
   if t.groupOp == 5 then
     if t.found then
-      redis.call('HDEL', KEYS[t.groupKey], t.group)
+      change('HDEL', t.groupKey, t.group)
     end
   elseif t.groupOp > 1 and t.exists and (not t.found or members ~= t.gMembers) then
-    redis.call('HSET', KEYS[t.groupKey], t.group, t.gType .. t.gDay .. '.' .. text(members))
+    change('HSET', t.groupKey, t.group, t.gType .. t.gDay .. '.' .. text(members))
   end
   if t.id ~= '' then
-    redis.call('HSET', KEYS[t.young], t.id, t.fingerprint)
-    redis.call('PEXPIRE', KEYS[t.young], t.ttl)
+    change('HSET', t.young, t.id, t.fingerprint)
+    change('PEXPIRE', t.young, t.ttl)
   end
 end
 
@@ -333,8 +378,11 @@ local function run(t)
     if t.overflow then
       error({6, ''}, 0)
     end
+    local before = writes
     write(t)
-    sequence = sequence + 1
+    if writes > before then
+      sequence = sequence + 1
+    end
   end
   local reply = {
     0, applies and 1 or 0, t.replayed and 1 or 0,

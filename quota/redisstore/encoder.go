@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,7 +20,6 @@ type encoder struct {
 	args    []any
 	txns    int
 	charges int
-	grows   bool // something may grow: a full Redis refuses it
 }
 
 // headArgs are version, clock and number of transactions, known at the end.
@@ -46,6 +46,17 @@ func weight(t *quota.Txn) int {
 		n += max(1, len(t.Charges[i].Subjects))
 	}
 	return n
+}
+
+// grows reports whether a transaction may make something larger, which a full
+// Redis refuses.
+func grows(t *quota.Txn) bool {
+	if t.Mode == quota.ModeJudge {
+		return false
+	}
+	return t.Users.Op == quota.UsersRegister || t.Users.Op == quota.UsersLogin ||
+		t.Group.Op == quota.GroupCreate || t.Group.Op == quota.GroupTouch ||
+		slices.ContainsFunc(t.Charges, func(c quota.Charge) bool { return c.Delta > 0 || c.Basis == quota.Absolute })
 }
 
 // finish returns the script's keys and arguments.
@@ -116,7 +127,6 @@ func (e *encoder) addUsers(t *quota.Txn) {
 		e.put(e.key("u:"+bucket(id, t.FanoutBits)), id)
 	}
 	if u.Op != quota.UsersDelete {
-		e.grows = e.grows || t.Mode != quota.ModeJudge
 		return
 	}
 	e.put(len(u.Drop) * len(u.IDs))
@@ -138,7 +148,6 @@ func (e *encoder) addGroup(t *quota.Txn) {
 		letter = string(rune(g.Type))
 	}
 	e.put(e.key("g:"+bucket(g.ID, t.FanoutBits)), g.ID, letter, g.Day)
-	e.grows = e.grows || t.Mode != quota.ModeJudge && (g.Op == quota.GroupCreate || g.Op == quota.GroupTouch)
 }
 
 func (e *encoder) addCharge(t *quota.Txn, c *quota.Charge) {
@@ -151,7 +160,6 @@ func (e *encoder) addCharge(t *quota.Txn, c *quota.Charge) {
 		ttl = max(1, c.Window.KeptUntil().Sub(t.Now).Milliseconds())
 	}
 	e.put(c.Delta, int(c.Basis), limit, flag(c.Signed), flag(c.Members), c.Types, flag(c.SameDay), ttl)
-	e.grows = e.grows || t.Mode != quota.ModeJudge && (c.Delta > 0 || c.Basis == quota.Absolute)
 	switch {
 	case c.Members:
 		e.put(0)

@@ -14,7 +14,7 @@ import (
 // which are part of names, hold no colon.
 //
 //	imq:store                     what marks the database as ours
-//	imq:{dir:N}                   app -> live or pending, and its account
+//	imq:{dir:N}                   app -> live or pending, and its account; and a mark
 //	imq:{acct:ACCOUNT}            app -> live or pending
 //	imq:{APP}:app                 the header and the record
 //	imq:{APP}:c                   the app's counters: quota -> count

@@ -30,6 +30,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	defer s.probing.Unlock()
 	f := s.probe(ctx)
 	s.health.Store(&health{f})
+	s.first.Do(func() { close(s.probed) })
 	if f != nil {
 		return f
 	}
@@ -51,25 +52,27 @@ func (s *Store) probeEvery(ctx context.Context, every time.Duration) {
 	}
 }
 
-// trusted answers from the last probe. A store that could not be reached is
-// tried all the same, so that a call finds out first that it is back.
+// trusted answers from the last probe, the first of which it awaits. A store
+// that could not be reached is tried all the same, so that a call finds out
+// first that it is back.
 func (s *Store) trusted(ctx context.Context) error {
 	h := s.health.Load()
 	if h == nil {
-		if err := s.Ready(ctx); err != nil && !isUnavailable(err) {
-			return err
+		timer := time.NewTimer(s.target.timeout)
+		defer timer.Stop()
+		select {
+		case <-s.probed:
+			h = s.health.Load()
+		case <-timer.C:
+			return s.fault(account.StoreUnavailable, "does not answer")
+		case <-ctx.Done():
+			return gone(ctx.Err())
 		}
-		return nil
 	}
 	if h.fault != nil && h.fault.Reason != account.StoreUnavailable {
 		return h.fault
 	}
 	return nil
-}
-
-func isUnavailable(err error) bool {
-	var f *account.Fault
-	return errors.As(err, &f) && f.Reason == account.StoreUnavailable
 }
 
 func (s *Store) probe(ctx context.Context) *account.Fault {
@@ -78,17 +81,19 @@ func (s *Store) probe(ctx context.Context) *account.Fault {
 	if f := s.probeServers(ctx); f != nil {
 		return f
 	}
-	found, err := s.client.HGetAll(ctx, s.storeKey()).Result()
+	found, err := s.client.HMGet(ctx, s.storeKey(), "id", "format").Result()
 	switch {
 	case err != nil:
 		return s.faultOf(err, false)
-	case len(found) == 0:
+	case found[0] == nil:
 		return s.notInitialized()
-	case found["format"] != format:
-		return &account.Fault{
-			Reason: account.StoreNotInitialized,
-			Detail: fmt.Sprintf("%s holds format %q; this version of imquota knows format %s", s.target, found["format"], format),
-		}
+	}
+	return s.checkFormat(found[1])
+}
+
+func (s *Store) checkFormat(found any) *account.Fault {
+	if text, _ := found.(string); text != format {
+		return s.fault(account.StoreNotInitialized, "holds format %q; this version of imquota knows format %s", text, format)
 	}
 	return nil
 }
@@ -158,16 +163,53 @@ func (s *Store) Init(ctx context.Context) (id string, created bool, err error) {
 	if f := s.probeServers(ctx); f != nil {
 		return "", false, f
 	}
+	if err := s.markDirectories(ctx); err != nil {
+		return "", false, err
+	}
 	var draw [16]byte
 	_, _ = rand.Read(draw[:]) // never fails
-	script := redis.NewScript("#!lua\n" + initLua)
-	reply, err := script.Run(ctx, s.client, []string{s.storeKey()}, hex.EncodeToString(draw[:]), format).StringSlice()
-	if err != nil {
-		return "", false, s.faultOf(err, true)
+	mine := hex.EncodeToString(draw[:])
+	c := &command{script: initScript, whole: true, keys: []string{s.storeKey()}, args: []any{mine, format}, writes: true}
+	s.deliver(ctx, time.Now().Add(retryFor), []*command{c})
+	if c.err != nil {
+		return "", false, c.err
 	}
-	if reply[1] != format {
-		return "", false, s.fault(account.StoreNotInitialized, "holds format %q; this version of imquota knows format %s", reply[1], format)
+	reply, _ := c.cmd.Slice()
+	if len(reply) != 2 {
+		return "", false, s.faultOf(errReply, true)
 	}
+	if f := s.checkFormat(reply[1]); f != nil {
+		return "", false, f
+	}
+	id, _ = reply[0].(string)
 	s.health.Store(&health{})
-	return reply[0], reply[0] == hex.EncodeToString(draw[:]), nil
+	return id, id == mine, nil
+}
+
+// directoryMark is a field of every directory of an initialised store. One
+// without it was lost with a node of the Cluster: of the apps that it does not
+// name, nobody knows whether they were there.
+const directoryMark = "mark"
+
+// markDirectories marks the directories of an empty store. Those of a store
+// that has its own mark are left alone: what was lost stays noticed.
+func (s *Store) markDirectories(ctx context.Context) error {
+	mark, err := s.client.HMGet(ctx, s.storeKey(), "id").Result()
+	if err != nil {
+		return s.faultOf(err, false)
+	}
+	if mark[0] != nil {
+		return nil
+	}
+	commands := make([]*command, directories)
+	for i := range commands {
+		commands[i] = &command{args: []any{"hset", s.directoryKey(uint32(i)), directoryMark, format}, writes: true}
+	}
+	s.deliver(ctx, time.Now().Add(retryFor), commands)
+	for _, c := range commands {
+		if c.err != nil {
+			return c.err
+		}
+	}
+	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/imquota/imquota/account"
-	"github.com/redis/go-redis/v9"
 )
 
 // An app lies in three slots of a cluster, which no step can write at once: its
@@ -71,7 +70,7 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, ac
 	if err := s.setDirectory(ctx, app, pending); err != nil {
 		return err
 	}
-	made, err := s.run(ctx, createScript, []string{s.headerKey(app.ID)}, versionText(version), string(record))
+	made, err := s.run(ctx, createScript, s.headerKey(app.ID), versionText(version), string(record))
 	if err != nil {
 		return err
 	}
@@ -102,10 +101,7 @@ func (s *Store) lostRace(ctx context.Context, app *account.App) error {
 		return err
 	}
 	if existing.Account != app.Account {
-		err := s.send(ctx, true, func(ctx context.Context) error {
-			return s.client.HDel(ctx, s.accountKey(app.Account), appField(app.ID)).Err()
-		}, nil)
-		if err != nil {
+		if err := s.write(ctx, "hdel", s.accountKey(app.Account), appField(app.ID)); err != nil {
 			return err
 		}
 	}
@@ -113,7 +109,7 @@ func (s *Store) lostRace(ctx context.Context, app *account.App) error {
 }
 
 func (s *Store) takePlace(ctx context.Context, app *account.App, maxApps int) error {
-	taken, err := s.run(ctx, placeScript, []string{s.accountKey(app.Account)}, appField(app.ID), maxApps)
+	taken, err := s.run(ctx, placeScript, s.accountKey(app.Account), appField(app.ID), maxApps)
 	if err != nil {
 		return err
 	}
@@ -128,35 +124,27 @@ func (s *Store) settle(ctx context.Context, app *account.App) error {
 	if err := s.setDirectory(ctx, app, live); err != nil {
 		return err
 	}
-	return s.send(ctx, true, func(ctx context.Context) error {
-		return s.client.HSet(ctx, s.accountKey(app.Account), appField(app.ID), live).Err()
-	}, nil)
+	return s.write(ctx, "hset", s.accountKey(app.Account), appField(app.ID), live)
 }
 
 func (s *Store) setDirectory(ctx context.Context, app *account.App, state string) error {
-	return s.send(ctx, true, func(ctx context.Context) error {
-		return s.client.HSet(ctx, s.directoryKey(app.ID), appField(app.ID), state+" "+app.Account).Err()
-	}, nil)
+	return s.write(ctx, "hset", s.directoryKey(app.ID), appField(app.ID), state+" "+app.Account)
 }
 
 func appField(app uint32) string { return strconv.FormatUint(uint64(app), 10) }
 
 // App implements account.Registry.
-func (s *Store) App(ctx context.Context, id uint32) (app *account.App, err error) {
-	var found []any
-	err = s.send(ctx, false, func(ctx context.Context) error {
-		found, err = s.client.HMGet(ctx, s.headerKey(id), "v", "r").Result()
-		return err
-	}, nil)
+func (s *Store) App(ctx context.Context, id uint32) (*account.App, error) {
+	found, err := s.read(ctx, "hmget", s.headerKey(id), "v", "r")
 	if err != nil {
 		return nil, err
 	}
-	version, ok := found[0].(string)
-	if !ok {
+	if len(found) != 2 || found[0] == nil && found[1] == nil {
 		return nil, s.missing(ctx, id)
 	}
+	version, _ := found[0].(string)
 	record, _ := found[1].(string)
-	app = new(account.App)
+	app := new(account.App)
 	if err := json.Unmarshal([]byte(record), app); err != nil || app.ID != id {
 		return nil, damaged(id)
 	}
@@ -173,27 +161,23 @@ func damaged(id uint32) error {
 // missing tells why an app has no header: the store lost everything, it lost
 // this app, or there never was one.
 func (s *Store) missing(ctx context.Context, id uint32) error {
-	var state string
-	var marked int64
-	err := s.send(ctx, false, func(ctx context.Context) error {
-		var err error
-		if marked, err = s.client.Exists(ctx, s.storeKey()).Result(); err != nil {
-			return err
-		}
-		state, err = s.client.HGet(ctx, s.directoryKey(id), appField(id)).Result()
-		if errors.Is(err, redis.Nil) {
-			return nil
-		}
+	mark, err := s.read(ctx, "hmget", s.storeKey(), "id")
+	if err != nil {
 		return err
-	}, nil)
-	switch {
-	case err != nil:
-		return err
-	case marked == 0:
+	}
+	if len(mark) != 1 || mark[0] == nil {
 		f := s.notInitialized()
 		s.health.Store(&health{f})
 		return f
-	case strings.HasPrefix(state, live):
+	}
+	places, err := s.read(ctx, "hmget", s.directoryKey(id), directoryMark, appField(id))
+	if err != nil {
+		return err
+	}
+	if len(places) != 2 || places[0] == nil {
+		return account.ErrUsageUnknown
+	}
+	if state, _ := places[1].(string); strings.HasPrefix(state, live) {
 		return account.ErrUsageUnknown
 	}
 	return account.ErrAppNotFound
@@ -207,7 +191,7 @@ func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
 	}
 	next := app.Version
 	next.Revision++
-	reply, err := s.run(ctx, updateScript, []string{s.headerKey(app.ID)}, versionText(app.Version), versionText(next), string(record))
+	reply, err := s.run(ctx, updateScript, s.headerKey(app.ID), versionText(app.Version), versionText(next), string(record))
 	switch {
 	case err != nil:
 		return err
@@ -222,21 +206,18 @@ func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
 
 // Apps implements account.Registry.
 func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) ([]*account.App, error) {
-	var places map[string]string
-	err := s.send(ctx, false, func(ctx context.Context) (err error) {
-		places, err = s.client.HGetAll(ctx, s.accountKey(name)).Result()
-		return err
-	}, nil)
+	places, err := s.read(ctx, "hkeys", s.accountKey(name))
 	if err != nil {
 		return nil, err
 	}
 	var ids []uint32
-	for field := range places {
-		if id, err := strconv.ParseUint(field, 10, 32); err == nil && uint32(id) > after {
+	for _, field := range places {
+		text, _ := field.(string)
+		if id, err := strconv.ParseUint(text, 10, 32); err == nil && uint32(id) > after {
 			ids = append(ids, uint32(id))
 		}
 	}
-	slices.SortFunc(ids, func(a, b uint32) int { return cmp.Compare(a, b) })
+	slices.SortFunc(ids, cmp.Compare[uint32])
 	var apps []*account.App
 	for _, id := range ids {
 		if len(apps) == limit {

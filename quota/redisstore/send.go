@@ -37,6 +37,7 @@ var refusals = []struct {
 	{"MOVED ", moved, account.SlotMoving},
 	{"ASK ", moving, account.SlotMoving},
 	{"TRYAGAIN", moving, account.SlotMoving},
+	{"BUSY ", refused, account.StoreUnavailable},
 	{"LOADING", refused, account.StoreUnavailable},
 	{"CLUSTERDOWN", refused, account.StoreUnavailable},
 	{"MASTERDOWN", refused, account.StoreUnavailable},
@@ -44,14 +45,16 @@ var refusals = []struct {
 	{"READONLY", refused, account.StoreReadOnly},
 	{"MISCONF", refused, account.StoreReadOnly},
 	{"ERR max number of clients", refused, account.StoreUnavailable},
+	{"WRONGTYPE", refused, account.UsageUnknown}, // every script reads a key before it writes it
 	{"OOM ", refused, account.StoreOutOfMemory},
 	{"NOAUTH", refused, account.StoreUnavailable},
 	{"WRONGPASS", refused, account.StoreUnavailable},
 	{"NOPERM", refused, account.StoreUnavailable},
+	{"ERR DB index", refused, account.StoreUnavailable},
 }
 
 // final are refusals that trying again within the call does not change.
-var final = map[account.FaultReason]bool{account.StoreOutOfMemory: true}
+var final = map[account.FaultReason]bool{account.StoreOutOfMemory: true, account.UsageUnknown: true}
 
 func judge(err error) (verdict, account.FaultReason) {
 	var op *net.OpError
@@ -60,8 +63,7 @@ func judge(err error) (verdict, account.FaultReason) {
 		errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):
 		return notSent, account.StoreUnavailable
 	}
-	var reply redis.Error
-	if errors.As(err, &reply) {
+	if reply, ok := errors.AsType[redis.Error](err); ok {
 		for _, r := range refusals {
 			if strings.HasPrefix(reply.Error(), r.prefix) {
 				return r.verdict, r.reason
@@ -83,49 +85,144 @@ const (
 	retryHint  = 200 * time.Millisecond
 )
 
-// send runs a command until the server has run it, or until its time is up.
-// run must carry its own result out; load makes a script known.
-func (s *Store) send(ctx context.Context, writes bool, run func(ctx context.Context) error, load func(ctx context.Context) error) error {
+// command is one command and what became of it.
+type command struct {
+	script *script // nil: args is the whole command
+	keys   []string
+	args   []any
+	writes bool
+
+	whole bool // the server asked for the script's text
+	cmd   *redis.Cmd
+	err   error // of cmd, or a fault
+}
+
+// once is a command that go-redis does not send twice by itself. Its Cluster
+// client would, when a reply is lost: it follows MOVED and ASK with such a
+// command and leaves the rest to deliver.
+type once struct{ *redis.Cmd }
+
+// NoRetry implements redis.Cmder.
+func (once) NoRetry() bool { return true }
+
+func (c *command) prepare(ctx context.Context) once {
+	args := c.args
+	if c.script != nil {
+		name, text := "evalsha", c.script.sha
+		if c.whole {
+			name, text = "eval", c.script.source
+		}
+		args = append(make([]any, 0, 3+len(c.keys)+len(c.args)), name, text, len(c.keys))
+		for _, key := range c.keys {
+			args = append(args, key)
+		}
+		args = append(args, c.args...)
+	}
+	c.cmd = redis.NewCmd(ctx, args...)
+	if c.script != nil {
+		c.cmd.SetFirstKeyPos(3)
+	}
+	return once{c.cmd}
+}
+
+// do runs one command. Its reply is nil when the error is not.
+func (s *Store) do(ctx context.Context, c *command) (any, error) {
+	if err := s.admit(ctx); err != nil {
+		return nil, err
+	}
+	s.deliver(ctx, time.Now().Add(retryFor), []*command{c})
+	return c.cmd.Val(), c.err
+}
+
+// write runs a command that changes something.
+func (s *Store) write(ctx context.Context, args ...any) error {
+	_, err := s.do(ctx, &command{args: args, writes: true})
+	return err
+}
+
+// read runs a command that changes nothing and answers a list of strings, or
+// nil for what is not there.
+func (s *Store) read(ctx context.Context, args ...any) ([]any, error) {
+	reply, err := s.do(ctx, &command{args: args})
+	list, _ := reply.([]any)
+	return list, err
+}
+
+// run evaluates a script that writes.
+func (s *Store) run(ctx context.Context, sc *script, key string, args ...any) (any, error) {
+	return s.do(ctx, &command{script: sc, keys: []string{key}, args: args, writes: true})
+}
+
+// admit refuses what is not worth sending.
+func (s *Store) admit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return gone(err)
 	}
-	if err := s.trusted(ctx); err != nil {
-		return err
-	}
-	deadline, pause := time.Now().Add(retryFor), retryFirst
-	for {
-		err := run(ctx)
-		if err == nil {
-			return nil
-		}
-		v, reason := judge(err)
-		if v == noScript && load != nil {
-			if loadErr := load(ctx); loadErr == nil {
+	return s.trusted(ctx)
+}
+
+// deliver runs commands, together, until the servers have run each of them or
+// refused it to the end.
+func (s *Store) deliver(ctx context.Context, deadline time.Time, commands []*command) {
+	for pause := retryFirst; ; pause = min(2*pause, retryMost) {
+		s.dispatch(ctx, commands)
+		var again []*command
+		hurry := true // nothing is wrong that a pause would help
+		for _, c := range commands {
+			if c.err = c.cmd.Err(); c.err == nil {
 				continue
 			}
+			v, reason := judge(c.err)
+			if v == ran || final[reason] {
+				c.err = s.faultOf(c.err, c.writes)
+				continue
+			}
+			hurry = hurry && v == noScript && !c.whole
+			c.whole = c.whole || v == noScript
+			again = append(again, c)
 		}
-		if v == ran || final[reason] || time.Now().After(deadline) || s.wait(ctx, v, pause) != nil {
-			return s.faultOf(err, writes)
+		if len(again) == 0 {
+			return
 		}
-		pause = min(2*pause, retryMost)
+		if !hurry && !s.wait(ctx, deadline, pause) {
+			for _, c := range again {
+				c.err = s.faultOf(c.err, c.writes)
+			}
+			return
+		}
+		commands = again
 	}
 }
 
-// wait pauses before a command is sent again, and follows keys that moved.
-func (s *Store) wait(ctx context.Context, v verdict, pause time.Duration) error {
-	if cluster, ok := s.client.(*redis.ClusterClient); ok && v != notSent {
+// dispatch sends commands once: one alone, several in a pipeline.
+func (s *Store) dispatch(ctx context.Context, commands []*command) {
+	if len(commands) == 1 {
+		_ = s.client.Process(ctx, commands[0].prepare(ctx)) // the command has its error
+		return
+	}
+	pipe := s.client.Pipeline()
+	for _, c := range commands {
+		_ = pipe.Process(ctx, c.prepare(ctx)) // only queues it
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+}
+
+// wait pauses before commands are sent again, and finds out who has the keys
+// now. It reports whether there is time for another attempt.
+func (s *Store) wait(ctx context.Context, deadline time.Time, pause time.Duration) bool {
+	if time.Now().Add(pause).After(deadline) {
+		return false
+	}
+	if cluster, ok := s.client.(*redis.ClusterClient); ok {
 		cluster.ReloadState(ctx)
-		if v == moved {
-			pause = retryFirst
-		}
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return false
 	case <-timer.C:
-		return nil
+		return true
 	}
 }
 
@@ -152,10 +249,12 @@ func (s *Store) faultOf(err error, writes bool) *account.Fault {
 		f.Detail = "the app's keys are moving between nodes of " + s.target.String()
 	case reason == account.StoreReadOnly:
 		f.Detail = s.target.String() + " refuses writes"
+	case reason == account.UsageUnknown:
+		f.Detail, f.RetryAfter = "a stored value is damaged", 0
 	case reason == account.StoreOutOfMemory:
 		f.Detail = s.target.String() + " is out of memory; releases still work"
 	default:
-		f.Detail = s.target.String() + " cannot be reached: " + err.Error()
+		f.Detail = s.target.String() + " cannot be reached"
 	}
 	return f
 }

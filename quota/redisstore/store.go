@@ -21,6 +21,8 @@ type Store struct {
 
 	health  atomic.Pointer[health]
 	probing sync.Mutex
+	first   sync.Once
+	probed  chan struct{} // closed by the first probe
 	stop    context.CancelFunc
 	stopped chan struct{}
 }
@@ -44,7 +46,10 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		o.ProbeEvery = time.Second
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Store{client: t.client(), target: t, prefix: t.prefix, stop: stop, stopped: make(chan struct{})}
+	s := &Store{
+		client: t.client(), target: t, prefix: t.prefix, stop: stop,
+		probed: make(chan struct{}), stopped: make(chan struct{}),
+	}
 	go s.probeEvery(background, o.ProbeEvery)
 	return s, nil
 }

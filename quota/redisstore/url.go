@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -45,42 +46,64 @@ const (
 // with the options prefix, pool_size and timeout. Its errors never hold the
 // password.
 func parseURL(text string) (*target, error) {
-	scheme, rest, ok := strings.Cut(text, "://")
-	if !ok {
-		return nil, errors.New("a store's URL begins with redis://, rediss://, redis+sentinel:// or redis+cluster://")
-	}
-	t := &target{prefix: defaultPrefix, pool: defaultPool, timeout: defaultTimeout}
+	scheme, rest, _ := strings.Cut(text, "://")
 	base, kind, _ := strings.Cut(scheme, "+")
-	if base == "rediss" {
+	t := &target{prefix: defaultPrefix, pool: defaultPool, timeout: defaultTimeout}
+	switch base {
+	case "redis":
+	case "rediss":
 		t.tls = &tls.Config{MinVersion: tls.VersionTLS12}
-	} else if base != "redis" {
-		return nil, fmt.Errorf("unknown scheme %q: redis, rediss, redis+sentinel and redis+cluster are known", scheme)
+	default:
+		return nil, errScheme
 	}
 	// The hosts are a list, which url.Parse does not allow: it is cut out.
 	hosts, tail := rest, ""
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		hosts, tail = rest[:i], rest[i:]
 	}
-	if i := strings.LastIndex(hosts, "@"); i >= 0 {
-		user, err := url.Parse("redis://" + hosts[:i] + "@host")
-		if err != nil {
-			return nil, errors.New("the user and password are not properly escaped")
-		}
-		t.user = user.User.Username()
-		t.password, _ = user.User.Password()
-		hosts = hosts[i+1:]
+	if strings.Contains(tail, "@") { // or its second half would be told as a wrong path
+		return nil, errors.New("an @ stands after the hosts: write / as %2F, ? as %3F in a password, @ as %40 elsewhere")
 	}
-	u, err := url.Parse(tail)
+	hosts, err := t.readUser(hosts)
 	if err != nil {
-		return nil, errors.New("what follows the hosts is not a path and options")
+		return nil, err
 	}
 	if err := t.readHosts(hosts, kind); err != nil {
 		return nil, err
 	}
+	u, err := url.Parse(tail)
+	if err != nil || u.Fragment != "" {
+		return nil, errTail
+	}
 	if err := t.readPath(strings.Trim(u.Path, "/"), kind); err != nil {
 		return nil, err
 	}
-	return t, t.readOptions(u.Query())
+	options, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, errTail
+	}
+	return t, t.readOptions(options)
+}
+
+var (
+	errScheme = errors.New("a store's URL begins with redis://, rediss://, redis+sentinel:// or redis+cluster://")
+	errTail   = errors.New("what follows the hosts is not a path and options")
+)
+
+// readUser cuts the user and password off the hosts.
+func (t *target) readUser(hosts string) (string, error) {
+	i := strings.LastIndex(hosts, "@")
+	if i < 0 {
+		return hosts, nil
+	}
+	user, password, _ := strings.Cut(hosts[:i], ":")
+	var errUser, errPassword error
+	t.user, errUser = url.PathUnescape(user)
+	t.password, errPassword = url.PathUnescape(password)
+	if errUser != nil || errPassword != nil {
+		return "", errors.New("the user and password are not properly escaped")
+	}
+	return hosts[i+1:], nil
 }
 
 func (t *target) readHosts(hosts, kind string) error {
@@ -92,8 +115,12 @@ func (t *target) readHosts(hosts, kind string) error {
 		if host == "" {
 			return errors.New("the URL names no host, or an empty one")
 		}
-		if _, _, err := net.SplitHostPort(host); err != nil {
-			host = net.JoinHostPort(strings.Trim(host, "[]"), port)
+		if name := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"); !strings.Contains(name, ":") || net.ParseIP(name) != nil {
+			host = net.JoinHostPort(name, port)
+		}
+		_, number, err := net.SplitHostPort(host)
+		if n, portErr := strconv.ParseUint(number, 10, 16); err != nil || portErr != nil || n == 0 {
+			return fmt.Errorf("%q is not a host and port", host)
 		}
 		t.addrs = append(t.addrs, host)
 	}
@@ -113,11 +140,11 @@ func (t *target) readPath(path, kind string) error {
 			return errors.New("a cluster has no database number")
 		}
 	case "sentinel":
-		if t.master = path; path == "" {
+		if t.master = path; path == "" || strings.Contains(path, "/") {
 			return errors.New("redis+sentinel:// needs the name of the primary after the hosts: redis+sentinel://h1,h2/NAME")
 		}
 	default:
-		return fmt.Errorf("unknown kind %q of Redis: sentinel and cluster are known", kind)
+		return errScheme
 	}
 	return nil
 }
@@ -135,8 +162,11 @@ func (t *target) readDB(text string) error {
 }
 
 func (t *target) readOptions(q url.Values) error {
-	for key, values := range q {
-		value := values[len(values)-1]
+	for _, key := range slices.Sorted(maps.Keys(q)) {
+		value := q[key][0]
+		if len(q[key]) > 1 {
+			return fmt.Errorf("option %s is given twice", key)
+		}
 		var err error
 		switch key {
 		case "prefix":
@@ -180,15 +210,21 @@ func (t *target) String() string {
 	return "Redis at " + t.addrs[0]
 }
 
-// client makes a client that never sends a command twice by itself: what may
-// be sent again is decided in send.go.
+// client makes a client that never sends twice what may have run: what is sent
+// again is decided in send.go.
 func (t *target) client() redis.UniversalClient {
 	o := &redis.UniversalOptions{
 		Addrs: slices.Clone(t.addrs), MasterName: t.master, IsClusterMode: t.cluster, DB: t.db,
 		Username: t.user, Password: t.password, TLSConfig: t.tls,
-		MaxRetries: -1, MaxRedirects: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
+		MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 		DialTimeout: dialTimeout, ReadTimeout: t.timeout, WriteTimeout: t.timeout, PoolTimeout: t.timeout,
 		PoolSize: t.pool, DisableIdentity: true, Protocol: 2,
 	}
-	return redis.NewUniversalClient(o)
+	if !t.cluster {
+		return redis.NewUniversalClient(o)
+	}
+	cluster := o.Cluster()
+	cluster.MaxRedirects = 3              // for MOVED and ASK: commands are of the kind once
+	cluster.DisableRoutingPolicies = true // every command names its keys
+	return redis.NewClusterClient(cluster)
 }

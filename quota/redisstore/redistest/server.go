@@ -27,6 +27,8 @@ type Server struct {
 	log  *safeBuffer
 	cmd  *exec.Cmd
 	done chan struct{}
+
+	loading bool // is good enough
 }
 
 // startTimeout bounds how long a server may take until it answers.
@@ -68,7 +70,7 @@ func start(t testing.TB, program, dir string, options func(port int) []string) *
 
 func (s *Server) run() error {
 	s.log, s.done = &safeBuffer{}, make(chan struct{})
-	s.cmd = exec.Command(s.args[0], s.args[1:]...)
+	s.cmd = exec.CommandContext(context.Background(), s.args[0], s.args[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		return err
@@ -78,14 +80,23 @@ func (s *Server) run() error {
 		close(done)
 	}(s.cmd, s.done)
 	client := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1})
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	return s.await("a PING answered", func(ctx context.Context) error {
 		err := client.Ping(ctx).Err()
-		if err != nil && redis.HasErrorPrefix(err, "NOAUTH") {
+		if redis.HasErrorPrefix(err, "NOAUTH") || s.loading && redis.HasErrorPrefix(err, "LOADING") {
 			return nil
 		}
 		return err
 	})
+}
+
+// Await polls until check succeeds; the test ends when the server dies first or
+// time is up.
+func (s *Server) Await(what string, check func(ctx context.Context) error) {
+	s.t.Helper()
+	if err := s.await(what, check); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // await polls until check succeeds, the server dies or time is up.
@@ -142,15 +153,30 @@ func (s *Server) Restart() {
 	}
 }
 
+// RestartWith starts a killed server again with more options, without waiting
+// for more than that it listens: it may be loading its data.
+func (s *Server) RestartWith(args ...string) {
+	s.t.Helper()
+	s.args = append(s.args, args...)
+	s.loading = true
+	s.Restart()
+}
+
 // freePort finds a port that nobody listens on.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var listen net.ListenConfig
+	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	defer func() { _ = l.Close() }()
+	_, text, _ := net.SplitHostPort(l.Addr().String())
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // safeBuffer keeps what a process says while others read it.

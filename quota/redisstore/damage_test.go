@@ -1,0 +1,119 @@
+package redisstore
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+	"github.com/imquota/imquota/quota"
+)
+
+// TestDamagedValues plants what is no count in the middle of a batch: the
+// transaction that touches it writes nothing at all, the others are applied.
+func TestDamagedValues(t *testing.T) {
+	t.Parallel()
+	const bits = account.DefaultFanoutBits
+	group := quota.GroupStep{Op: quota.GroupTouch, ID: "g", Type: 'p'}
+	request := requestOf("id")
+	login := quota.UserStep{Op: quota.UsersLogin, IDs: []string{"new", "alice"}, Month: 24314}
+	deletion := quota.UserStep{Op: quota.UsersDelete, IDs: []string{"bob", "alice"}, Month: 24314, Drop: []quota.Counter{
+		{Quota: "friends", Scope: catalog.ScopeUser}, {Quota: "joined", Scope: catalog.ScopeUser},
+	}}
+	tests := []struct {
+		name  string
+		key   string // after the app's prefix
+		plant []any  // before and after the key
+		txn   func(t *quota.Txn)
+	}{
+		{"a counter that is text", "c", []any{"HSET", "sick", "text"}, func(t *quota.Txn) {
+			t.Charges = append(t.Charges, add("sick", 1))
+		}},
+		{"a counter that is a fraction", "c", []any{"HSET", "sick", "1.5"}, func(t *quota.Txn) {
+			t.Charges = append(t.Charges, add("sick", 1))
+		}},
+		{"a counter that is not exact", "c", []any{"HSET", "sick", "9007199254740993"}, func(t *quota.Txn) {
+			t.Charges = append(t.Charges, add("sick", 1))
+		}},
+		{"a counter that is empty", "c", []any{"HSET", "sick", ""}, func(t *quota.Txn) {
+			t.Charges = append(t.Charges, add("sick", 1))
+		}},
+		{"a bucket of counters that is no hash", "s:friends:" + bucket("alice", bits), []any{"SET", "text"}, func(t *quota.Txn) {
+			t.Charges = append(t.Charges, addEach("friends", 1, "bob", "alice"))
+		}},
+		{"a user's month that is text", "u:" + bucket("alice", bits), []any{"HSET", "alice", "may"}, func(t *quota.Txn) {
+			t.Users = login
+		}},
+		{"a bucket of users that is no hash", "u:" + bucket("alice", bits), []any{"SET", "text"}, func(t *quota.Txn) {
+			t.Users = login
+		}},
+		{"a bucket that a deletion drops from", "s:joined:" + bucket("alice", bits), []any{"SET", "text"}, func(t *quota.Txn) {
+			t.Users = deletion
+		}},
+		{"a group's record that is text", "g:" + bucket("g", bits), []any{"HSET", "g", "text"}, func(t *quota.Txn) {
+			t.Group = group
+		}},
+		{"a group's record without members", "g:" + bucket("g", bits), []any{"HSET", "g", "p3."}, func(t *quota.Txn) {
+			t.Group = group
+		}},
+		{"a bucket of request ids that is no hash", requestsKey(generationOf(monday), &request, bits), []any{"SET", "text"}, func(t *quota.Txn) {
+			t.Request = request
+		}},
+		{"an older bucket of request ids that is no hash", requestsKey(generationOf(monday)-1, &request, bits), []any{"SET", "text"}, func(t *quota.Txn) {
+			t.Request = request
+		}},
+	}
+	server, s := standalone(t)
+	client := server.Client()
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			app := newApp(t, s, uint32(i+1))
+			known := txnOf(app, addEach("friends", 3, "bob"))
+			known.Users = quota.UserStep{Op: quota.UsersRegister, IDs: []string{"bob"}}
+			mustApply(t, s, known)
+			redisDo(t, server, append([]any{tt.plant[0], s.appPrefix(app.ID) + tt.key}, tt.plant[1:]...)...)
+
+			sick := txnOf(app, add("users", 10), addEach("friends", 10, "carol"))
+			tt.txn(&sick)
+			healthy := txnOf(app, add("users", 1))
+			healthy.Mode = quota.ModeForce
+			before := dumpAll(t, client)
+			if o := applyOne(t.Context(), s, sick); reasonOf(o.Err) != account.UsageUnknown {
+				t.Errorf("alone it answered %+v, want %s", o, account.UsageUnknown)
+			}
+			if diff := cmp.Diff(before, dumpAll(t, client)); diff != "" {
+				t.Errorf("the damaged transaction wrote (-before +after):\n%s", diff)
+			}
+			outcomes := s.Apply(t.Context(), []quota.Txn{healthy, sick, healthy})
+			wantReason(t, outcomes[1].Err, account.UsageUnknown)
+			if !outcomes[0].Applied || !outcomes[2].Applied {
+				t.Errorf("the others answered %+v and %+v, want applied", outcomes[0], outcomes[2])
+			}
+			if got := used(t, s, app, "users"); got != 2 {
+				t.Errorf("users %d, want 2", got)
+			}
+		})
+	}
+	t.Run("a header that is no hash", func(t *testing.T) {
+		app := newApp(t, s, 100)
+		redisDo(t, server, "SET", s.headerKey(app.ID), "text")
+		for _, o := range s.Apply(t.Context(), []quota.Txn{txnOf(app, add("users", 1)), txnOf(app, add("users", 1))}) {
+			wantReason(t, o.Err, account.UsageUnknown)
+		}
+		_, err := s.App(t.Context(), app.ID)
+		wantReason(t, err, account.UsageUnknown)
+		wantReason(t, s.UpdateApp(t.Context(), app), account.UsageUnknown)
+	})
+	t.Run("a record that is no app", func(t *testing.T) {
+		app := newApp(t, s, 101)
+		redisDo(t, server, "HSET", s.headerKey(app.ID), "r", "{")
+		_, err := s.App(t.Context(), app.ID)
+		wantReason(t, err, account.UsageUnknown)
+	})
+	t.Run("a header without its version", func(t *testing.T) {
+		app := newApp(t, s, 102)
+		redisDo(t, server, "HDEL", s.headerKey(app.ID), "v")
+		_, err := s.App(t.Context(), app.ID)
+		wantReason(t, err, account.UsageUnknown)
+	})
+}

@@ -1,0 +1,144 @@
+package redistest
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+)
+
+// Proxy stands between a client and a server and breaks connections on demand.
+type Proxy struct {
+	Addr string
+
+	listener net.Listener
+	target   string
+	closed   sync.WaitGroup
+
+	mu    sync.Mutex
+	mode  proxyMode
+	conns map[net.Conn]struct{}
+}
+
+// proxyMode is what happens to what the server answers.
+type proxyMode uint8
+
+const (
+	passing   proxyMode = iota
+	dropping            // the next reply is swallowed and its connection cut
+	halfOpen            // replies are swallowed, connections stay
+	rejecting           // connections are closed at once
+)
+
+// NewProxy starts a proxy for a server.
+func NewProxy(t testing.TB, target string) *Proxy {
+	t.Helper()
+	var listen net.ListenConfig
+	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{Addr: l.Addr().String(), listener: l, target: target, conns: make(map[net.Conn]struct{})}
+	p.closed.Go(p.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.Cut()
+		p.closed.Wait()
+	})
+	return p
+}
+
+// Pass lets everything through again.
+func (p *Proxy) Pass() { p.set(passing) }
+
+// DropReply forwards what clients send, swallows the next reply and cuts its
+// connection; afterwards everything passes.
+func (p *Proxy) DropReply() { p.set(dropping) }
+
+// HalfOpen forwards what clients send and swallows every reply, as when the
+// way back is lost.
+func (p *Proxy) HalfOpen() { p.set(halfOpen) }
+
+// Reject cuts all connections and closes new ones at once.
+func (p *Proxy) Reject() {
+	p.set(rejecting)
+	p.Cut()
+}
+
+// Cut closes all connections.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		_ = c.Close()
+	}
+}
+
+func (p *Proxy) set(m proxyMode) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mode = m
+}
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.target)
+		if err != nil || !p.keep(client, server) {
+			_ = client.Close()
+			if err == nil {
+				_ = server.Close()
+			}
+			continue
+		}
+		p.closed.Go(func() { p.forward(client, server, func() bool { return true }) })
+		p.closed.Go(func() { p.forward(server, client, func() bool { return p.reply(client, server) }) })
+	}
+}
+
+// keep notes a pair of connections, unless connections are rejected.
+func (p *Proxy) keep(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		p.conns[c] = struct{}{}
+	}
+	return p.mode != rejecting
+}
+
+// reply decides on a piece of a reply: whether it may pass.
+func (p *Proxy) reply(client, server net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch p.mode {
+	case dropping:
+		p.mode = passing
+		_, _ = client.Close(), server.Close()
+		return false
+	case halfOpen:
+		return false
+	case passing, rejecting:
+	}
+	return true
+}
+
+// forward copies until one side closes, asking of every piece whether it may
+// pass.
+func (p *Proxy) forward(from, to net.Conn, pass func() bool) {
+	defer func() { _, _ = to.Close(), from.Close() }()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 && pass() {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
