@@ -45,6 +45,7 @@ func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 	for _, wave := range s.plan(txns, all) {
 		s.evaluate(ctx, deadline, wave)
 		for _, c := range wave {
+			s.catchUp(ctx, deadline, txns, c)
 			c.decode(txns, outcomes)
 			if c.grows < len(c.at) && isFull(c.err) {
 				s.applyShrinking(ctx, deadline, txns, c.at, outcomes)
@@ -66,9 +67,43 @@ func (s *Store) applyShrinking(ctx context.Context, deadline time.Time, txns []q
 	for _, wave := range s.plan(txns, shrinking) {
 		s.evaluate(ctx, deadline, wave)
 		for _, c := range wave {
+			s.catchUp(ctx, deadline, txns, c)
 			c.decode(txns, outcomes)
 		}
 	}
+}
+
+// catchUpAttempts bounds how often a call is sent again because the app's clock
+// has reached another generation of request ids: once, unless others move it.
+const catchUpAttempts = 3
+
+// catchUp sends a call again with the keys that the app's clock asks for. The
+// script has done nothing yet.
+func (s *Store) catchUp(ctx context.Context, deadline time.Time, txns []quota.Txn, c *call) {
+	for range catchUpAttempts {
+		clock, ok := c.ahead()
+		if !ok {
+			return
+		}
+		c.request = newEncoder(s.appPrefix(txns[c.at[0]].App), &txns[c.at[0]], clock)
+		for _, i := range c.at {
+			c.request.add(&txns[i])
+		}
+		s.evaluate(ctx, deadline, []*call{c})
+	}
+}
+
+// ahead returns the app's clock when the script refused the call for it.
+func (c *call) ahead() (time.Time, bool) {
+	if c.err != nil {
+		return time.Time{}, false
+	}
+	reply, _ := c.cmd.Val().([]any)
+	if len(reply) != 2 || reply[0] != int64(replyAhead) {
+		return time.Time{}, false
+	}
+	clock, ok := reply[1].(int64)
+	return time.UnixMilli(clock), ok
 }
 
 func isFull(err error) bool {
@@ -86,7 +121,7 @@ func (s *Store) plan(txns []quota.Txn, at []int) [][]*call {
 		t := &txns[i]
 		c := open[t.App]
 		if c == nil || !c.request.fits(t) {
-			c = &call{request: newEncoder(s.appPrefix(t.App), t)}
+			c = &call{request: newEncoder(s.appPrefix(t.App), t, t.Now)}
 			open[t.App] = c
 			wave := next[t.App]
 			next[t.App]++
@@ -129,6 +164,7 @@ const (
 	replyGroupType
 	replyOverflow
 	replyCorrupt
+	replyAhead
 )
 
 // errReply says that the script answered what it never answers.
@@ -152,6 +188,10 @@ func (c *call) decode(txns []quota.Txn, outcomes []quota.Outcome) {
 	}
 	if len(reply) == 2 && reply[0] == int64(replyCorrupt) {
 		fail(damagedValue(reply[1]))
+		return
+	}
+	if clock, ok := c.ahead(); ok {
+		fail(&quota.WindowPassedError{Clock: clock}) // it moves on each time: plan anew
 		return
 	}
 	if len(reply) != len(c.at)+3 {

@@ -10,7 +10,8 @@
 --            counters             hash: quota or subject -> count
 --
 -- ARGV     all numbers are decimal integers; times are Unix milliseconds
---   version, now, transactions, then for each transaction:
+--   version, now, the end of the generation of request ids (0 without any),
+--   transactions, then for each transaction:
 --   mode          0 judge, 1 consume, 2 force
 --   windowEnd     0: depends on no window
 --   id            "" or the 16 bytes; if not "": key of this generation, key
@@ -28,7 +29,8 @@
 --
 -- Returns {0, clock, sequence, one reply for each transaction} or
 -- {1} when the app's record has another version, {7, text} when its header is
--- damaged. A reply is
+-- damaged, {8, clock} when the app's clock has reached another generation of
+-- request ids than the keys are of. A reply is
 --   {0, applied, replayed, found, type, day, members, then for each charge:
 --    delta, counters, their values before}
 --   {code, text}: 2 a window is over, 3 the id was used for another request,
@@ -63,6 +65,10 @@ if header[1] ~= take() then
 end
 local clock, sequence = tonumber(header[2]) or 0, tonumber(header[3]) or 0
 clock = math.max(clock, number())
+local generationEnd = number()
+if generationEnd ~= 0 and clock >= generationEnd then
+  return {8, clock}
+end
 
 local function text(n)
   return string.format('%.0f', n)

@@ -13,8 +13,9 @@ import (
 type encoder struct {
 	prefix  string
 	version string
-	now     time.Time // the latest of its transactions
-	app     quota.Txn // the first transaction: what all must share
+	now     time.Time // of its transactions, or the app's clock when that is known to be ahead
+	first   quota.Txn // what all must share
+	withIDs bool      // a transaction has a request id
 	keys    []string
 	numbers map[string]int // of keys, without the prefix
 	args    []any
@@ -22,12 +23,15 @@ type encoder struct {
 	charges int
 }
 
-// headArgs are version, clock and number of transactions, known at the end.
-const headArgs = 3
+// headArgs are version, clock, end of the ids' generation and number of
+// transactions, known at the end.
+const headArgs = 4
 
-func newEncoder(prefix string, first *quota.Txn) encoder {
+// newEncoder begins a script at an instant that is not before the first
+// transaction's.
+func newEncoder(prefix string, first *quota.Txn, now time.Time) encoder {
 	return encoder{
-		prefix: prefix, app: *first, now: first.Now, version: versionText(first.Version),
+		prefix: prefix, first: *first, now: now, version: versionText(first.Version),
 		keys: append(make([]string, 0, 8), prefix+"app"), numbers: make(map[string]int, 8),
 		args: make([]any, headArgs, 48),
 	}
@@ -36,7 +40,7 @@ func newEncoder(prefix string, first *quota.Txn) encoder {
 // fits reports whether a transaction may join those that are there.
 func (e *encoder) fits(t *quota.Txn) bool {
 	return e.txns < maxScriptTxns && e.charges+weight(t) <= maxScriptCharges &&
-		t.Version == e.app.Version && t.FanoutBits == e.app.FanoutBits
+		t.Version == e.first.Version && t.FanoutBits == e.first.FanoutBits && t.Now.Equal(e.first.Now)
 }
 
 // weight is the work of a transaction: counters and users that it touches.
@@ -61,7 +65,11 @@ func grows(t *quota.Txn) bool {
 
 // finish returns the script's keys and arguments.
 func (e *encoder) finish() ([]string, []any) {
-	e.args[0], e.args[1], e.args[2] = e.version, e.now.UnixMilli(), e.txns
+	var generationEnd int64
+	if e.withIDs {
+		generationEnd = (generationOf(e.now) + 1) * generation.Milliseconds()
+	}
+	e.args[0], e.args[1], e.args[2], e.args[3] = e.version, e.now.UnixMilli(), generationEnd, e.txns
 	return e.keys, e.args
 }
 
@@ -81,9 +89,6 @@ func (e *encoder) put(args ...any) { e.args = append(e.args, args...) }
 func (e *encoder) add(t *quota.Txn) {
 	e.txns++
 	e.charges += weight(t)
-	if t.Now.After(e.now) {
-		e.now = t.Now
-	}
 	e.put(int(t.Mode), millis(t.WindowEnd))
 	e.addRequest(t)
 	e.addUsers(t)
@@ -106,10 +111,11 @@ func (e *encoder) addRequest(t *quota.Txn) {
 		e.put("")
 		return
 	}
-	// The generations follow the caller's clock, not the app's, because the
-	// keys must be known before the script runs. They are remembered for one
-	// generation longer than needed to make up for clocks that differ.
-	now := generationOf(t.Now)
+	// The keys must be known before the script runs, the app's clock is known
+	// in it: the script refuses keys of another generation than its clock's, so
+	// that callers whose clocks differ look in the same place.
+	e.withIDs = true
+	now := generationOf(e.now)
 	e.put(string(t.Request.Hash[:]),
 		e.key(requestsKey(now, &t.Request, t.FanoutBits)),
 		e.key(requestsKey(now-1, &t.Request, t.FanoutBits)),

@@ -60,14 +60,18 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, ac
 	switch {
 	case err == nil:
 		return s.finish(ctx, existing)
-	case errors.Is(err, account.ErrUsageUnknown) && acceptLoss, errors.Is(err, account.ErrAppNotFound):
+	case errors.Is(err, account.ErrUsageUnknown) && acceptLoss:
+		if err := s.checkOwner(ctx, app); err != nil {
+			return err
+		}
+	case errors.Is(err, account.ErrAppNotFound):
 	default:
 		return err
 	}
 	if err := s.takePlace(ctx, app, maxApps); err != nil {
 		return err
 	}
-	if err := s.setDirectory(ctx, app, pending); err != nil {
+	if err := s.write(ctx, "hsetnx", s.directoryKey(app.ID), appField(app.ID), pending+" "+app.Account); err != nil {
 		return err
 	}
 	made, err := s.run(ctx, createScript, s.headerKey(app.ID), versionText(version), string(record))
@@ -81,6 +85,20 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, ac
 		return err
 	}
 	app.Version = version
+	return nil
+}
+
+// checkOwner refuses to create a lost app anew in an account that is not its
+// own.
+func (s *Store) checkOwner(ctx context.Context, app *account.App) error {
+	places, err := s.read(ctx, "hmget", s.directoryKey(app.ID), appField(app.ID))
+	if err != nil {
+		return err
+	}
+	place, _ := places[0].(string)
+	if owner, ok := strings.CutPrefix(place, live+" "); ok && owner != app.Account {
+		return account.ErrAppExists
+	}
 	return nil
 }
 
@@ -121,26 +139,40 @@ func (s *Store) takePlace(ctx context.Context, app *account.App, maxApps int) er
 
 // settle makes an app live everywhere.
 func (s *Store) settle(ctx context.Context, app *account.App) error {
-	if err := s.setDirectory(ctx, app, live); err != nil {
+	if err := s.write(ctx, "hset", s.directoryKey(app.ID), appField(app.ID), live+" "+app.Account); err != nil {
 		return err
 	}
 	return s.write(ctx, "hset", s.accountKey(app.Account), appField(app.ID), live)
-}
-
-func (s *Store) setDirectory(ctx context.Context, app *account.App, state string) error {
-	return s.write(ctx, "hset", s.directoryKey(app.ID), appField(app.ID), state+" "+app.Account)
 }
 
 func appField(app uint32) string { return strconv.FormatUint(uint64(app), 10) }
 
 // App implements account.Registry.
 func (s *Store) App(ctx context.Context, id uint32) (*account.App, error) {
+	app, err := s.header(ctx, id)
+	if app != nil || err != nil {
+		return app, err
+	}
+	err = s.missing(ctx, id)
+	if !errors.Is(err, account.ErrUsageUnknown) {
+		return nil, err
+	}
+	// It is lost, or was created between the two reads: the directory calls an
+	// app live only once its header is there.
+	if app, again := s.header(ctx, id); app != nil || again != nil {
+		return app, again
+	}
+	return nil, err
+}
+
+// header reads an app's record; there may be none.
+func (s *Store) header(ctx context.Context, id uint32) (*account.App, error) {
 	found, err := s.read(ctx, "hmget", s.headerKey(id), "v", "r")
 	if err != nil {
 		return nil, err
 	}
 	if len(found) != 2 || found[0] == nil && found[1] == nil {
-		return nil, s.missing(ctx, id)
+		return nil, nil
 	}
 	version, _ := found[0].(string)
 	record, _ := found[1].(string)

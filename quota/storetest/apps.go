@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,10 @@ func testRegistry(t *testing.T, h Harness) {
 	}
 }
 
+// unique makes the name of an account that no other test has: tests may share
+// a store.
+func unique(name string) string { return fmt.Sprintf("%s.%08x", name, rand.Uint32()) }
+
 // newApp describes an app that does not exist.
 func newApp(name string) *account.App {
 	return &account.App{
@@ -44,7 +49,7 @@ const roomy = 1 << 30
 
 var registryClauses = map[string]func(*fixture){
 	"what was stored is read": func(f *fixture) {
-		app := newApp("acct")
+		app := newApp(unique("acct"))
 		if err := f.store.CreateApp(f.Context(), app, roomy, false); err != nil {
 			f.Fatal(err)
 		}
@@ -58,17 +63,17 @@ var registryClauses = map[string]func(*fixture){
 		}
 	},
 	"an app that never was": func(f *fixture) {
-		app := newApp("acct")
+		app := newApp(unique("acct"))
 		_, err := f.store.App(f.Context(), app.ID)
 		f.wantRegistryErr(err, account.ErrAppNotFound)
 		f.wantRegistryErr(f.store.UpdateApp(f.Context(), app), account.ErrAppNotFound)
 	},
 	"an id is taken once": func(f *fixture) {
-		again := newApp("another")
+		again := newApp(unique("another"))
 		again.ID = f.app.ID
 		f.wantRegistryErr(f.store.CreateApp(f.Context(), again, roomy, false), account.ErrAppExists)
 		f.wantRegistryErr(f.store.CreateApp(f.Context(), again, roomy, true), account.ErrAppExists)
-		apps, err := f.store.Apps(f.Context(), "another", 0, 10)
+		apps, err := f.store.Apps(f.Context(), again.Account, 0, 10)
 		if err != nil || len(apps) != 0 {
 			f.Errorf("the refused app holds a place: %v, %v", apps, err)
 		}
@@ -109,9 +114,10 @@ var registryClauses = map[string]func(*fixture){
 	},
 	"an account holds no more than it may": func(f *fixture) {
 		const places, callers = 20, 50
+		crowd := unique("crowd")
 		var created, full atomic.Int64
 		f.race(callers, func(int) {
-			switch err := f.store.CreateApp(f.Context(), newApp("crowd"), places, false); {
+			switch err := f.store.CreateApp(f.Context(), newApp(crowd), places, false); {
 			case err == nil:
 				created.Add(1)
 			case errors.Is(err, account.ErrAccountFull):
@@ -122,20 +128,21 @@ var registryClauses = map[string]func(*fixture){
 		})
 		f.wantSame("created", int64(places), created.Load())
 		f.wantSame("refused", int64(callers-places), full.Load())
-		apps, err := f.store.Apps(f.Context(), "crowd", 0, 100)
+		apps, err := f.store.Apps(f.Context(), crowd, 0, 100)
 		if err != nil || len(apps) != places {
 			f.Errorf("%d apps, %v", len(apps), err)
 		}
-		if err := f.store.CreateApp(f.Context(), newApp("elsewhere"), places, false); err != nil {
+		if err := f.store.CreateApp(f.Context(), newApp(unique("elsewhere")), places, false); err != nil {
 			f.Errorf("another account: %v", err)
 		}
 	},
 	"one id by many callers": func(f *fixture) {
-		app := newApp("one")
+		owners := []string{unique("one"), unique("two")}
+		app := newApp("")
 		var created atomic.Int64
 		f.race(16, func(i int) {
 			mine := app.Clone()
-			mine.Account = []string{"one", "two"}[i%2]
+			mine.Account = owners[i%2]
 			if err := f.store.CreateApp(f.Context(), mine, roomy, false); err == nil {
 				created.Add(1)
 			} else if !errors.Is(err, account.ErrAppExists) {
@@ -144,7 +151,7 @@ var registryClauses = map[string]func(*fixture){
 		})
 		f.wantSame("created", int64(1), created.Load())
 		listed := 0
-		for _, name := range []string{"one", "two"} {
+		for _, name := range owners {
 			apps, err := f.store.Apps(f.Context(), name, 0, 10)
 			if err != nil {
 				f.Fatal(err)
@@ -154,31 +161,34 @@ var registryClauses = map[string]func(*fixture){
 		f.wantSame("listed", 1, listed)
 	},
 	"an account's apps come by id, a page at a time": func(f *fixture) {
-		var want []uint32
-		for _, id := range []uint32{900, 7, 80, 4_000_000_000, 65} {
-			app := newApp("paged")
-			app.ID = id
+		var want, listed []uint32
+		paged := unique("paged")
+		for range 5 {
+			app := newApp(paged)
+			want = append(want, app.ID)
 			if err := f.store.CreateApp(f.Context(), app, roomy, false); err != nil {
 				f.Fatal(err)
 			}
 		}
 		for after := uint32(0); ; {
-			page, err := f.store.Apps(f.Context(), "paged", after, 2)
+			page, err := f.store.Apps(f.Context(), paged, after, 2)
 			if err != nil {
 				f.Fatal(err)
 			}
 			for _, app := range page {
-				want = append(want, app.ID)
+				listed = append(listed, app.ID)
 				after = app.ID
 			}
 			if len(page) < 2 {
 				break
 			}
 		}
-		f.wantSame("ids", []uint32{7, 65, 80, 900, 4_000_000_000}, want)
+		slices.Sort(want)
+		f.wantSame("ids", want, listed)
 	},
 	"accounts whose names begin alike are apart": func(f *fixture) {
-		for _, name := range []string{"a", "ab", "a.b", "a-b", strings.Repeat("a", 64)} {
+		short := unique("a")
+		for _, name := range []string{short, short + "b", short + ".b", short + "-b", short + strings.Repeat("a", 64-len(short))} {
 			if err := f.store.CreateApp(f.Context(), newApp(name), 1, false); err != nil {
 				f.Fatalf("%s: %v", name, err)
 			}
@@ -198,7 +208,7 @@ var registryClauses = map[string]func(*fixture){
 		anew := newApp(f.app.Account)
 		anew.ID = f.app.ID
 		f.wantRegistryErr(f.store.CreateApp(f.Context(), anew, roomy, false), account.ErrUsageUnknown)
-		theirs := newApp("another")
+		theirs := newApp(unique("another"))
 		theirs.ID = f.app.ID
 		f.wantRegistryErr(f.store.CreateApp(f.Context(), theirs, roomy, true), account.ErrAppExists)
 		// It holds its place still, so a full account can take it back.

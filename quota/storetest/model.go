@@ -35,7 +35,7 @@ type modelApp struct {
 	requests map[[16]byte]remembered
 }
 
-// activity is a user who logged in in a month.
+// activity is a user who was active in a month.
 type activity struct {
 	user  string
 	month int32

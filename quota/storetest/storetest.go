@@ -92,7 +92,7 @@ type fixture struct {
 func newFixture(t *testing.T, h Harness) *fixture {
 	t.Helper()
 	f := &fixture{T: t, harness: h, store: h.Open(t), now: noon}
-	f.app = f.create("suite")
+	f.app = f.create(unique("suite"))
 	return f
 }
 

@@ -76,7 +76,7 @@ func (p *pair) compare(txns []quota.Txn) {
 	}
 	want, got := p.model.Apply(p.t.Context(), onModel), p.driver.Apply(p.t.Context(), txns)
 	for i := range txns {
-		if diff := cmp.Diff(comparable(&want[i]), comparable(&got[i])); diff != "" {
+		if diff := cmp.Diff(plain(&want[i]), plain(&got[i])); diff != "" {
 			p.r.Fatalf("transaction %d of %d, %+v (-model +driver):\n%s", i+1, len(txns), txns[i], diff)
 		}
 	}
@@ -91,7 +91,7 @@ type outcome struct {
 	Charges           []quota.ChargeOutcome
 }
 
-func comparable(o *quota.Outcome) outcome {
+func plain(o *quota.Outcome) outcome {
 	c := outcome{Applied: o.Applied, Replayed: o.Replayed, Group: o.Group, Charges: o.Charges}
 	if len(c.Charges) == 0 {
 		c.Charges = nil
