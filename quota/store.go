@@ -60,7 +60,8 @@ type Txn struct {
 	Request   RequestKey
 	Users     UserStep
 	Group     GroupStep
-	Charges   []Charge
+	// Charges are on distinct counters: each begins from what was there before.
+	Charges []Charge
 }
 
 // RequestKey identifies a request that takes effect at most once. The zero

@@ -1,0 +1,236 @@
+package quota_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+	"github.com/imquota/imquota/quota"
+	"github.com/imquota/imquota/quota/storetest"
+)
+
+var noon = time.Date(2024, 6, 15, 12, 0, 0, 0, time.FixedZone("", 8*60*60))
+
+// counting counts the steps and reads of a store, and can answer for it.
+type counting struct {
+	*storetest.Model
+	applies, txns, reads int
+	answer               func(quota.Txn) error // nil: the model answers
+}
+
+func (c *counting) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
+	c.applies++
+	c.txns += len(txns)
+	if c.answer == nil {
+		return c.Model.Apply(ctx, txns)
+	}
+	outcomes := make([]quota.Outcome, len(txns))
+	for i, t := range txns {
+		outcomes[i].Err = c.answer(t)
+	}
+	return outcomes
+}
+
+func (c *counting) App(ctx context.Context, id uint32) (*account.App, error) {
+	c.reads++
+	return c.Model.App(ctx, id)
+}
+
+// fixture is an Enforcer with one premium app, 7, whose record is cached.
+type fixture struct {
+	*quota.Enforcer
+	t     *testing.T
+	store *counting
+	now   time.Time
+}
+
+func newFixture(t *testing.T, cacheFor time.Duration) *fixture {
+	t.Helper()
+	f := &fixture{t: t, store: &counting{Model: storetest.NewModel()}, now: noon}
+	f.Enforcer = quota.New(quota.Options{
+		Catalog: catalog.Default(), Store: f.store, Registry: f.store, CacheFor: cacheFor,
+		Now: func() time.Time { return f.now },
+	})
+	app := &account.App{ID: 7, Account: "a", Region: "sg", Edition: "premium", Created: noon, FanoutBits: 8}
+	if err := f.store.CreateApp(t.Context(), app, 1, false); err != nil {
+		t.Fatal(err)
+	}
+	f.check(&quota.UseFeature{Feature: "user_status"})
+	f.store.applies, f.store.txns, f.store.reads = 0, 0, 0
+	return f
+}
+
+func (f *fixture) check(a quota.Action) *quota.Decision {
+	f.t.Helper()
+	d, err := f.Check(f.t.Context(), &quota.Request{App: 7, Action: a})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return d
+}
+
+// allActions is one of each action and release.
+func allActions() map[string]quota.Action {
+	return map[string]quota.Action{
+		"use_feature":          &quota.UseFeature{Feature: "user_status"},
+		"use_feature by size":  &quota.UseFeature{Feature: "group_read_receipt", GroupType: "work", GroupID: "g"},
+		"register_users":       &quota.RegisterUsers{UserIDs: []string{"a", "b"}},
+		"login":                &quota.Login{UserID: "a"},
+		"add_friend":           &quota.AddFriend{UserID: "a", FriendID: "b"},
+		"create_group":         &quota.CreateGroup{GroupID: "new", GroupType: "broadcast", OwnerID: "a", MemberIDs: []string{"b", "c"}},
+		"join_group":           &quota.JoinGroup{GroupID: "g", GroupType: "work", UserID: "a"},
+		"add_group_members":    &quota.AddGroupMembers{GroupID: "g", GroupType: "work", UserIDs: []string{"a", "b"}},
+		"remove_friend":        &quota.RemoveFriend{UserID: "a", FriendID: "b"},
+		"leave_group":          &quota.LeaveGroup{GroupID: "g", UserID: "a"},
+		"remove_group_members": &quota.RemoveGroupMembers{GroupID: "g", UserIDs: []string{"a", "b"}},
+		"dissolve_group":       &quota.DissolveGroup{GroupID: "g"},
+		"delete_users":         &quota.DeleteUsers{UserIDs: []string{"a", "b"}},
+	}
+}
+
+// TestOneStepOfTheStore: what a counter decides costs one step of the store,
+// what the plan decides none, and the app's record is read once.
+func TestOneStepOfTheStore(t *testing.T) {
+	t.Parallel()
+	for name, action := range allActions() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, 0)
+			f.check(action)
+			want := 1
+			if name == "use_feature" {
+				want = 0
+			}
+			if f.store.applies != want || f.store.txns != want || f.store.reads != 0 {
+				t.Errorf("%d steps with %d transactions and %d reads, want %d, %d, 0", f.store.applies, f.store.txns, f.store.reads, want, want)
+			}
+		})
+	}
+	t.Run("a batch", func(t *testing.T) {
+		t.Parallel()
+		f := newFixture(t, 0)
+		var requests []*quota.Request
+		for _, action := range allActions() {
+			requests = append(requests, &quota.Request{App: 7, Action: action})
+		}
+		f.CheckAll(t.Context(), requests)
+		if f.store.applies != 1 || f.store.txns != len(requests)-1 {
+			t.Errorf("%d steps with %d transactions", f.store.applies, f.store.txns)
+		}
+	})
+}
+
+func TestCachedRecord(t *testing.T) {
+	t.Parallel()
+	feature := &quota.UseFeature{Feature: "user_status"}
+	f := newFixture(t, 800*time.Millisecond)
+	f.now = f.now.Add(799 * time.Millisecond)
+	f.check(feature)
+	if f.store.reads != 0 {
+		t.Errorf("%d reads within the time the cache lasts", f.store.reads)
+	}
+	f.now = f.now.Add(time.Millisecond)
+	f.check(feature)
+	f.check(feature)
+	if f.store.reads != 1 {
+		t.Errorf("%d reads after it, want 1", f.store.reads)
+	}
+	f.now = f.now.Add(-time.Second)
+	f.check(feature)
+	if f.store.reads != 2 {
+		t.Errorf("%d reads by a clock that was set back, want 2", f.store.reads)
+	}
+	f.Forget(7)
+	f.check(feature)
+	if f.store.reads != 3 {
+		t.Errorf("%d reads after the record was forgotten, want 3", f.store.reads)
+	}
+	for range 3 {
+		if d, err := f.Check(t.Context(), &quota.Request{App: 8, Action: feature}); err != nil || d.Allowed {
+			t.Errorf("an unknown app: %+v, %v", d, err)
+		}
+	}
+	if f.store.reads != 6 {
+		t.Errorf("an unknown app was cached: %d reads", f.store.reads)
+	}
+}
+
+// TestChangedElsewhere: a cached record that another process changed is found
+// out by the step that counts, before anything is counted with it.
+func TestChangedElsewhere(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 0)
+	app, err := f.store.App(t.Context(), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := app.Clone()
+	changed.Overrides = map[string]catalog.Limit{catalog.Friends: catalog.Max(0)}
+	if err := f.store.UpdateApp(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	if d := f.check(&quota.AddFriend{UserID: "a", FriendID: "b"}); d.Allowed {
+		t.Errorf("decided by a record that is over: %+v", d)
+	}
+	if f.store.applies != 2 {
+		t.Errorf("%d steps, want 2: the one refused and the one with the new record", f.store.applies)
+	}
+}
+
+func TestStoreThatNeverSettles(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(quota.Txn) error{
+		"stale each time": func(quota.Txn) error { return quota.ErrStale },
+		"a window further each time": func(t quota.Txn) error {
+			return &quota.WindowPassedError{Clock: t.Now.Add(24 * time.Hour)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, 0)
+			f.store.answer = answer
+			_, err := f.Check(t.Context(), &quota.Request{App: 7, Action: &quota.Login{UserID: "a"}})
+			if !errors.Is(err, quota.ErrUnsettled) || f.store.applies > 10 {
+				t.Errorf("after %d steps: %v", f.store.applies, err)
+			}
+			if _, err := f.Usage(t.Context(), quota.UsageQuery{App: 7}); !errors.Is(err, quota.ErrUnsettled) {
+				t.Errorf("usage: %v", err)
+			}
+		})
+	}
+}
+
+// TestFaultsAreNotDenials: what the store cannot answer is an error, whatever
+// the request.
+func TestFaultsAreNotDenials(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 0)
+	fault := &account.Fault{Reason: account.OutcomeUnknown}
+	f.store.answer = func(quota.Txn) error { return fault }
+	for name, action := range allActions() {
+		_, err := f.Check(t.Context(), &quota.Request{App: 7, Action: action})
+		if local := name == "use_feature"; (err == nil) != local || !local && !errors.Is(err, fault) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestClockAhead: when the store's clock has reached the next day, the request
+// is judged in that day.
+func TestClockAhead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 0)
+	tomorrow := noon.Add(24 * time.Hour)
+	f.now = tomorrow
+	f.check(&quota.CreateGroup{GroupID: "tomorrow", GroupType: "work"})
+	f.now = noon
+	d := f.check(&quota.CreateGroup{GroupID: "behind", GroupType: "work"})
+	for _, q := range d.Quotas {
+		if q.Quota == "daily_net_groups" && (q.Used != 2 || !q.Reset.After(tomorrow)) {
+			t.Errorf("counted on a day that is over: %+v", q)
+		}
+	}
+}
