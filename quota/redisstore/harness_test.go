@@ -17,13 +17,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	redis.SetLogger(silence{}) // servers that are down are what is tested
 	goleak.VerifyTestMain(m)
 }
-
-type silence struct{}
-
-func (silence) Printf(context.Context, string, ...any) {}
 
 // monday is the instant of all tests that do not move the clock.
 var monday = time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)

@@ -1,7 +1,6 @@
 package redisstore
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -11,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/imquota/imquota/account"
 )
@@ -167,17 +167,27 @@ func (s *Store) App(ctx context.Context, id uint32) (*account.App, error) {
 
 // header reads an app's record; there may be none.
 func (s *Store) header(ctx context.Context, id uint32) (*account.App, error) {
-	found, err := s.read(ctx, "hmget", s.headerKey(id), "v", "r")
+	reply, err := s.do(ctx, s.readHeader(id))
 	if err != nil {
 		return nil, err
 	}
+	return decodeHeader(id, reply)
+}
+
+func (s *Store) readHeader(id uint32) *command {
+	return &command{args: []any{"hmget", s.headerKey(id), "v", "r"}}
+}
+
+func decodeHeader(id uint32, reply any) (*account.App, error) {
+	found, _ := reply.([]any)
 	if len(found) != 2 || found[0] == nil && found[1] == nil {
 		return nil, nil
 	}
 	version, _ := found[0].(string)
 	record, _ := found[1].(string)
 	app := new(account.App)
-	if err := json.Unmarshal([]byte(record), app); err != nil || app.ID != id {
+	err := json.Unmarshal([]byte(record), app)
+	if err != nil || app.ID != id {
 		return nil, damaged(id)
 	}
 	if app.Version, err = parseVersion(version); err != nil {
@@ -249,15 +259,40 @@ func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) 
 			ids = append(ids, uint32(id))
 		}
 	}
-	slices.SortFunc(ids, cmp.Compare[uint32])
+	slices.Sort(ids)
 	var apps []*account.App
-	for _, id := range ids {
-		if len(apps) == limit {
-			break
+	for page := range slices.Chunk(ids, max(1, limit)) {
+		found, err := s.appsOf(ctx, name, page)
+		if err != nil {
+			return nil, err
 		}
-		app, err := s.App(ctx, id)
+		apps = append(apps, found...)
+		if len(apps) >= limit {
+			return apps[:limit], nil
+		}
+	}
+	return apps, nil
+}
+
+// appsOf reads those apps of an account whose creation has finished, in one
+// round trip unless something is wrong.
+func (s *Store) appsOf(ctx context.Context, name string, ids []uint32) ([]*account.App, error) {
+	commands := make([]*command, len(ids))
+	for i, id := range ids {
+		commands[i] = s.readHeader(id)
+	}
+	s.deliver(ctx, time.Now().Add(retryFor), commands)
+	var apps []*account.App
+	for i, id := range ids {
+		if commands[i].err != nil {
+			return nil, commands[i].err
+		}
+		app, err := decodeHeader(id, commands[i].cmd.Val())
+		if app == nil && err == nil {
+			app, err = s.App(ctx, id)
+		}
 		switch {
-		case errors.Is(err, account.ErrAppNotFound): // its creation has not finished
+		case errors.Is(err, account.ErrAppNotFound): // not finished
 		case err != nil:
 			return nil, err
 		case app.Account == name:

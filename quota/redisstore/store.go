@@ -34,6 +34,14 @@ type Options struct {
 	ProbeEvery time.Duration
 }
 
+// silence is go-redis's logger: what goes wrong is told by faults.
+type silence struct{}
+
+// Printf implements go-redis's logger.
+func (silence) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(silence{}) } //nolint:gochecknoinits // go-redis has one logger for all clients
+
 // Open reads a URL and prepares clients; parseURL has its forms. It does not
 // need the server: Ready tells whether it can be trusted, and a probe in the
 // background keeps that true.
