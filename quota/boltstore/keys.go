@@ -27,17 +27,22 @@ func counterKey(app uint32, quota, subject string) []byte {
 // windowKey names the bucket of a window's counters. It begins with when the
 // bucket may be dropped, so that those come first.
 func windowKey(w catalog.Window) []byte {
-	k := binary.BigEndian.AppendUint64(nil, uint64(w.KeptUntil().Unix()))
+	k := keptUntil(w.KeptUntil())
 	k = binary.BigEndian.AppendUint64(k, uint64(w.Start.Unix()))
 	return append(k, w.Kind...)
 }
 
-func requestKey(app uint32, k quota.RequestKey) []byte { return append(appKey(app), k.Hash[:]...) }
+func keptUntil(at time.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(at.Unix())) }
 
 // generation is how long one bucket of request ids is written to; the one
 // before is still read, so that an id is remembered for at least as long.
 const generation = quota.RequestHorizon
 
-func generationKey(number int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(number)) }
+// generationKey names the bucket of an app's request ids of a generation. Each
+// app has its own, because each has its own clock: one that is ahead must not
+// make the others forget.
+func generationKey(app uint32, number int64) []byte {
+	return binary.BigEndian.AppendUint64(appKey(app), uint64(number))
+}
 
 func generationOf(at time.Time) int64 { return at.UnixMilli() / generation.Milliseconds() }
