@@ -1,8 +1,9 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -133,12 +134,15 @@ func (s *step) remembered() (bool, error) {
 	}
 	now := generationOf(s.clock)
 	for _, g := range []int64{now, now - 1} {
-		b := s.tx.Bucket(requestsBucket).Bucket(generationKey(g))
+		b := s.tx.Bucket(requestsBucket).Bucket(generationKey(s.txn.App, g))
 		if b == nil {
 			continue
 		}
-		if fingerprint := b.Get(requestKey(s.txn.App, s.txn.Request)); fingerprint != nil {
-			if string(fingerprint) != string(s.txn.Request.Fingerprint[:]) {
+		if fingerprint := b.Get(s.txn.Request.Hash[:]); fingerprint != nil {
+			switch {
+			case len(fingerprint) != len(s.txn.Request.Fingerprint):
+				return false, corrupt("request", hex.EncodeToString(s.txn.Request.Hash[:]))
+			case !bytes.Equal(fingerprint, s.txn.Request.Fingerprint[:]):
 				return false, quota.ErrRequestReused
 			}
 			return true, nil
@@ -264,7 +268,7 @@ func (s *step) counters(w catalog.Window) *bolt.Bucket {
 	if w.IsStock() {
 		return s.tx.Bucket(countersBucket)
 	}
-	return s.tx.Bucket(windowsBucket).Bucket(windowKey(w))
+	return s.tx.Bucket(windowsBucket).Bucket(windowKey(s.txn.App, w))
 }
 
 func corrupt(what, id string) error {
@@ -337,10 +341,10 @@ func (s *step) makeCounters(w catalog.Window) (*bolt.Bucket, error) {
 		return b, nil
 	}
 	windows := s.tx.Bucket(windowsBucket)
-	if err := dropBuckets(windows, func(k []byte) bool { return beginsBelow(k, s.clock.Unix()) }); err != nil {
+	if err := dropBuckets(windows, appKey(s.txn.App), keptUntil(s.txn.App, s.clock)); err != nil {
 		return nil, err
 	}
-	return windows.CreateBucket(windowKey(w))
+	return windows.CreateBucket(windowKey(s.txn.App, w))
 }
 
 func (s *step) writeUsers() error {
@@ -415,17 +419,17 @@ func (s *step) remember() error {
 	}
 	s.changed = true
 	requests, now := s.tx.Bucket(requestsBucket), generationOf(s.clock)
-	b := requests.Bucket(generationKey(now))
+	b := requests.Bucket(generationKey(s.txn.App, now))
 	if b == nil {
-		if err := dropBuckets(requests, func(k []byte) bool { return beginsBelow(k, now-1) }); err != nil {
+		if err := dropBuckets(requests, appKey(s.txn.App), generationKey(s.txn.App, now-1)); err != nil {
 			return err
 		}
 		var err error
-		if b, err = requests.CreateBucket(generationKey(now)); err != nil {
+		if b, err = requests.CreateBucket(generationKey(s.txn.App, now)); err != nil {
 			return err
 		}
 	}
-	return b.Put(requestKey(s.txn.App, s.txn.Request), s.txn.Request.Fingerprint[:])
+	return b.Put(s.txn.Request.Hash[:], s.txn.Request.Fingerprint[:])
 }
 
 func (s *step) writeHeader() error {
@@ -438,12 +442,12 @@ func (s *step) writeHeader() error {
 	return s.tx.Bucket(appsBucket).Put(appKey(s.txn.App), encodeHeader(h))
 }
 
-// dropBuckets drops the buckets, from the first on, that old reports.
-func dropBuckets(b *bolt.Bucket, old func(k []byte) bool) error {
+// dropBuckets drops the buckets whose names lie in the half-open range.
+func dropBuckets(b *bolt.Bucket, from, to []byte) error {
 	var names [][]byte
 	c := b.Cursor()
-	for k, _ := c.First(); k != nil && old(k); k, _ = c.Next() {
-		names = append(names, append([]byte(nil), k...))
+	for k, _ := c.Seek(from); k != nil && bytes.Compare(k, to) < 0; k, _ = c.Next() {
+		names = append(names, bytes.Clone(k))
 	}
 	for _, name := range names {
 		if err := b.DeleteBucket(name); err != nil {
@@ -451,9 +455,4 @@ func dropBuckets(b *bolt.Bucket, old func(k []byte) bool) error {
 		}
 	}
 	return nil
-}
-
-// beginsBelow reports whether a key begins with a number below n.
-func beginsBelow(k []byte, n int64) bool {
-	return len(k) >= 8 && int64(binary.BigEndian.Uint64(k)) < n
 }

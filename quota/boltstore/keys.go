@@ -24,20 +24,26 @@ func counterKey(app uint32, quota, subject string) []byte {
 	return append(k, subject...)
 }
 
-// windowKey names the bucket of a window's counters. It begins with when the
-// bucket may be dropped, so that those come first.
-func windowKey(w catalog.Window) []byte {
-	k := binary.BigEndian.AppendUint64(nil, uint64(w.KeptUntil().Unix()))
+// windowKey names the bucket of an app's counters of a window. Of an app's
+// buckets those that may be dropped come first. Each app has its own, because
+// each has its own clock: one that is ahead must not take the others' counts.
+func windowKey(app uint32, w catalog.Window) []byte {
+	k := keptUntil(app, w.KeptUntil())
 	k = binary.BigEndian.AppendUint64(k, uint64(w.Start.Unix()))
 	return append(k, w.Kind...)
 }
 
-func requestKey(app uint32, k quota.RequestKey) []byte { return append(appKey(app), k.Hash[:]...) }
+func keptUntil(app uint32, at time.Time) []byte {
+	return binary.BigEndian.AppendUint64(appKey(app), uint64(at.Unix()))
+}
 
 // generation is how long one bucket of request ids is written to; the one
 // before is still read, so that an id is remembered for at least as long.
 const generation = quota.RequestHorizon
 
-func generationKey(number int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(number)) }
+// generationKey names the bucket of an app's request ids of a generation.
+func generationKey(app uint32, number int64) []byte {
+	return binary.BigEndian.AppendUint64(appKey(app), uint64(number))
+}
 
 func generationOf(at time.Time) int64 { return at.UnixMilli() / generation.Milliseconds() }

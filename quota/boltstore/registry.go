@@ -164,10 +164,9 @@ func (s *Store) view(ctx context.Context, read func(tx *bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return gone(err)
 	}
-	select {
-	case <-s.closing:
-		return errClosed
-	default:
+	// What was not synced is seen all the same, and must not be vouched for.
+	if err := s.Ready(ctx); err != nil {
+		return err
 	}
 	err := s.db.View(read)
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {

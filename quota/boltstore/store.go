@@ -5,19 +5,15 @@ package boltstore
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/imquota/imquota/account"
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Store keeps records and counters in one bbolt file. It implements
@@ -26,6 +22,9 @@ type Store struct {
 	db   *bolt.DB
 	path string
 	id   string
+
+	update func(func(tx *bolt.Tx) error) error // db.Update, but in tests
+	broken atomic.Pointer[account.Fault]       // why nothing is answered any more
 
 	queue   chan *work
 	closing chan struct{}
@@ -38,6 +37,15 @@ type Options struct {
 	// LockWait is how long Open waits for another process to let go of the
 	// file; a second when it is zero.
 	LockWait time.Duration
+
+	opened func() // called when the file is open, and not yet locked; of tests
+}
+
+func (o Options) lockWait() time.Duration {
+	if o.LockWait == 0 {
+		return time.Second
+	}
+	return o.LockWait
 }
 
 // format is the version of the file's layout.
@@ -49,10 +57,13 @@ var (
 	accountsBucket  = []byte("accounts")  // account, app -> nothing
 	directoryBucket = []byte("directory") // app -> account
 	countersBucket  = []byte("counters")  // app, quota, subject -> count
-	windowsBucket   = []byte("windows")   // window -> the same; dropped whole
+	windowsBucket   = []byte("windows")   // app, window -> the same; dropped whole
 	usersBucket     = []byte("users")     // app, user -> last active month
 	groupsBucket    = []byte("groups")    // app, group -> record
-	requestsBucket  = []byte("requests")  // generation -> app, id -> fingerprint; dropped whole
+	requestsBucket  = []byte("requests")  // app, generation -> id -> fingerprint; dropped whole
+
+	// buckets are all of them but meta.
+	buckets = [][]byte{appsBucket, accountsBucket, directoryBucket, countersBucket, windowsBucket, usersBucket, groupsBucket, requestsBucket}
 
 	formatKey = []byte("imquota format")
 	idKey     = []byte("store id")
@@ -61,115 +72,28 @@ var (
 // Open opens the file, or makes and initialises it. It refuses a file that
 // another process holds, or that is not a store of imquota.
 func Open(path string, o Options) (*Store, error) {
-	if o.LockWait == 0 {
-		o.LockWait = time.Second
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		if err := createFile(path, o); err != nil {
+			return nil, fmt.Errorf("make the store %s: %w", path, err)
+		}
 	}
-	isNew, err := checkFile(path)
+	db, err := openFile(path, o)
 	if err != nil {
 		return nil, err
 	}
-	var opened *os.File
-	db, err := bolt.Open(path, 0o600, &bolt.Options{
-		Timeout: o.LockWait, FreelistType: bolt.FreelistMapType,
-		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			opened, err = os.OpenFile(name, flag, mode)
-			return opened, err
-		},
-	})
-	if err == nil {
-		if err = checkPlace(opened, path); err != nil {
-			_ = db.Close()
-		}
-	}
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("the store %s is in use by another process: the embedded store is one process's; several sidecars share a store with redis://", path)
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
-		return nil, fmt.Errorf("%s is not a store of imquota: %w", path, err)
-	case err != nil:
-		return nil, fmt.Errorf("open the store %s: %w", path, err)
-	}
+	_ = os.Remove(compactPath(path)) // what a Compact left that was killed
 	s := &Store{
-		db: db, path: path,
+		db: db, path: path, update: db.Update,
 		queue: make(chan *work, queueSize), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	if err := s.prepare(isNew); err != nil {
-		_ = db.Close()
-		return nil, err
+	if err := db.View(func(tx *bolt.Tx) error {
+		s.id, err = identify(tx)
+		return err
+	}); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the store %s: %w", path, err), db.Close())
 	}
 	go s.write()
 	return s, nil
-}
-
-// checkFile refuses what bbolt would hang on or overwrite.
-func checkFile(path string) (isNew bool, err error) {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		if _, err := os.Stat(filepath.Dir(path)); err != nil {
-			return false, fmt.Errorf("open the store %s: %w", path, err)
-		}
-		return true, nil
-	case err != nil:
-		return false, fmt.Errorf("open the store: %w", err)
-	case !info.Mode().IsRegular():
-		return false, fmt.Errorf("the store %s is not a regular file", path)
-	case info.Size() == 0:
-		return true, nil
-	}
-	return false, nil
-}
-
-// checkPlace refuses a file that was replaced while Open waited for its lock:
-// what would be written to it is lost with it.
-func checkPlace(opened *os.File, path string) error {
-	locked, err := opened.Stat()
-	if err != nil {
-		return err
-	}
-	named, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(locked, named) {
-		return errors.New("it was replaced meanwhile: try again")
-	}
-	return nil
-}
-
-// prepare initialises a new file and checks that an old one is ours.
-func (s *Store) prepare(isNew bool) error {
-	if isNew {
-		return s.db.Update(func(tx *bolt.Tx) error {
-			meta, err := tx.CreateBucketIfNotExists(metaBucket)
-			if err != nil {
-				return err
-			}
-			for _, name := range [][]byte{appsBucket, accountsBucket, directoryBucket, countersBucket, windowsBucket, usersBucket, groupsBucket, requestsBucket} {
-				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-					return err
-				}
-			}
-			var id [16]byte
-			_, _ = rand.Read(id[:]) // never fails
-			s.id = hex.EncodeToString(id[:])
-			if err := meta.Put(idKey, []byte(s.id)); err != nil {
-				return err
-			}
-			return meta.Put(formatKey, binary.BigEndian.AppendUint32(nil, format))
-		})
-	}
-	return s.db.View(func(tx *bolt.Tx) error {
-		meta := tx.Bucket(metaBucket)
-		if meta == nil || len(meta.Get(formatKey)) != 4 {
-			return fmt.Errorf("%s is a database, but not a store of imquota", s.path)
-		}
-		if got := binary.BigEndian.Uint32(meta.Get(formatKey)); got != format {
-			return fmt.Errorf("the store %s has format %d; this version of imquota knows format %d", s.path, got, format)
-		}
-		s.id = string(meta.Get(idKey))
-		return nil
-	})
 }
 
 // StoreID names the store; it was drawn when the file was made.
@@ -184,8 +108,11 @@ func (s *Store) Ready(context.Context) error {
 	case <-s.closing:
 		return errClosed
 	default:
-		return nil
 	}
+	if fault := s.broken.Load(); fault != nil {
+		return fault
+	}
+	return nil
 }
 
 var errClosed = &account.Fault{Reason: account.StoreUnavailable, Detail: "the store is closed"}

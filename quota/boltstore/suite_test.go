@@ -29,7 +29,7 @@ func TestSuite(t *testing.T) {
 		Damage: damage,
 		Lose: func(t testing.TB, d storetest.Driver, app *account.App) {
 			t.Helper()
-			write(t, d, func(tx *bolt.Tx) error { return tx.Bucket(appsBucket).Delete(appKey(app.ID)) })
+			rewrite(t, d, func(tx *bolt.Tx) error { return tx.Bucket(appsBucket).Delete(appKey(app.ID)) })
 		},
 	})
 }
@@ -37,7 +37,7 @@ func TestSuite(t *testing.T) {
 // damage overwrites a value with bytes that are none.
 func damage(t testing.TB, d storetest.Driver, app *account.App, v storetest.Value) {
 	t.Helper()
-	write(t, d, func(tx *bolt.Tx) error {
+	rewrite(t, d, func(tx *bolt.Tx) error {
 		bucket, key := tx.Bucket(countersBucket), counterKey(app.ID, v.Counter.Quota, v.Subject)
 		switch {
 		case v.User != "":
@@ -45,7 +45,7 @@ func damage(t testing.TB, d storetest.Driver, app *account.App, v storetest.Valu
 		case v.GroupID != "":
 			bucket, key = tx.Bucket(groupsBucket), idKeyOf(app.ID, v.GroupID)
 		case !v.Counter.Window.IsStock():
-			bucket = tx.Bucket(windowsBucket).Bucket(windowKey(v.Counter.Window))
+			bucket = tx.Bucket(windowsBucket).Bucket(windowKey(app.ID, v.Counter.Window))
 		}
 		if bucket.Get(key) == nil {
 			return errors.New("there is nothing to damage")
@@ -54,7 +54,7 @@ func damage(t testing.TB, d storetest.Driver, app *account.App, v storetest.Valu
 	})
 }
 
-func write(t testing.TB, d storetest.Driver, change func(*bolt.Tx) error) {
+func rewrite(t testing.TB, d storetest.Driver, change func(*bolt.Tx) error) {
 	t.Helper()
 	if err := d.(*Store).db.Update(change); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,9 @@ package boltstore
 
 import (
 	"context"
+	"errors"
+	"os"
+	"slices"
 
 	"github.com/imquota/imquota/account"
 	bolt "go.etcd.io/bbolt"
@@ -100,33 +103,64 @@ func (s *Store) gather(first *work) []*work {
 	return kept
 }
 
-// commit runs a batch in one transaction.
+// commit runs a batch in one transaction, and answers.
 func (s *Store) commit(batch []*work) {
-	if len(batch) == 0 {
+	for len(batch) > 0 {
+		if fault := s.broken.Load(); fault != nil {
+			reply(batch, fault)
+			return
+		}
+		offender := -1
+		err := s.update(func(tx *bolt.Tx) error {
+			for i, w := range batch {
+				w.answer = nil
+				err := w.do(tx)
+				if answer, ok := err.(answer); ok { //nolint:errorlint // it is never wrapped
+					w.answer = answer.error
+					continue
+				}
+				if err != nil {
+					offender = i
+					return err
+				}
+			}
+			return nil
+		})
+		if offender < 0 {
+			s.settle(batch, err)
+			return
+		}
+		// The transaction is undone, so nothing of it is written; the others
+		// need not suffer for what one of them asked.
+		reply(batch[offender:offender+1], &account.Fault{Reason: account.StoreUnavailable, Detail: "the store " + s.path + " refused the write", Err: err})
+		batch = slices.Delete(batch, offender, offender+1)
+	}
+}
+
+// settle answers a batch that was committed, or was not.
+func (s *Store) settle(batch []*work, err error) {
+	if err == nil {
+		for _, w := range batch {
+			w.done <- w.answer
+		}
 		return
 	}
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		for _, w := range batch {
-			w.answer = nil
-			err := w.do(tx)
-			if answer, ok := err.(answer); ok { //nolint:errorlint // it is never wrapped
-				w.answer = answer.error
-				continue
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	// A write that failed (the disk is full, say) leaves what was there. After
+	// a sync that failed nobody knows what is on the disk, and the next one may
+	// succeed without having written what this one lost: so there is none.
+	if _, ok := errors.AsType[*os.PathError](err); !ok {
+		s.broken.Store(&account.Fault{
+			Reason: account.StoreUnavailable,
+			Detail: "the store " + s.path + " could not be synced to disk; restart once the disk is sound", Err: err,
+		})
+	}
+	// bbolt writes the page that makes a transaction count last.
+	reply(batch, &account.Fault{Reason: account.OutcomeUnknown, Detail: "the store " + s.path + " could not be written", Err: err})
+}
+
+func reply(batch []*work, fault *account.Fault) {
 	for _, w := range batch {
-		if err != nil {
-			// bbolt writes the page that makes a transaction count last; when
-			// syncing it fails, nobody knows what is on the disk.
-			w.done <- &account.Fault{Reason: account.OutcomeUnknown, Detail: "the store " + s.path + " could not be written", Err: err}
-			continue
-		}
-		w.done <- w.answer
+		w.done <- fault
 	}
 }
 

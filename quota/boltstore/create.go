@@ -1,0 +1,67 @@
+package boltstore
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"os"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// createFile makes a store beside its path and then renames it, so that the
+// path never names half a store, whatever happens. The lock on the file beside
+// it makes all but one of those who try at the same time wait and give way.
+func createFile(path string, o Options) error {
+	temporary := path + ".new"
+	db, err := openNew(temporary, o)
+	if errors.Is(err, bolterrors.ErrInvalid) {
+		// The power failed while the first page was written.
+		if err := os.Remove(temporary); err != nil {
+			return err
+		}
+		db, err = openNew(temporary, o)
+	}
+	if err != nil {
+		return explain(err)
+	}
+	if _, err := os.Lstat(path); err == nil {
+		_ = os.Remove(temporary) // may have become the store already
+		return db.Close()
+	}
+	err = db.Update(initialise)
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err == nil {
+		// Counts that are synced to a file which a power failure takes out of
+		// its directory are lost all the same.
+		err = syncDir(path)
+	}
+	return errors.Join(err, db.Close())
+}
+
+func openNew(path string, o Options) (*bolt.DB, error) {
+	return bolt.Open(path, 0o600, &bolt.Options{Timeout: o.lockWait(), FreelistType: bolt.FreelistMapType})
+}
+
+// initialise makes the buckets and draws the store's id.
+func initialise(tx *bolt.Tx) error {
+	for _, name := range buckets {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	meta, err := tx.CreateBucketIfNotExists(metaBucket)
+	if err != nil {
+		return err
+	}
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	if err := meta.Put(idKey, []byte(hex.EncodeToString(id[:]))); err != nil {
+		return err
+	}
+	return meta.Put(formatKey, binary.BigEndian.AppendUint32(nil, format))
+}

@@ -1,0 +1,177 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// errReplaced: while the lock was waited for, the path came to name another
+// file.
+var errReplaced = errors.New("the file was replaced meanwhile")
+
+// openings bounds how often a file that is replaced under its opener is opened
+// anew. Compact replaces it once.
+const openings = 5
+
+// openFile locks a store's file and opens it. What it refuses it has not
+// written to.
+func openFile(path string, o Options) (*bolt.DB, error) {
+	for range openings {
+		db, err := lockFile(path, o)
+		switch {
+		case errors.Is(err, errReplaced):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("open the store %s: %w", path, err)
+		}
+		return db, nil
+	}
+	return nil, fmt.Errorf("open the store %s: %w, %d times", path, errReplaced, openings)
+}
+
+// lockFile looks at the file through a read-only database first: opening one
+// for writing may write a list of free pages, to somebody else's file too.
+func lockFile(path string, o Options) (*bolt.DB, error) {
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
+	if err := inspect(path, o); err != nil {
+		return nil, err
+	}
+	db, opened, err := openBolt(path, o, false)
+	if err != nil {
+		return nil, explain(err)
+	}
+	// The lock is on the file, not on its name: whoever waited for one that was
+	// compacted away would go on with counters that nobody finds again.
+	if named, err := os.Stat(path); err != nil || !os.SameFile(named, opened) {
+		_ = db.Close()
+		return nil, errReplaced
+	}
+	return db, nil
+}
+
+// checkFile refuses what bbolt would hang on, make or overwrite.
+func checkFile(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return explain(err)
+	case !info.Mode().IsRegular():
+		return errors.New("it is not a regular file")
+	case info.Size() == 0:
+		// A store is never empty, not even for a moment (see createFile): its
+		// counters are lost, and must not be taken for zero.
+		return errors.New("it is empty, and a store never is; remove it to begin a new one")
+	}
+	return nil
+}
+
+// inspect checks that the file is one of ours, and whole.
+func inspect(path string, o Options) error {
+	db, opened, err := openBolt(path, o, true)
+	if err != nil {
+		return explain(err)
+	}
+	defer db.Close() //nolint:errcheck // it was only read
+	return guard(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			if tx.Size() > opened.Size() {
+				// Reading past the end of a mapped file would end the process.
+				return fmt.Errorf("it is damaged: cut off after %d of %d bytes", opened.Size(), tx.Size())
+			}
+			_, err := identify(tx)
+			return err
+		})
+	})
+}
+
+// identify checks that a database is a store and returns its id.
+func identify(tx *bolt.Tx) (id string, err error) {
+	meta := tx.Bucket(metaBucket)
+	if meta == nil || len(meta.Get(formatKey)) != 4 {
+		return "", errors.New("it is a database, but not a store of imquota")
+	}
+	if got := binary.BigEndian.Uint32(meta.Get(formatKey)); got != format {
+		return "", fmt.Errorf("it has format %d; this version of imquota knows format %d", got, format)
+	}
+	for _, name := range buckets {
+		if tx.Bucket(name) == nil {
+			return "", fmt.Errorf("it is damaged: it has no %s", name)
+		}
+	}
+	return string(meta.Get(idKey)), nil
+}
+
+// openBolt opens a file that exists. It returns what was opened, which the path
+// may not name any more.
+func openBolt(path string, o Options, readOnly bool) (db *bolt.DB, opened os.FileInfo, err error) {
+	var file *os.File
+	open := func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		var err error
+		if file, err = os.OpenFile(name, flag&^os.O_CREATE, mode); err == nil && o.opened != nil {
+			o.opened()
+		}
+		return file, err
+	}
+	err = guard(func() error {
+		var err error
+		db, err = bolt.Open(path, 0, &bolt.Options{
+			Timeout: o.lockWait(), FreelistType: bolt.FreelistMapType, ReadOnly: readOnly, OpenFile: open,
+		})
+		return err
+	})
+	if err != nil {
+		if file != nil {
+			abandon(file)
+		}
+		return nil, nil, err
+	}
+	if opened, err = file.Stat(); err != nil {
+		_ = db.Close()
+		return nil, nil, err
+	}
+	return db, opened, nil
+}
+
+// guard turns what bbolt does on damaged pages, which is to panic or to read
+// where there is no memory, into an error.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("it is damaged: %v", cause)
+		}
+	}()
+	return f()
+}
+
+// explain says what is wrong in an operator's words.
+func explain(err error) error {
+	var pathError *os.PathError
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return errors.New("it is in use by another process, or twice by this one: the embedded store is one process's; several sidecars share a store with redis://")
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
+		return fmt.Errorf("it is not a store of imquota: %w", err)
+	case errors.As(err, &pathError):
+		return pathError.Err // the path is named already
+	}
+	return err
+}
+
+// syncDir makes a rename in a file's directory last.
+func syncDir(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

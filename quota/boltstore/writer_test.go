@@ -1,0 +1,157 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/quota"
+	bolt "go.etcd.io/bbolt"
+)
+
+// block keeps the writer busy until the returned function is called.
+func block(t *testing.T, s *Store) (release func()) {
+	t.Helper()
+	busy, free, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- s.submit(context.Background(), func(*bolt.Tx) error {
+			close(busy)
+			<-free
+			return nil
+		})
+	}()
+	<-busy
+	return func() {
+		close(free)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// queued waits until this many calls wait for the writer.
+func queued(s *Store, n int) {
+	for len(s.queue) < n {
+		runtime.Gosched()
+	}
+}
+
+// start applies transactions and returns where their outcomes come.
+func start(ctx context.Context, s *Store, txns ...quota.Txn) <-chan []quota.Outcome {
+	outcomes := make(chan []quota.Outcome, 1)
+	go func() { outcomes <- s.Apply(ctx, txns) }()
+	return outcomes
+}
+
+func fault(err error) account.FaultReason {
+	if f, ok := errors.AsType[*account.Fault](err); ok {
+		return f.Reason
+	}
+	return ""
+}
+
+// TestCallerWhoLeftIsNotCounted: calls whose context ended before the writer
+// took them write nothing, and the others of the same commit do.
+func TestCallerWhoLeftIsNotCounted(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	s := open(t, path)
+	app := found(t, s, 1)
+	release := block(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := start(ctx, s, adding(app, "sent"), adding(app, "sent"))
+	queued(s, 1)
+	stays := start(t.Context(), s, adding(app, "sent"))
+	queued(s, 2)
+	cancel()
+	release()
+	for _, o := range <-gone {
+		same(t, "reason", account.CallerGone, fault(o.Err))
+		if !errors.Is(o.Err, context.Canceled) {
+			t.Errorf("got %v", o.Err)
+		}
+	}
+	if o := (<-stays)[0]; !o.Applied {
+		t.Errorf("got %v", o.Err)
+	}
+	same(t, "counter", int64(1), used(t, s, app, "sent"))
+
+	before := read(t, path)
+	for name, txn := range map[string]quota.Txn{"consume": adding(app, "sent"), "judge": judging(app, "sent")} {
+		same(t, name, account.CallerGone, fault(s.Apply(ctx, []quota.Txn{txn})[0].Err))
+	}
+	if !bytes.Equal(before, read(t, path)) {
+		t.Error("the file was written to")
+	}
+}
+
+// TestRefusedWriteFailsAlone: bbolt refuses keys above 32 KiB. The transaction
+// is undone, and the other calls of it are carried out without that one.
+func TestRefusedWriteFailsAlone(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t))
+	app := found(t, s, 1)
+	tooLong := adding(app, "long")
+	tooLong.Charges[0].Subjects = []string{strings.Repeat("x", bolt.MaxKeySize)}
+	release := block(t, s)
+	var outcomes []<-chan []quota.Outcome
+	for i, txn := range []quota.Txn{adding(app, "sent"), tooLong, adding(app, "sent"), tooLong, adding(app, "sent")} {
+		outcomes = append(outcomes, start(t.Context(), s, txn))
+		queued(s, i+1)
+	}
+	release()
+	var got []account.FaultReason
+	for _, o := range outcomes {
+		got = append(got, fault((<-o)[0].Err))
+	}
+	same(t, "reasons", []account.FaultReason{"", account.StoreUnavailable, "", account.StoreUnavailable, ""}, got)
+	same(t, "counter", int64(3), used(t, s, app, "sent"))
+}
+
+// TestFailedCommit: what is on the disk after a commit that failed is unknown.
+// A disk that is full may be emptied; one that could not sync must not be
+// trusted with another commit, nor be read.
+func TestFailedCommit(t *testing.T) {
+	t.Parallel()
+	type answers struct {
+		First, Read, Next account.FaultReason
+		Ready             bool
+	}
+	tests := []struct {
+		name string
+		err  error
+		want answers
+	}{
+		{"full disk", &os.PathError{Op: "write", Err: syscall.ENOSPC}, answers{First: account.OutcomeUnknown, Ready: true}},
+		{"failed sync", syscall.EIO, answers{account.OutcomeUnknown, account.StoreUnavailable, account.StoreUnavailable, false}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, newPath(t))
+			app := found(t, s, 1)
+			release := block(t, s)
+			s.update = func(func(*bolt.Tx) error) error {
+				s.update = s.db.Update
+				return errors.Join(s.db.View(func(*bolt.Tx) error { return nil }), tt.err)
+			}
+			release()
+			got := answers{
+				First: fault(s.Apply(t.Context(), []quota.Txn{adding(app, "sent")})[0].Err),
+				Read:  fault(s.Apply(t.Context(), []quota.Txn{judging(app, "sent")})[0].Err),
+				Next:  fault(s.Apply(t.Context(), []quota.Txn{adding(app, "sent")})[0].Err),
+				Ready: s.Ready(t.Context()) == nil,
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
