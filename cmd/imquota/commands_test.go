@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"flag"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -367,5 +368,39 @@ func TestImport(t *testing.T) {
 	write(`{"editon": "standard"}`)
 	if got := p.ask("app", "create", "--account", "old", "--app", "10", "--import", file); got.code != exitFault || !strings.Contains(got.err, "editon") {
 		t.Errorf("an unknown field: %+v", got)
+	}
+}
+
+// docsCommand finds what the docs tell a reader to type.
+var docsCommand = regexp.MustCompile("(?m)(?:`|^|\\$ )(?:\\.bin/)?imquota ((?:serve|check|release|usage|app|catalog|store|version)\\b[^`#\n]*)")
+
+// TestDocsCommands parses every command line of the docs: none names a command
+// or a flag that is not there.
+func TestDocsCommands(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, page := range append(pages, "../../README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range docsCommand.FindAllStringSubmatch(string(text), -1) {
+			found++
+			parser, err := kong.New(&cli{}, kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard), kong.Vars{"store": defaultStore, "listen": defaultListen})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = parser.Parse(strings.Fields(m[1]))
+			if err != nil && (strings.Contains(err.Error(), "unknown") || strings.Contains(err.Error(), "unexpected")) {
+				t.Errorf("%s: imquota %s: %v", page, m[1], err)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d commands were found", found)
 	}
 }
