@@ -55,9 +55,9 @@ func writes(txns []quota.Txn) bool {
 // transaction is its outcome; the error is a failure of the file.
 func apply(tx *bolt.Tx, t *quota.Txn, o *quota.Outcome) error {
 	st := &step{tx: tx, txn: t}
-	if err := st.judge(o); err != nil {
+	err := st.judge(o)
+	if err != nil {
 		*o = quota.Outcome{Err: err}
-		return nil
 	}
 	if !o.Applied {
 		return nil

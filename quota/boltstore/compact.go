@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -144,7 +145,7 @@ func (c *copier) copyBucket(source *bolt.Bucket, path [][]byte) error {
 	}
 	return source.ForEach(func(k, v []byte) error {
 		if v == nil {
-			if err := c.copyBucket(source.Bucket(k), append(path[:len(path):len(path)], k)); err != nil {
+			if err := c.copyBucket(source.Bucket(k), append(slices.Clip(path), k)); err != nil {
 				return err
 			}
 			target, err = c.bucket(path) // of another transaction, perhaps

@@ -148,8 +148,7 @@ func (s *Store) settle(batch []*work, err error) {
 	// A write that failed (the disk is full, say) leaves what was there. After
 	// a sync that failed nobody knows what is on the disk, and the next one may
 	// succeed without having written what this one lost: so there is none.
-	var failedWrite *os.PathError
-	if !errors.As(err, &failedWrite) {
+	if _, ok := errors.AsType[*os.PathError](err); !ok {
 		s.broken.Store(&account.Fault{
 			Reason: account.StoreUnavailable,
 			Detail: "the store " + s.path + " could not be synced to disk; restart once the disk is sound", Err: err,
