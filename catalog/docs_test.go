@@ -25,7 +25,9 @@ func TestDocsExample(t *testing.T) {
 	}
 	quota, limit := blocks[0][1], blocks[1][1]
 	plans := strings.Replace(string(catalog.DefaultYAML()), "quotas:\n", quota, 1)
-	plans = strings.ReplaceAll(plans, "    limits:\n", limit[strings.Index(limit, "    limits:\n"):])
+	const limits = "    limits:\n"
+	_, line, _ := strings.Cut(limit, limits)
+	plans = strings.ReplaceAll(plans, limits, limits+line)
 	cat, err := catalog.Parse([]byte(plans))
 	if err != nil {
 		t.Fatal(err)

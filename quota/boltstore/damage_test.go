@@ -94,14 +94,14 @@ func TestDamagedValueIsAFault(t *testing.T) {
 				txn := txnOf(app)
 				txn.Mode = mode
 				tt.touch(&txn)
-				os := s.Apply(t.Context(), []quota.Txn{adding(sound, "sent"), txn, adding(sound, "sent")})
-				same(t, "reason", account.UsageUnknown, fault(os[1].Err))
-				if os[1].Err == nil || !strings.Contains(os[1].Err.Error(), tt.want) {
-					t.Errorf("got %v, want %q", os[1].Err, tt.want)
+				got := s.Apply(t.Context(), []quota.Txn{adding(sound, "sent"), txn, adding(sound, "sent")})
+				same(t, "reason", account.UsageUnknown, fault(got[1].Err))
+				if got[1].Err == nil || !strings.Contains(got[1].Err.Error(), tt.want) {
+					t.Errorf("got %v, want %q", got[1].Err, tt.want)
 				}
-				same(t, "outcome", quota.Outcome{Err: os[1].Err}, os[1])
-				if !os[0].Applied || !os[2].Applied {
-					t.Errorf("the others: %v, %v", os[0].Err, os[2].Err)
+				same(t, "outcome", quota.Outcome{Err: got[1].Err}, got[1])
+				if !got[0].Applied || !got[2].Applied {
+					t.Errorf("the others: %v, %v", got[0].Err, got[2].Err)
 				}
 			}
 			same(t, "counter", int64(6), used(t, s, sound, "sent"))

@@ -155,13 +155,13 @@ func guard(f func() error) (err error) {
 
 // explain says what is wrong in an operator's words.
 func explain(err error) error {
-	var pathError *os.PathError
+	pathError, ofPath := errors.AsType[*os.PathError](err)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return errors.New("it is in use by another process, or twice by this one: the embedded store is one process's; several sidecars share a store with redis://")
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
 		return fmt.Errorf("it is not a store of imquota: %w", err)
-	case errors.As(err, &pathError):
+	case ofPath:
 		return pathError.Err // the path is named already
 	}
 	return err
