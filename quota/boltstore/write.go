@@ -1,0 +1,192 @@
+package boltstore
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/imquota/imquota/catalog"
+	"github.com/imquota/imquota/quota"
+	bolt "go.etcd.io/bbolt"
+)
+
+// after is a counter once a charge was added to it.
+func after(c *quota.Charge, used, delta int64) int64 {
+	if n := used + delta; n >= 0 || c.Signed {
+		return n
+	}
+	return 0
+}
+
+// write carries the transaction out.
+func (s *step) write(o *quota.Outcome) error {
+	t := s.txn
+	errs := []error{s.writeUsers()}
+	members := s.group.Members
+	for i := range t.Charges {
+		c, found := &t.Charges[i], &o.Charges[i]
+		if found.Used == nil {
+			continue
+		}
+		if c.Members {
+			members = after(c, members, found.Delta)
+			continue
+		}
+		errs = append(errs, s.writeCounters(c, found))
+	}
+	errs = append(errs, s.writeGroup(members), s.remember(), s.writeHeader())
+	return errors.Join(errs...)
+}
+
+func (s *step) writeCounters(c *quota.Charge, found *quota.ChargeOutcome) error {
+	if found.Delta == 0 {
+		return nil
+	}
+	b, err := s.makeCounters(c.Window)
+	if err != nil {
+		return err
+	}
+	for i, used := range found.Used {
+		subject := ""
+		if c.Subjects != nil {
+			subject = c.Subjects[i]
+		}
+		key := counterKey(s.txn.App, c.Quota, subject)
+		n := after(c, used, found.Delta)
+		if n == used {
+			continue
+		}
+		s.changed = true
+		if n == 0 {
+			err = b.Delete(key)
+		} else {
+			err = b.Put(key, encodeCount(n))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeCounters is counters, made if need be; with a new window, those that may
+// be forgotten are dropped.
+func (s *step) makeCounters(w catalog.Window) (*bolt.Bucket, error) {
+	if b := s.counters(w); b != nil {
+		return b, nil
+	}
+	windows := s.tx.Bucket(windowsBucket)
+	if err := dropBuckets(windows, appKey(s.txn.App), keptUntil(s.txn.App, s.clock)); err != nil {
+		return nil, err
+	}
+	return windows.CreateBucket(windowKey(s.txn.App, w))
+}
+
+func (s *step) writeUsers() error {
+	step, b := &s.txn.Users, s.tx.Bucket(usersBucket)
+	for i := range s.users {
+		key, u := idKeyOf(s.txn.App, step.IDs[i]), s.users[i]
+		var err error
+		switch step.Op {
+		case quota.UsersNone:
+		case quota.UsersRegister:
+			if !s.known[i] {
+				s.changed = true
+				err = b.Put(key, encodeUser(user{month: u.month}))
+			}
+		case quota.UsersLogin:
+			if !s.known[i] || u.month != step.Month {
+				s.changed = true
+				err = b.Put(key, encodeUser(user{month: step.Month}))
+			}
+		case quota.UsersDelete:
+			s.changed = s.changed || s.known[i]
+			err = s.deleteUser(b, key, step.IDs[i], u)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteUser forgets a user; one who was active this month is remembered as
+// gone, so as not to be counted twice in it.
+func (s *step) deleteUser(b *bolt.Bucket, key []byte, id string, u user) error {
+	for _, c := range s.txn.Users.Drop {
+		counters, key := s.counters(c.Window), counterKey(s.txn.App, c.Quota, id)
+		if counters == nil || counters.Get(key) == nil {
+			continue
+		}
+		s.changed = true
+		if err := counters.Delete(key); err != nil {
+			return err
+		}
+	}
+	if u.month == s.txn.Users.Month {
+		return b.Put(key, encodeUser(user{month: u.month, deleted: true}))
+	}
+	return b.Delete(key)
+}
+
+func (s *step) writeGroup(members int64) error {
+	step, b := &s.txn.Group, s.tx.Bucket(groupsBucket)
+	key := idKeyOf(s.txn.App, step.ID)
+	switch {
+	case step.Op == quota.GroupNone || step.Op == quota.GroupRead || !s.exists:
+		return nil
+	case step.Op == quota.GroupDissolve:
+		s.changed = true
+		return b.Delete(key)
+	case s.group.Found && s.group.Members == members:
+		return nil
+	}
+	s.changed = true
+	s.group.Members = members
+	return b.Put(key, encodeGroup(s.group))
+}
+
+// remember keeps the request's fingerprint; with a new generation, those that
+// nobody looks at any more are dropped.
+func (s *step) remember() error {
+	if s.txn.Request.IsZero() {
+		return nil
+	}
+	s.changed = true
+	requests, now := s.tx.Bucket(requestsBucket), generationOf(s.clock)
+	b := requests.Bucket(generationKey(s.txn.App, now))
+	if b == nil {
+		if err := dropBuckets(requests, appKey(s.txn.App), generationKey(s.txn.App, now-1)); err != nil {
+			return err
+		}
+		var err error
+		if b, err = requests.CreateBucket(generationKey(s.txn.App, now)); err != nil {
+			return err
+		}
+	}
+	return b.Put(s.txn.Request.Hash[:], s.txn.Request.Fingerprint[:])
+}
+
+func (s *step) writeHeader() error {
+	if !s.changed {
+		return nil
+	}
+	h := s.header
+	h.clock = s.clock.UnixMilli()
+	h.sequence++
+	return s.tx.Bucket(appsBucket).Put(appKey(s.txn.App), encodeHeader(h))
+}
+
+// dropBuckets drops the buckets whose names lie in the half-open range.
+func dropBuckets(b *bolt.Bucket, from, to []byte) error {
+	var names [][]byte
+	c := b.Cursor()
+	for k, _ := c.Seek(from); k != nil && bytes.Compare(k, to) < 0; k, _ = c.Next() {
+		names = append(names, bytes.Clone(k))
+	}
+	for _, name := range names {
+		if err := b.DeleteBucket(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
