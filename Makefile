@@ -21,19 +21,19 @@ build: ## Build the binary into .bin
 	@go build -trimpath -o $(BIN)/imquota ./cmd/imquota
 
 .PHONY: test
-test: redis ## Run every test with the race detector; installs what they need
+test: needs ## Run every test with the race detector; installs what they need
 	go test -race -timeout 15m $(PACKAGES)
 
-.PHONY: redis
-redis: ## Install redis-server and redis-sentinel if they are missing
-	@scripts/install-redis
+.PHONY: needs
+needs: ## Install what the tests need, if it is missing: Redis, a C compiler
+	@scripts/install-test-tools
 
 .PHONY: fuzz
-fuzz: ## Fuzz the request path and the catalog parser for FUZZTIME each
+fuzz: needs ## Fuzz the request path and the catalog parser for FUZZTIME each
 	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: redis ## Run the Go benchmarks
+bench: needs ## Run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 .PHONY: lint

@@ -61,7 +61,11 @@ func toFault(err error) fault {
 	}
 	for _, c := range conditions {
 		if errors.Is(err, c.err) {
-			return fault{code: c.code, reason: c.reason, message: err.Error()}
+			f := fault{code: c.code, reason: c.reason, message: err.Error()}
+			if c.reason == imquotav1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED {
+				f.fields = []account.InvalidError{{Field: "request_id", Description: err.Error()}}
+			}
+			return f
 		}
 	}
 	if store, ok := errors.AsType[*account.Fault](err); ok {

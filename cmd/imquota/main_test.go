@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		binary = filepath.Join(dir, "imquota")
-		if out, err := exec.Command("go", "build", "-race", "-o", binary, ".").CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", append([]string{"build", "-o", binary}, buildFlags...)...).CombinedOutput(); err != nil {
 			panic(string(out))
 		}
 		return m.Run()

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/imquota/imquota/account"
+	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"github.com/imquota/imquota/quota"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+// TestGoldenErrors pins what callers program against: the code, the reason and
+// the details of every error that the domain knows.
+func TestGoldenErrors(t *testing.T) {
+	t.Parallel()
+	fault := func(reason account.FaultReason, retryAfter time.Duration, err error) error {
+		return &account.Fault{Reason: reason, Detail: "Redis at h:1 is not well", RetryAfter: retryAfter, Err: err}
+	}
+	errs := []error{
+		&requestError{fields: []account.InvalidError{{Field: "app_id", Description: "must be greater than zero"}, {Field: "action", Description: "is missing"}}},
+		&account.InvalidError{Field: "quota", Description: `unknown quota "x"`},
+		quota.ErrRequestReused, account.ErrRequestReused,
+		account.ForApp(7, account.ErrAppNotFound), account.ForApp(7, account.ErrAppExists), account.ForApp(7, account.ErrAccountFull),
+		account.ErrAddOnActive, quota.ErrGroupExists, quota.ErrGroupType, quota.ErrOverflow,
+		fmt.Errorf("app 7: %w", quota.ErrUnknownEdition), account.ForApp(7, account.ErrUsageUnknown),
+		account.ErrConflict, quota.ErrUnsettled,
+		fault(account.StoreUnavailable, 200*time.Millisecond, nil), fault(account.StoreReadOnly, 0, nil), fault(account.StoreEvicting, 0, nil),
+		fault(account.StoreNotInitialized, 0, nil), fault(account.StoreOutOfMemory, 200*time.Millisecond, nil),
+		fault(account.OutcomeUnknown, 200*time.Millisecond, nil), fault(account.UsageUnknown, 0, nil), fault(account.SlotMoving, 200*time.Millisecond, nil),
+		fault(account.CallerGone, 0, context.DeadlineExceeded), fault(account.CallerGone, 0, context.Canceled),
+		errors.New("a cause that nobody foresaw"),
+	}
+	var got strings.Builder
+	told := make(map[string]bool)
+	for _, err := range errs {
+		st := status.Convert(toStatus(err))
+		if code := st.Code(); code == codes.ResourceExhausted || code == codes.Unknown {
+			t.Errorf("%v answers %v, which is taken for a denial", err, code)
+		}
+		fmt.Fprintf(&got, "%v: %s\n", st.Code(), st.Message())
+		for _, d := range st.Details() {
+			switch d := d.(type) {
+			case *errdetails.ErrorInfo:
+				told[d.GetReason()] = true
+				fmt.Fprintf(&got, "  ErrorInfo %s, %s, %v\n", d.GetReason(), d.GetDomain(), d.GetMetadata())
+			case *errdetails.BadRequest:
+				for _, v := range d.GetFieldViolations() {
+					fmt.Fprintf(&got, "  field %s %s\n", v.GetField(), v.GetDescription())
+				}
+			case *errdetails.RetryInfo:
+				fmt.Fprintf(&got, "  retry after %v\n", d.GetRetryDelay().AsDuration())
+			}
+		}
+	}
+	for number, name := range imquotav1.ErrorReason_name {
+		reason := imquotav1.ErrorReason(number)
+		if short := strings.TrimPrefix(name, "ERROR_REASON_"); !told[short] &&
+			reason != imquotav1.ErrorReason_ERROR_REASON_UNSPECIFIED && reason != imquotav1.ErrorReason_ERROR_REASON_OVERLOADED {
+			t.Errorf("no error has the reason %s", short)
+		}
+	}
+	const path = "testdata/errors.txt"
+	if *update {
+		if err := os.WriteFile(path, []byte(got.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got.String()); diff != "" {
+		t.Errorf("errors (-want +got):\n%s", diff)
+	}
+}
