@@ -58,17 +58,29 @@ func inFile(path string, err error) error {
 
 type catalogLintCmd struct {
 	File string `arg:"" help:"The catalog file."`
+	outputFlag
 }
 
 // Run carries the command out.
 func (c *catalogLintCmd) Run(s *streams) error {
-	cat, err := (&catalogFlag{c.File}).load()
-	if err != nil {
-		return err
+	cat, err := catalog.ParseFile(c.File)
+	report := struct {
+		File     string        `json:"file"`
+		Version  string        `json:"version,omitempty"`
+		Problems []problemJSON `json:"problems"`
+	}{File: c.File, Problems: []problemJSON{}}
+	if broken, ok := errors.AsType[*catalog.ParseError](err); ok && c.Output == outputJSON {
+		for _, p := range broken.Problems {
+			report.Problems = append(report.Problems, problemJSON(p))
+		}
+		return errors.Join(c.print(s.out, "", report), inFile(c.File, err))
 	}
-	_, err = fmt.Fprintf(s.out, "%s is a catalog: version %s, %d editions, %d quotas, %d features, %d group types\n",
-		c.File, cat.Version(), len(cat.Editions()), len(cat.Quotas()), len(cat.Features()), len(cat.GroupTypes()))
-	return err
+	if err != nil {
+		return inFile(c.File, err)
+	}
+	report.Version = cat.Version()
+	return c.print(s.out, fmt.Sprintf("%s is a catalog: version %s, %d editions, %d quotas, %d features, %d group types",
+		c.File, cat.Version(), len(cat.Editions()), len(cat.Quotas()), len(cat.Features()), len(cat.GroupTypes())), report)
 }
 
 type catalogSchemaCmd struct{}
@@ -89,7 +101,7 @@ func (catalogSourceCmd) Run(s *streams) error {
 
 type catalogShowCmd struct {
 	catalogFlag
-	Output string `short:"o" help:"Print a table or JSON." enum:"table,json" default:"table"`
+	outputFlag
 }
 
 // Run carries the command out.
@@ -98,7 +110,7 @@ func (c *catalogShowCmd) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	if c.Output == "json" {
+	if c.Output == outputJSON {
 		return printCatalogJSON(s.out, cat)
 	}
 	printCatalog(s.out, cat)

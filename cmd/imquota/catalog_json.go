@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 
 	"github.com/imquota/imquota/catalog"
@@ -12,6 +11,13 @@ type catalogJSON struct {
 	Version  string        `json:"version"`
 	Currency string        `json:"currency"`
 	Editions []editionJSON `json:"editions"`
+}
+
+// problemJSON is a catalog.Problem.
+type problemJSON struct {
+	Line    int    `json:"line"`
+	Path    string `json:"path"`
+	Message string `json:"message"`
 }
 
 type editionJSON struct {
@@ -55,7 +61,5 @@ func printCatalogJSON(w io.Writer, cat *catalog.Snapshot) error {
 		}
 		out.Editions = append(out.Editions, edition)
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(out)
+	return writeJSON(w, out)
 }

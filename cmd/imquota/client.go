@@ -25,7 +25,8 @@ type clientFlags struct {
 	Server  string        `help:"Server to ask: HOST:PORT or unix:PATH." default:"${listen}" group:"Server:"`
 	TLS     bool          `name:"tls" help:"Use TLS, with the system's certificate authorities." group:"Server:"`
 	Timeout time.Duration `help:"How long to wait for the answer." default:"5s" group:"Server:"`
-	Output  string        `short:"o" help:"Print a table, or json as the server answered." enum:"table,json" default:"table" group:"Server:"`
+
+	outputFlag
 }
 
 // appFlag names the app.
@@ -47,7 +48,7 @@ func ask[T proto.Message](ctx context.Context, f *clientFlags, s *streams, call 
 	if err != nil {
 		return none, &callError{server: f.Server, err: err}
 	}
-	if f.Output == "json" {
+	if f.Output == outputJSON {
 		return out, printJSON(s.out, out)
 	}
 	table(s.out, out)

@@ -274,6 +274,23 @@ func TestJSONOutput(t *testing.T) {
 			t.Errorf("%s: %v: %s", line, err, r.out)
 		}
 	}
+	for _, tt := range []struct {
+		args []string
+		code int
+		key  string
+		want any
+	}{
+		{[]string{"store", "init", "--store", "bolt:" + filepath.Join(t.TempDir(), "a.db")}, exitFine, "created", false},
+		{[]string{"store", "status", "--store", "redis://127.0.0.1:1"}, exitFault, "reason", "STORE_UNAVAILABLE"},
+		{[]string{"catalog", "lint", "../../catalog/default.yaml"}, exitFine, "version", "2023-09-19"},
+		{[]string{"catalog", "lint", "../../catalog/schema.json"}, exitFault, "file", "../../catalog/schema.json"},
+	} {
+		got := run(t, append(tt.args, "-o", "json")...)
+		var out map[string]any
+		if err := json.Unmarshal([]byte(got.out), &out); err != nil || got.code != tt.code || out[tt.key] != tt.want {
+			t.Errorf("%v: code %d, %v: %s", tt.args, got.code, err, got.out)
+		}
+	}
 	r := p.ask("check", "use-feature", "--app", "1400000002", "--feature", "community", "-o", "json")
 	if r.code != exitDenied || !strings.Contains(r.out, `"upstreamCode": 10059`) {
 		t.Errorf("a denial as JSON: %+v", r)

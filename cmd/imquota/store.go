@@ -67,7 +67,10 @@ type storeCmd struct {
 	Compact storeCompactCmd `cmd:"" help:"Give back the space that an embedded store has let go of; nothing may serve from it meanwhile."`
 }
 
-type storeInitCmd struct{ storeFlag }
+type storeInitCmd struct {
+	storeFlag
+	outputFlag
+}
 
 // Run carries the command out.
 func (c *storeInitCmd) Run(ctx context.Context, s *streams) error {
@@ -84,8 +87,11 @@ func (c *storeInitCmd) Run(ctx context.Context, s *streams) error {
 	if created {
 		verb = "is initialised now"
 	}
-	_, err = fmt.Fprintf(s.out, "%s %s, with the store id %s\n", opened, verb, id)
-	return err
+	return c.print(s.out, fmt.Sprintf("%s %s, with the store id %s", opened, verb, id), struct {
+		Store   string `json:"store"`
+		StoreID string `json:"storeId"`
+		Created bool   `json:"created"`
+	}{opened.String(), id, created})
 }
 
 // initialize marks a store as imquota's; the embedded one is when it is opened.
@@ -99,7 +105,10 @@ func initialize(ctx context.Context, s store) (id string, created bool, err erro
 	return "", false, errors.New("this store cannot be initialised")
 }
 
-type storeStatusCmd struct{ storeFlag }
+type storeStatusCmd struct {
+	storeFlag
+	outputFlag
+}
 
 // Run carries the command out.
 func (c *storeStatusCmd) Run(ctx context.Context, s *streams) error {
@@ -113,14 +122,27 @@ func (c *storeStatusCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	defer func() { _ = opened.Close() }()
+	status := struct {
+		Store  string `json:"store"`
+		Ready  bool   `json:"ready"`
+		Reason string `json:"reason,omitempty"`
+		Detail string `json:"detail,omitempty"`
+	}{Store: opened.String(), Ready: true}
 	if err := opened.Ready(ctx); err != nil {
-		return err
+		fault, ok := errors.AsType[*account.Fault](err)
+		if !ok || c.Output != outputJSON {
+			return err
+		}
+		status.Ready, status.Reason, status.Detail = false, string(fault.Reason), fault.Detail
+		return errors.Join(c.print(s.out, "", status), err)
 	}
-	_, err = fmt.Fprintf(s.out, "%s is ready\n", opened)
-	return err
+	return c.print(s.out, opened.String()+" is ready", status)
 }
 
-type storeCompactCmd struct{ storeFlag }
+type storeCompactCmd struct {
+	storeFlag
+	outputFlag
+}
 
 // Run carries the command out.
 func (c *storeCompactCmd) Run(ctx context.Context, s *streams) error {
@@ -132,8 +154,11 @@ func (c *storeCompactCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%s: %s, was %s\n", path, size(after), size(before))
-	return err
+	return c.print(s.out, fmt.Sprintf("%s: %s, was %s", path, size(after), size(before)), struct {
+		Path        string `json:"path"`
+		BytesBefore int64  `json:"bytesBefore"`
+		BytesAfter  int64  `json:"bytesAfter"`
+	}{path, before, after})
 }
 
 // progress shows how far long work is, on a terminal: elsewhere it would only
