@@ -104,6 +104,15 @@ func TestInvalidApps(t *testing.T) {
 		edit(o)
 		return &imquotav1.CreateAppRequest{AccountId: "acme", Import: &imquotav1.AppImport{Edition: "standard", Orders: []*imquotav1.Order{o}}}
 	}
+	orders := func(id1 string, from1, to1 time.Month, id2 string, from2, to2 time.Month) *imquotav1.CreateAppRequest {
+		month := func(m time.Month) *timestamppb.Timestamp {
+			return timestamppb.New(time.Date(2024, m, 1, 0, 0, 0, 0, time.UTC))
+		}
+		return &imquotav1.CreateAppRequest{AccountId: "acme", Import: &imquotav1.AppImport{Edition: "standard", Orders: []*imquotav1.Order{
+			{OrderId: id1, Edition: "standard", Months: 1, StartTime: month(from1), EndTime: month(to1)},
+			{OrderId: id2, Edition: "standard", Months: 1, StartTime: month(from2), EndTime: month(to2)},
+		}}}
+	}
 	tests := []struct {
 		name   string
 		in     *imquotav1.CreateAppRequest
@@ -122,6 +131,12 @@ func TestInvalidApps(t *testing.T) {
 		{"an order that ends first", order(func(o *imquotav1.Order) { o.EndTime = at }), []string{"import.orders[0].end_time"}},
 		{"an order without a start", order(func(o *imquotav1.Order) { o.StartTime = nil }), []string{"import.orders[0].start_time"}},
 		{"an order of a free edition", order(func(o *imquotav1.Order) { o.Edition = "developer" }), []string{"import.orders[0].edition"}},
+		{"an order of an unknown edition", order(func(o *imquotav1.Order) { o.Edition = "gold" }), []string{"import.orders[0].edition"}},
+		{"two orders of one id", orders("o", 6, 7, "o", 7, 8), []string{"import.orders[1].order_id"}},
+		{"orders that overlap", orders("o", 6, 8, "p", 7, 9), []string{"import.orders"}},
+		{"orders that overlap, the later first", orders("p", 7, 9, "o", 6, 8), []string{"import.orders"}},
+		{"an approval given twice", &imquotav1.CreateAppRequest{AccountId: "a", Import: &imquotav1.AppImport{Approvals: []*imquotav1.Approval{{Feature: "push_all"}, {Feature: "push_all"}}}}, []string{"import.approvals[1].feature"}},
+		{"an add-on given twice", &imquotav1.CreateAppRequest{AccountId: "a", Import: &imquotav1.AppImport{AddOns: []*imquotav1.AddOnActivation{{AddOn: "av_call"}, {AddOn: "av_call"}}}}, []string{"import.add_ons[1].add_on"}},
 		{"another currency", order(func(o *imquotav1.Order) { o.Cash = &imquotav1.Money{CurrencyCode: "EUR", Amount: "1"} }), []string{"import.orders[0].cash.currency_code"}},
 		{"a negative amount", order(func(o *imquotav1.Order) { o.Cash = &imquotav1.Money{CurrencyCode: "USD", Amount: "-1"} }), []string{"import.orders[0].cash.amount"}},
 		{"a third of a cent", order(func(o *imquotav1.Order) { o.Credit = &imquotav1.Money{CurrencyCode: "USD", Amount: "0.333"} }), []string{"import.orders[0].credit.amount"}},
