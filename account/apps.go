@@ -297,9 +297,11 @@ func (s *Apps) update(ctx context.Context, id uint32, change Change, edit func(*
 		}
 		app := current.Clone()
 		changed, err := edit(app)
-		if err != nil || !changed {
+		if err != nil || !changed && change.RequestID == "" {
 			return app, err
 		}
+		// A request that changes nothing is remembered too: repeated later, it
+		// must not undo what was changed since.
 		app.Remember(change)
 		err = s.Registry.UpdateApp(ctx, app)
 		if !errors.Is(err, ErrConflict) {

@@ -16,8 +16,9 @@ type Registry interface {
 	// off finishes it.
 	//
 	// Errors: ErrAppExists, ErrAccountFull; ErrUsageUnknown when the id belongs
-	// to an app whose counters are lost, unless acceptLoss; with it, only the
-	// app's own account may create it anew, others get ErrAppExists.
+	// to an app whose counters are lost, unless acceptLoss; with it, only a lost
+	// app is created, else ErrAppNotFound, and only in its own account, else
+	// ErrAppExists.
 	CreateApp(ctx context.Context, app *App, maxApps int, acceptLoss bool) error
 
 	// App reads an app. Errors: ErrAppNotFound; ErrUsageUnknown when the app

@@ -39,6 +39,8 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, ac
 			return answer{account.ErrUsageUnknown}
 		case owner != nil && string(owner) != app.Account: // it is lost, and not theirs
 			return answer{account.ErrAppExists}
+		case owner == nil && acceptLoss:
+			return answer{account.ErrAppNotFound}
 		case owner == nil && places(tx, app.Account) >= maxApps:
 			return answer{account.ErrAccountFull}
 		}
@@ -128,6 +130,7 @@ func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
 			return answer{account.ErrConflict}
 		}
 		h.version, h.record = updated, record
+		h.sequence++
 		return apps.Put(appKey(app.ID), encodeHeader(h))
 	})
 	if err == nil {

@@ -64,7 +64,7 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, ac
 		if err := s.checkOwner(ctx, app); err != nil {
 			return err
 		}
-	case errors.Is(err, account.ErrAppNotFound):
+	case errors.Is(err, account.ErrAppNotFound) && !acceptLoss:
 	default:
 		return err
 	}

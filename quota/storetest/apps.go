@@ -68,6 +68,12 @@ var registryClauses = map[string]func(*fixture){
 		f.wantRegistryErr(err, account.ErrAppNotFound)
 		f.wantRegistryErr(f.store.UpdateApp(f.Context(), app), account.ErrAppNotFound)
 	},
+	"only what is lost is accepted as lost": func(f *fixture) {
+		app := newApp(unique("never"))
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), app, roomy, true), account.ErrAppNotFound)
+		_, err := f.store.App(f.Context(), app.ID)
+		f.wantRegistryErr(err, account.ErrAppNotFound)
+	},
 	"an id is taken once": func(f *fixture) {
 		again := newApp(unique("another"))
 		again.ID = f.app.ID

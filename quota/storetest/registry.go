@@ -9,12 +9,14 @@ import (
 )
 
 // CreateApp implements account.Registry.
-func (m *Model) CreateApp(_ context.Context, app *account.App, maxApps int, _ bool) error {
+func (m *Model) CreateApp(_ context.Context, app *account.App, maxApps int, acceptLoss bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
 	case m.apps[app.ID] != nil:
 		return account.ErrAppExists
+	case acceptLoss:
+		return account.ErrAppNotFound
 	case len(m.accounts[app.Account]) >= maxApps:
 		return account.ErrAccountFull
 	case m.accounts[app.Account] == nil:
