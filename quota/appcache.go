@@ -33,15 +33,51 @@ func newAppCache(r account.Registry, lasts time.Duration) *appCache {
 	return &appCache{registry: r, lasts: lasts, apps: make(map[uint32]cachedApp)}
 }
 
-// get returns an app's record, which must not be changed.
+// get returns an app's current record, which must not be changed.
 func (c *appCache) get(ctx context.Context, id uint32, now time.Time) (*account.App, error) {
+	if app, isCurrent := c.peek(id, now); isCurrent {
+		return app, nil
+	}
+	return c.read(ctx, id, now)
+}
+
+// peek returns the record that is cached, or nil, and whether it is current.
+// One that is not will do where the store's step confirms its version.
+func (c *appCache) peek(id uint32, now time.Time) (app *account.App, isCurrent bool) {
 	c.mu.RLock()
+	defer c.mu.RUnlock()
 	cached, ok := c.apps[id]
+	if !ok {
+		return nil, false
+	}
+	return cached.app, c.lasts == 0 || now.Sub(cached.read) < c.lasts && !now.Before(cached.read)
+}
+
+// confirm notes that a record was current at an instant, because a step of the
+// store was carried out with its version.
+func (c *appCache) confirm(app *account.App, at time.Time) {
+	if c.lasts == 0 {
+		return
+	}
+	c.mu.RLock()
+	cached, ok := c.apps[app.ID]
+	c.mu.RUnlock()
+	// Half of its time is over: not each of many checks a second needs the lock.
+	if !ok || cached.app != app || at.Sub(cached.read) < c.lasts/2 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cached, ok := c.apps[app.ID]; ok && cached.app == app && at.After(cached.read) {
+		c.apps[app.ID] = cachedApp{app, at}
+	}
+}
+
+// read reads a record and caches it.
+func (c *appCache) read(ctx context.Context, id uint32, now time.Time) (*account.App, error) {
+	c.mu.RLock()
 	forgotten := c.forgotten
 	c.mu.RUnlock()
-	if ok && (c.lasts == 0 || now.Sub(cached.read) < c.lasts && !now.Before(cached.read)) {
-		return cached.app, nil
-	}
 	app, err := c.registry.App(ctx, id)
 	if err != nil {
 		return nil, account.ForApp(id, err)

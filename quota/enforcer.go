@@ -84,7 +84,7 @@ const maxRounds = 8
 // possible. Those of one app take effect in their order.
 func (e *Enforcer) CheckAll(ctx context.Context, requests []*Request) []Result {
 	results := make([]Result, len(requests))
-	b := batch{e: e, catalog: e.catalog.Load(), now: e.now(), requests: requests, results: results}
+	b := batch{e: e, catalog: e.catalog.Load(), now: e.now(), requests: requests, results: results, apps: make(map[uint32]*loadedApp)}
 	pending := make([]int, len(requests))
 	for i := range pending {
 		pending[i] = i
@@ -105,12 +105,19 @@ type batch struct {
 	now      time.Time
 	requests []*Request
 	results  []Result
-	apps     map[uint32]loadedApp // read once, so that items of an app share a version
+	apps     map[uint32]*loadedApp // read once, so that items of an app share a version
 }
 
+// loadedApp is an app as the items of a batch see it.
 type loadedApp struct {
 	app *account.App
 	err error
+	// isCurrent: the record was read or confirmed so recently that it may
+	// decide by itself. A step of the store confirms it in any case.
+	isCurrent bool
+	// now is the batch's instant, or the app's clock when that is ahead: one
+	// app's clock must not move another's.
+	now time.Time
 }
 
 // round plans and applies the pending requests, and returns those that must
@@ -132,24 +139,59 @@ func (b *batch) round(ctx context.Context, pending []int) []int {
 	if len(txns) == 0 {
 		return nil
 	}
+	endTogether(txns)
 	var again []int
 	for k, o := range b.e.store.Apply(ctx, txns) {
-		i, passed := asked[k], (*WindowPassedError)(nil)
+		i, t, passed := asked[k], &txns[k], (*WindowPassedError)(nil)
 		switch {
 		case o.Err == nil:
+			b.e.apps.confirm(plans[k].app, b.now)
 			plans[k].decide(b.requests[i], &o, &b.results[i].Decision)
 		case errors.Is(o.Err, ErrStale):
-			b.e.apps.forget(txns[k].App)
-			delete(b.apps, txns[k].App)
+			b.e.apps.forget(t.App)
+			delete(b.apps, t.App)
 			again = append(again, i)
 		case errors.As(o.Err, &passed):
-			b.now = passed.Clock
+			if loaded := b.apps[t.App]; loaded != nil {
+				loaded.now = passed.Clock
+			}
 			again = append(again, i)
+		case plans[k].isDeniedAnyway(o.Err):
+			plans[k].decideLocally(b.requests[i], &b.results[i].Decision)
 		default:
-			b.results[i].Err = describe(o.Err, &txns[k])
+			b.results[i].Err = describe(o.Err, t)
 		}
 	}
 	return again
+}
+
+// endTogether gives the transactions of an app the earliest end of a window
+// among them: when the day turns under a batch, all of them are planned anew
+// and keep their order.
+func endTogether(txns []Txn) {
+	if len(txns) == 1 {
+		return
+	}
+	ends := make(map[uint32]time.Time)
+	for i := range txns {
+		if end := txns[i].WindowEnd; !end.IsZero() && (ends[txns[i].App].IsZero() || end.Before(ends[txns[i].App])) {
+			ends[txns[i].App] = end
+		}
+	}
+	for i := range txns {
+		txns[i].WindowEnd = ends[txns[i].App]
+	}
+}
+
+// isDeniedAnyway reports whether a request that plan or state deny is denied
+// though the store could not judge the rest of it. One with an id may have
+// taken effect before, which only the store knows: it finds that out before it
+// looks at the group.
+func (p *planner) isDeniedAnyway(err error) bool {
+	if len(p.violations) == 0 {
+		return false
+	}
+	return errors.Is(err, ErrGroupExists) || errors.Is(err, ErrGroupType) || p.txn.Request.IsZero()
 }
 
 // describe names the group in an error of the store about it.
@@ -161,23 +203,30 @@ func describe(err error, t *Txn) error {
 }
 
 // app returns an app's record, the same one for all items of the batch.
-func (b *batch) app(ctx context.Context, id uint32) (*account.App, error) {
+func (b *batch) app(ctx context.Context, id uint32) *loadedApp {
 	if l, ok := b.apps[id]; ok {
-		return l.app, l.err
+		return l
 	}
-	app, err := b.e.apps.get(ctx, id, b.now)
-	if len(b.requests) > 1 {
-		if b.apps == nil {
-			b.apps = make(map[uint32]loadedApp)
-		}
-		b.apps[id] = loadedApp{app, err}
+	l := &loadedApp{now: b.now}
+	if l.app, l.isCurrent = b.e.apps.peek(id, b.now); l.app == nil {
+		l.app, l.err = b.e.apps.read(ctx, id, b.now)
+		l.isCurrent = true
 	}
-	return app, err
+	b.apps[id] = l
+	return l
 }
 
 // plan plans one request. Without a plan the request is decided, or failed.
 func (b *batch) plan(ctx context.Context, r *Request, d *Decision) (*planner, error) {
-	app, err := b.app(ctx, r.App)
+	l := b.app(ctx, r.App)
+	p, err := b.draft(l, r)
+	if !l.isCurrent && (err != nil || p.isLocal() || len(p.violations) > 0) {
+		// What the record decides without the store's confirmation needs a
+		// current one.
+		l.app, l.err = b.e.apps.read(ctx, r.App, b.now)
+		l.isCurrent = true
+		p, err = b.draft(l, r)
+	}
 	if errors.Is(err, account.ErrAppNotFound) {
 		*d = b.unknownApp(r)
 		return nil, nil
@@ -185,19 +234,6 @@ func (b *batch) plan(ctx context.Context, r *Request, d *Decision) (*planner, er
 	if err != nil {
 		return nil, err
 	}
-	edition, ok := b.catalog.Edition(app.Edition)
-	if !ok {
-		return nil, unknownEdition(app, b.catalog)
-	}
-	p := &planner{
-		catalog: b.catalog, app: app, edition: edition, client: r.Client, now: b.now,
-		adjust: r.Mode == Adjust,
-	}
-	if err := p.plan(r.Action); err != nil {
-		return nil, err
-	}
-	p.suspend()
-	p.sortViolations()
 	if p.isLocal() {
 		p.decideLocally(r, d)
 		return nil, nil
@@ -209,14 +245,35 @@ func (b *batch) plan(ctx context.Context, r *Request, d *Decision) (*planner, er
 		p.txn.Mode = ModeJudge
 	case len(p.violations) > 0:
 		p.txn.Mode = ModeJudge
-		p.txn.Request = r.key(r.Action.canonical(nil))
+		p.txn.Request = r.key()
 	default:
 		p.txn.Mode = ModeConsume
 		if r.Mode == Adjust {
 			p.txn.Mode = ModeForce
 		}
-		p.txn.Request = r.key(r.Action.canonical(nil))
+		p.txn.Request = r.key()
 	}
+	return p, nil
+}
+
+// draft plans a request for an app and judges what needs no store.
+func (b *batch) draft(l *loadedApp, r *Request) (*planner, error) {
+	if l.err != nil {
+		return nil, l.err
+	}
+	edition, ok := b.catalog.Edition(l.app.Edition)
+	if !ok {
+		return nil, unknownEdition(l.app, b.catalog)
+	}
+	p := &planner{
+		catalog: b.catalog, app: l.app, edition: edition, client: r.Client, now: l.now,
+		adjust: r.Mode == Adjust,
+	}
+	if err := p.plan(r.Action); err != nil {
+		return nil, err
+	}
+	p.suspend()
+	p.sortViolations()
 	return p, nil
 }
 

@@ -158,6 +158,105 @@ func TestCachedRecord(t *testing.T) {
 	}
 }
 
+// TestCountingConfirmsTheRecord: a counted check costs one step of the store
+// however old the cached record is, and makes it current again.
+func TestCountingConfirmsTheRecord(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 800*time.Millisecond)
+	for range 5 {
+		f.now = f.now.Add(10 * time.Second)
+		f.check(&quota.Login{UserID: "a"})
+	}
+	f.check(&quota.UseFeature{Feature: "user_status"})
+	if f.store.applies != 5 || f.store.reads != 0 {
+		t.Errorf("%d steps and %d reads, want 5 and 0", f.store.applies, f.store.reads)
+	}
+	f.now = f.now.Add(10 * time.Second)
+	f.check(&quota.AddGroupMembers{GroupID: "live", GroupType: "live", UserIDs: []string{"a"}})
+	if f.store.reads != 1 {
+		t.Errorf("a denial by the plan alone came from a record %d reads old", f.store.reads)
+	}
+}
+
+// TestBatchAcrossMidnight: when the day turns under a batch, its items keep
+// their order, and an app's clock moves no other app.
+func TestBatchAcrossMidnight(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 0)
+	other := &account.App{ID: 8, Account: "a", Region: "sg", Edition: "premium", Created: noon, FanoutBits: 8}
+	if err := f.store.CreateApp(t.Context(), other, 2, false); err != nil {
+		t.Fatal(err)
+	}
+	midnight := noon.Add(12 * time.Hour)
+	at := func(app uint32, now time.Time) {
+		t.Helper()
+		f.now = now
+		if _, err := f.Check(t.Context(), &quota.Request{App: app, Action: &quota.Login{UserID: "early"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at(7, midnight.Add(time.Second))
+	at(8, midnight.AddDate(0, 3, 0))
+	f.now = midnight.Add(-time.Millisecond)
+	create := func(app uint32) *quota.Request {
+		return &quota.Request{App: app, Action: &quota.CreateGroup{GroupID: "g", GroupType: "work"}}
+	}
+	results := f.CheckAll(t.Context(), []*quota.Request{
+		create(7), {App: 7, Action: &quota.JoinGroup{GroupID: "g", GroupType: "work", UserID: "u"}}, create(8),
+	})
+	for i, r := range results {
+		if r.Err != nil || !r.Decision.Allowed {
+			t.Fatalf("item %d: %+v, %v", i, r.Decision, r.Err)
+		}
+	}
+	for _, q := range results[0].Decision.Quotas {
+		if q.Quota == "daily_net_groups" && !q.Reset.Equal(midnight.AddDate(0, 0, 1)) {
+			t.Errorf("app 7 was counted in a day that ends at %v", q.Reset)
+		}
+	}
+	f.now = midnight.Add(time.Minute)
+	if d := f.check(&quota.CreateGroup{GroupID: "h", GroupType: "work"}); d.Quotas[len(d.Quotas)-1].Used != 2 {
+		t.Errorf("app 7's clock was moved: %+v", d.Quotas)
+	}
+}
+
+// TestDenialBeforeFault: what the plan denies is denied, though the group is
+// in the way or the store cannot be reached.
+func TestDenialBeforeFault(t *testing.T) {
+	t.Parallel()
+	invite := &quota.AddGroupMembers{GroupID: "g", GroupType: "live", UserIDs: []string{"a"}}
+	f := newFixture(t, 0)
+	f.check(&quota.CreateGroup{GroupID: "g", GroupType: "work"})
+	if d := f.check(invite); d.Allowed || d.Violations[0].Reason != quota.OperationNotAllowed {
+		t.Errorf("into a group of another type: %+v", d)
+	}
+	fault := &account.Fault{Reason: account.StoreUnavailable}
+	f.store.answer = func(quota.Txn) error { return fault }
+	if d := f.check(invite); d.Allowed || d.Violations[0].Reason != quota.OperationNotAllowed {
+		t.Errorf("without the store: %+v", d)
+	}
+	_, err := f.Check(t.Context(), &quota.Request{App: 7, ID: "r", Action: invite})
+	if !errors.Is(err, fault) {
+		t.Errorf("with an id that only the store knows: %v", err)
+	}
+}
+
+// TestRejectedSettingIsNotRemembered: a setting that is refused can be mended
+// under the same id.
+func TestRejectedSettingIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 0)
+	s := quota.UsageSetting{App: 7, RequestID: "r", Quota: catalog.GroupMembers, Subject: "g", Used: 5}
+	var invalid *account.InvalidError
+	if _, err := f.SetUsage(t.Context(), s); !errors.As(err, &invalid) || invalid.Field != "group_type" {
+		t.Fatalf("a group that nobody knows: %v", err)
+	}
+	s.GroupType = "work"
+	if c, err := f.SetUsage(t.Context(), s); err != nil || c.Replayed || c.After != 5 {
+		t.Errorf("with its type: %+v, %v", c, err)
+	}
+}
+
 // TestChangedElsewhere: a cached record that another process changed is found
 // out by the step that counts, before anything is counted with it.
 func TestChangedElsewhere(t *testing.T) {
@@ -212,7 +311,8 @@ func TestFaultsAreNotDenials(t *testing.T) {
 	f.store.answer = func(quota.Txn) error { return fault }
 	for name, action := range allActions() {
 		_, err := f.Check(t.Context(), &quota.Request{App: 7, Action: action})
-		if local := name == "use_feature"; (err == nil) != local || !local && !errors.Is(err, fault) {
+		// Deleting users is not in this edition: the plan denies it.
+		if local := name == "use_feature" || name == "delete_users"; (err == nil) != local || !local && !errors.Is(err, fault) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

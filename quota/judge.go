@@ -35,6 +35,7 @@ func (p *planner) violate(o *Outcome) []Violation {
 	if p.sized != nil {
 		vs = judgeGroup(vs, featureCase{catalog: p.catalog, groupType: p.knownType()}, p.sized, p.txn.Group.ID, o.Group)
 	}
+	sortByReason(vs)
 	for i := range o.Charges {
 		c, found := &p.txn.Charges[i], &o.Charges[i]
 		for k, used := range found.Used {

@@ -221,8 +221,10 @@ func (p *planner) isLocal() bool {
 }
 
 // sortViolations puts local violations into the order of their reasons.
-func (p *planner) sortViolations() {
-	slices.SortStableFunc(p.violations, func(a, b Violation) int { return int(a.Reason) - int(b.Reason) })
+func (p *planner) sortViolations() { sortByReason(p.violations) }
+
+func sortByReason(vs []Violation) {
+	slices.SortStableFunc(vs, func(a, b Violation) int { return int(a.Reason) - int(b.Reason) })
 }
 
 func quote(s string) string { return strconv.QuoteToASCII(s) }

@@ -37,13 +37,22 @@ type Client struct {
 	HasSDK   bool
 }
 
-// key returns the key that the store remembers a request by.
-func (r *Request) key(canonical []byte) RequestKey {
-	var k RequestKey
+// key returns the key that the store remembers a request by. The mode is part
+// of what was asked: counting over the limit is another request.
+func (r *Request) key() RequestKey {
 	if r.ID == "" {
+		return RequestKey{}
+	}
+	return newKey(r.Caller, r.ID, r.Action.canonical([]byte{byte(r.Mode)}))
+}
+
+// newKey makes a key of a caller's id and of what it asked.
+func newKey(caller, requestID string, canonical []byte) RequestKey {
+	var k RequestKey
+	if requestID == "" {
 		return k
 	}
-	id := sha256.Sum256(appendString(appendString(nil, r.Caller), r.ID))
+	id := sha256.Sum256(appendString(appendString(nil, caller), requestID))
 	what := sha256.Sum256(canonical)
 	copy(k.Hash[:], id[:])
 	copy(k.Fingerprint[:], what[:])

@@ -15,8 +15,8 @@ type Store interface {
 	// Apply carries out transactions and returns one outcome for each, in
 	// order. Every transaction is atomic and isolated; those of one app take
 	// effect in their order, and one that fails does not disturb the others.
-	// What Apply has answered is as durable as the store can make it. All have
-	// one Now.
+	// What Apply has answered is as durable as the store can make it. All of one
+	// app have one Now.
 	//
 	// A transaction is carried out like this:
 	//

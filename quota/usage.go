@@ -181,14 +181,16 @@ type UsageChange struct {
 // SetUsage sets one counter. Errors: as Usage, and ErrRequestReused,
 // ErrGroupType.
 func (e *Enforcer) SetUsage(ctx context.Context, s UsageSetting) (*UsageChange, error) {
-	r := Request{ID: s.RequestID, Caller: s.Caller}
+	if err := e.checkGroupKnown(ctx, &s); err != nil {
+		return nil, err
+	}
 	p, o, err := e.apply(ctx, e.catalog.Load(), s.App, func(p *planner) error {
 		if err := s.plan(p); err != nil {
 			return err
 		}
 		if !s.DryRun {
 			p.txn.Mode = ModeForce
-			p.txn.Request = r.key(s.canonical(nil))
+			p.txn.Request = newKey(s.Caller, s.RequestID, s.canonical(nil))
 		}
 		return nil
 	})
@@ -196,9 +198,6 @@ func (e *Enforcer) SetUsage(ctx context.Context, s UsageSetting) (*UsageChange, 
 		return nil, err
 	}
 	row, c := &p.rows[0], &p.txn.Charges[0]
-	if c.Members && !o.Group.Found && s.GroupType == "" {
-		return nil, &account.InvalidError{Field: "group_type", Description: "group " + quote(s.Subject) + " is not known yet: say its type"}
-	}
 	change := &UsageChange{Replayed: o.Replayed}
 	if found := &o.Charges[0]; len(found.Used) > 0 {
 		change.Before = found.Used[0]
@@ -212,6 +211,19 @@ func (e *Enforcer) SetUsage(ctx context.Context, s UsageSetting) (*UsageChange, 
 		Used: change.After, Change: change.After - change.Before, Reset: c.Window.End,
 	}
 	return change, nil
+}
+
+// checkGroupKnown refuses the members of a group whose type nobody has told,
+// before the request is remembered.
+func (e *Enforcer) checkGroupKnown(ctx context.Context, s *UsageSetting) error {
+	if s.Quota != catalog.GroupMembers || s.GroupType != "" {
+		return nil
+	}
+	_, o, err := e.apply(ctx, e.catalog.Load(), s.App, func(p *planner) error { return s.plan(p) })
+	if err == nil && !o.Group.Found {
+		return &account.InvalidError{Field: "group_type", Description: "group " + quote(s.Subject) + " is not known yet: say its type"}
+	}
+	return err
 }
 
 func (s *UsageSetting) plan(p *planner) error {
