@@ -89,8 +89,9 @@ const (
 )
 
 // UserStep changes the set of registered users, of whom the store keeps the
-// last month they were active in. A user who is deleted and comes back in the
-// same month was active in it once.
+// last month they were active in: a login counts in a later month alone, and
+// so never twice in one. A user who is deleted and comes back in the same month
+// was active in it once.
 type UserStep struct {
 	Op    UserOp
 	IDs   []string  // distinct

@@ -175,7 +175,7 @@ func (s *step) readUsers(replayed bool) error {
 			if !s.known[i] {
 				s.counts.added++
 			}
-			if step.Op == quota.UsersLogin && s.users[i].month != step.Month {
+			if step.Op == quota.UsersLogin && s.users[i].month < step.Month {
 				s.counts.active++
 			}
 		}

@@ -94,9 +94,9 @@ func (s *step) writeUsers() error {
 				err = b.Put(key, encodeUser(user{month: u.month}))
 			}
 		case quota.UsersLogin:
-			if !s.known[i] || u.month != step.Month {
+			if !s.known[i] || u.month < step.Month {
 				s.changed = true
-				err = b.Put(key, encodeUser(user{month: step.Month}))
+				err = b.Put(key, encodeUser(user{month: max(u.month, step.Month)}))
 			}
 		case quota.UsersDelete:
 			s.changed = s.changed || s.known[i]
@@ -122,7 +122,7 @@ func (s *step) deleteUser(b *bolt.Bucket, key []byte, id string, u user) error {
 			return err
 		}
 	}
-	if u.month == s.txn.Users.Month {
+	if u.month >= s.txn.Users.Month {
 		return b.Put(key, encodeUser(user{month: u.month, deleted: true}))
 	}
 	return b.Delete(key)

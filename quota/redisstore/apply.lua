@@ -190,11 +190,11 @@ local function users(t)
     if t.userOp == 3 then
       if known then
         t.gone = t.gone + 1
-        t.userWrites[#t.userWrites + 1] = {key, user, last == t.month and -2 - last or nil}
+        t.userWrites[#t.userWrites + 1] = {key, user, last >= t.month and -2 - last or nil}
       end
     else
       local becomes = last
-      if t.userOp == 2 and last ~= t.month then
+      if t.userOp == 2 and last < t.month then
         t.active = t.active + 1
         becomes = t.month
       end

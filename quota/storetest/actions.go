@@ -118,7 +118,7 @@ func (w *walk) step() {
 	if request.Mode == quota.Adjust && isRelease(a) {
 		request.Mode = quota.Consume
 	}
-	w.compare(request, fmt.Sprintf("%T%+v", a, a))
+	w.compare(request, fmt.Sprintf("%T%+v in mode %v", a, a, request.Mode))
 	w.compareUsage()
 }
 
@@ -173,7 +173,7 @@ func (w *walk) compare(request *quota.Request, action string) {
 		v.exceeded = nil
 	}
 	if want := !v.denied && len(v.exceeded) == 0; d.Allowed != want || d.Replayed {
-		w.r.Fatalf("%s in mode %v: allowed %v, want %v; violations %+v", action, request.Mode, d.Allowed, want, d.Violations)
+		w.r.Fatalf("%s: allowed %v, want %v; violations %+v", action, d.Allowed, want, d.Violations)
 	}
 	if v.fault { // and denied: nothing has compared the group's counters with their limits
 		v.exceeded = nil

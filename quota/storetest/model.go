@@ -29,16 +29,10 @@ type modelApp struct {
 	record   *account.App
 	clock    time.Time
 	known    map[string]bool
-	active   map[activity]bool
+	active   map[string]int32 // last month
 	groups   map[string]quota.GroupRecord
 	counters map[modelCounter]int64
 	requests map[[16]byte]remembered
-}
-
-// activity is a user who was active in a month.
-type activity struct {
-	user  string
-	month int32
 }
 
 type modelCounter struct {
@@ -185,7 +179,7 @@ func (s *modelStep) read(c *quota.Charge) []int64 {
 func (s *modelStep) delta(c *quota.Charge, used []int64) int64 {
 	var times int64
 	for _, id := range s.txn.Users.IDs {
-		known, active := s.app.known[id], s.app.active[activity{id, s.txn.Users.Month}]
+		known, active := s.app.known[id], s.app.active[id] >= s.txn.Users.Month
 		switch {
 		case c.Basis == quota.PerNewUser && s.txn.Users.Op != quota.UsersDelete && !known,
 			c.Basis == quota.PerNewActive && s.txn.Users.Op == quota.UsersLogin && !active,
@@ -234,12 +228,11 @@ func (s *modelStep) write() bool {
 func (s *modelStep) writeUsers() (changed bool) {
 	step := &s.txn.Users
 	for _, id := range step.IDs {
-		month := activity{id, step.Month}
 		switch step.Op {
 		case quota.UsersNone:
 		case quota.UsersLogin:
-			changed = changed || !s.app.active[month]
-			s.app.active[month] = true
+			changed = changed || s.app.active[id] < step.Month
+			s.app.active[id] = max(s.app.active[id], step.Month)
 			fallthrough
 		case quota.UsersRegister:
 			changed = changed || !s.app.known[id]

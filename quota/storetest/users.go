@@ -55,6 +55,15 @@ var userClauses = map[string]func(*fixture){
 		f.wantUsed(users, 1)
 		f.wantUsed(mau, 1)
 	},
+	"a month gone by counts nobody any more": func(f *fixture) {
+		f.wantDeltas(f.userTxn(quota.UsersLogin, nextMonth, "a"), 1, 1)
+		f.wantDeltas(f.userTxn(quota.UsersLogin, month, "a", "b"), 1, 1)
+		f.wantDeltas(f.userTxn(quota.UsersLogin, nextMonth, "a"), 0, 0)
+		f.wantDeltas(f.userTxn(quota.UsersDelete, month, "a"), -1)
+		f.wantDeltas(f.userTxn(quota.UsersLogin, month, "a"), 1, 0)
+		f.wantDeltas(f.userTxn(quota.UsersLogin, nextMonth, "a"), 0, 0)
+		f.wantUsed(mau, 1)
+	},
 	"registering is not being active": func(f *fixture) {
 		f.wantDeltas(f.userTxn(quota.UsersRegister, month, "a"), 1)
 		f.wantDeltas(f.userTxn(quota.UsersLogin, month, "a"), 0, 1)
