@@ -29,6 +29,8 @@ const (
 	OutcomeUnknown      FaultReason = "OUTCOME_UNKNOWN"       // sent, and the reply was lost
 	UsageUnknown        FaultReason = "USAGE_UNKNOWN"         // a counter cannot be read
 	SlotMoving          FaultReason = "SLOT_MOVING"           // keys are between two nodes
+	ClockSkew           FaultReason = "CLOCK_SKEW"            // its clock and this process's differ
+	RecordNewer         FaultReason = "RECORD_NEWER"          // a newer imquota wrote the app's record
 	CallerGone          FaultReason = "CALLER_GONE"           // the caller's time was up before the store was asked
 )
 

@@ -88,7 +88,7 @@ func (s *step) judge(o *quota.Outcome) error {
 	}
 	var err error
 	if s.header, err = decodeHeader(stored); err != nil {
-		return unreadable(t.App)
+		return account.DamagedRecord(t.App)
 	}
 	if s.header.version != t.Version {
 		return quota.ErrStale

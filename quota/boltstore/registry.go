@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/imquota/imquota/account"
 	bolt "go.etcd.io/bbolt"
@@ -22,9 +20,9 @@ func placeKey(name string, app uint32) []byte {
 
 // CreateApp implements account.Registry.
 func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, acceptLoss bool) error {
-	record, err := json.Marshal(app)
+	record, err := account.EncodeApp(app)
 	if err != nil {
-		return fmt.Errorf("encode app %d: %w", app.ID, err)
+		return err
 	}
 	var epoch [8]byte
 	_, _ = rand.Read(epoch[:]) // never fails
@@ -86,17 +84,9 @@ func readApp(tx *bolt.Tx, id uint32) (*account.App, error) {
 	}
 	h, err := decodeHeader(stored)
 	if err != nil {
-		return nil, unreadable(id)
+		return nil, account.DamagedRecord(id)
 	}
-	app, err := h.app()
-	if err != nil {
-		return nil, unreadable(id)
-	}
-	return app, nil
-}
-
-func unreadable(id uint32) error {
-	return &account.Fault{Reason: account.UsageUnknown, Detail: fmt.Sprintf("the record of app %d is damaged", id)}
+	return account.DecodeApp(id, h.record, h.version)
 }
 
 // missing tells an app that never was from one whose record is gone: only the
@@ -110,9 +100,9 @@ func missing(tx *bolt.Tx, id uint32) error {
 
 // UpdateApp implements account.Registry.
 func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
-	record, err := json.Marshal(app)
+	record, err := account.EncodeApp(app)
 	if err != nil {
-		return fmt.Errorf("encode app %d: %w", app.ID, err)
+		return err
 	}
 	updated := app.Version
 	updated.Revision++
@@ -124,7 +114,7 @@ func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
 		}
 		h, err := decodeHeader(stored)
 		if err != nil {
-			return answer{unreadable(app.ID)}
+			return answer{account.DamagedRecord(app.ID)}
 		}
 		if h.version != app.Version {
 			return answer{account.ErrConflict}

@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -84,7 +83,7 @@ type header struct {
 	version  account.Version
 	clock    int64 // Unix milliseconds
 	sequence uint64
-	record   []byte // JSON of account.App
+	record   []byte // account.EncodeApp
 }
 
 const headerSize = 32
@@ -108,15 +107,6 @@ func decodeHeader(b []byte) (header, error) {
 		sequence: binary.BigEndian.Uint64(b[24:]),
 		record:   b[headerSize:],
 	}, nil
-}
-
-func (h header) app() (*account.App, error) {
-	app := new(account.App)
-	if err := json.Unmarshal(h.record, app); err != nil {
-		return nil, errCorrupt
-	}
-	app.Version = h.version
-	return app, nil
 }
 
 // later returns the app's clock: it never runs backwards.

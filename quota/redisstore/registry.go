@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,9 +45,9 @@ func parseVersion(text string) (v account.Version, err error) {
 
 // CreateApp implements account.Registry.
 func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, acceptLoss bool) error {
-	record, err := json.Marshal(app)
+	record, err := account.EncodeApp(app)
 	if err != nil {
-		return fmt.Errorf("encode app %d: %w", app.ID, err)
+		return err
 	}
 	var epoch [8]byte
 	_, _ = rand.Read(epoch[:]) // never fails
@@ -185,19 +183,11 @@ func decodeHeader(id uint32, reply any) (*account.App, error) {
 	}
 	version, _ := found[0].(string)
 	record, _ := found[1].(string)
-	app := new(account.App)
-	err := json.Unmarshal([]byte(record), app)
-	if err != nil || app.ID != id {
-		return nil, damaged(id)
+	v, err := parseVersion(version)
+	if err != nil {
+		return nil, account.DamagedRecord(id)
 	}
-	if app.Version, err = parseVersion(version); err != nil {
-		return nil, damaged(id)
-	}
-	return app, nil
-}
-
-func damaged(id uint32) error {
-	return &account.Fault{Reason: account.UsageUnknown, Detail: fmt.Sprintf("the record of app %d is damaged", id)}
+	return account.DecodeApp(id, []byte(record), v)
 }
 
 // missing tells why an app has no header: the store lost everything, it lost
@@ -227,9 +217,9 @@ func (s *Store) missing(ctx context.Context, id uint32) error {
 
 // UpdateApp implements account.Registry.
 func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
-	record, err := json.Marshal(app)
+	record, err := account.EncodeApp(app)
 	if err != nil {
-		return fmt.Errorf("encode app %d: %w", app.ID, err)
+		return err
 	}
 	next := app.Version
 	next.Revision++

@@ -76,6 +76,12 @@ const (
 	// FAILED_PRECONDITION: the catalog in force does not define the app's
 	// edition.
 	ErrorReason_ERROR_REASON_UNKNOWN_EDITION ErrorReason = 22
+	// UNAVAILABLE: the sidecar's clock and the store's differ by seconds; nothing
+	// was counted.
+	ErrorReason_ERROR_REASON_CLOCK_SKEW ErrorReason = 23
+	// UNAVAILABLE: a newer imquota wrote the app's record, and this one does not
+	// understand it.
+	ErrorReason_ERROR_REASON_RECORD_NEWER ErrorReason = 24
 )
 
 // Enum value maps for ErrorReason.
@@ -104,6 +110,8 @@ var (
 		20: "ERROR_REASON_INTERNAL",
 		21: "ERROR_REASON_CALLER_GONE",
 		22: "ERROR_REASON_UNKNOWN_EDITION",
+		23: "ERROR_REASON_CLOCK_SKEW",
+		24: "ERROR_REASON_RECORD_NEWER",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -129,6 +137,8 @@ var (
 		"ERROR_REASON_INTERNAL":              20,
 		"ERROR_REASON_CALLER_GONE":           21,
 		"ERROR_REASON_UNKNOWN_EDITION":       22,
+		"ERROR_REASON_CLOCK_SKEW":            23,
+		"ERROR_REASON_RECORD_NEWER":          24,
 	}
 )
 
@@ -311,7 +321,7 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"retryDelay\"H\n" +
 	"\x0eFieldViolation\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription*\xfb\x05\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription*\xb7\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -336,7 +346,9 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"\x17ERROR_REASON_OVERLOADED\x10\x13\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x14\x12\x1c\n" +
 	"\x18ERROR_REASON_CALLER_GONE\x10\x15\x12 \n" +
-	"\x1cERROR_REASON_UNKNOWN_EDITION\x10\x16B7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
+	"\x1cERROR_REASON_UNKNOWN_EDITION\x10\x16\x12\x1b\n" +
+	"\x17ERROR_REASON_CLOCK_SKEW\x10\x17\x12\x1d\n" +
+	"\x19ERROR_REASON_RECORD_NEWER\x10\x18B7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
 
 var (
 	file_imquota_v1_error_proto_rawDescOnce sync.Once
