@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/quota"
@@ -40,7 +41,7 @@ func (f *storeFlag) boltPath() (string, bool) { return strings.CutPrefix(f.Store
 // open opens the store. isShared: other processes may use it at once.
 func (f *storeFlag) open(ctx context.Context) (s store, isShared bool, err error) {
 	if redisstore.IsURL(f.Store) {
-		s, err := redisstore.Open(ctx, f.Store, redisstore.Options{})
+		s, err := redisstore.Open(ctx, f.Store, redisstore.Options{Now: time.Now})
 		if err != nil {
 			return nil, true, fmt.Errorf("--store: %w", err)
 		}

@@ -144,9 +144,9 @@ func (s *Store) plan(txns []quota.Txn, at []int) [][]*call {
 func (s *Store) evaluate(ctx context.Context, deadline time.Time, wave []*call) {
 	commands := make([]*command, len(wave))
 	for i, c := range wave {
-		c.script = applyScript
+		c.script = s.scripts.grow
 		if c.grows == 0 {
-			c.script = releaseScript
+			c.script = s.scripts.release
 		}
 		c.keys, c.args = c.request.finish()
 		commands[i] = &c.command
@@ -165,6 +165,7 @@ const (
 	replyOverflow
 	replyCorrupt
 	replyAhead
+	replyBrokeOff
 )
 
 // errReply says that the script answered what it never answers.
@@ -230,6 +231,8 @@ func decodeTxn(t *quota.Txn, values []any, clock time.Time, o *quota.Outcome) er
 		return quota.ErrOverflow
 	case replyCorrupt:
 		return damagedValue(r.next())
+	case replyBrokeOff:
+		return &account.Fault{Reason: account.OutcomeUnknown, Detail: fmt.Sprintf("the script broke off while it wrote: %v", r.next())}
 	default:
 		return &account.Fault{Reason: account.OutcomeUnknown, Detail: fmt.Sprintf("code %d", code), Err: errReply}
 	}

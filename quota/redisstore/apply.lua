@@ -35,7 +35,8 @@
 --    delta, counters, their values before}
 --   {code, text}: 2 a window is over, 3 the id was used for another request,
 --   4 the group exists, 5 the group is of another type, 6 a counter would leave
---   the exact integers, 7 a stored value is not what it should be
+--   the exact integers, 7 a stored value is not what it should be, 9 it broke
+--   off after a write, which nothing is known to cause
 --
 -- Numbers are doubles here, exact up to 2^53-1; a number is written with %.0f,
 -- because tostring rounds above 10^14. Reads of a transaction come before its
@@ -303,8 +304,8 @@ end
 -- a transaction that applies and finds nothing to change leaves the header too.
 local writes = 0
 local function change(command, key, ...)
-  writes = writes + 1
   redis.call(command, KEYS[key], ...)
+  writes = writes + 1
 end
 
 -- bump adds to a counter; one that becomes zero is removed.
@@ -408,10 +409,13 @@ end
 
 local replies, before = {0, 0, 0}, sequence
 for i = 1, number() do
-  local t = parse()
+  local t, already = parse(), writes
   local ok, reply = pcall(run, t)
   if not ok and (type(reply) ~= 'table' or reply.err) then
-    reply = {7, tostring(reply.err or reply)}
+    reply = {7, type(reply) == 'table' and reply.err or tostring(reply)}
+  end
+  if not ok and writes > already then
+    reply[1], sequence = 9, sequence + 1
   end
   replies[i + 3] = reply
 end

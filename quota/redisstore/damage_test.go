@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -116,4 +117,30 @@ func TestDamagedValues(t *testing.T) {
 		_, err := s.App(t.Context(), app.ID)
 		wantReason(t, err, account.UsageUnknown)
 	})
+}
+
+// TestScriptThatBreaksOff: what fails after its first write is not taken for
+// something that wrote nothing, and the store knows that it was written to.
+func TestScriptThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	server, s := standalone(t)
+	app := newApp(t, s, 1)
+	remembering := strings.Replace(applyLua, "change('PEXPIRE', t.young", "change('NOSUCH', t.young", 1)
+	if remembering == applyLua {
+		t.Fatal("the script does not say PEXPIRE where this test breaks it")
+	}
+	s.scripts = newApplyScripts(remembering)
+	sick, healthy := txnOf(app, add("users", 10)), txnOf(app, add("users", 1))
+	sick.Request = requestOf("id")
+	outcomes := s.Apply(t.Context(), []quota.Txn{sick, healthy})
+	wantReason(t, outcomes[0].Err, account.OutcomeUnknown)
+	if !outcomes[1].Applied {
+		t.Errorf("the other answered %+v", outcomes[1])
+	}
+	if got := used(t, s, app, "users"); got != 11 {
+		t.Errorf("users %d, want 11", got)
+	}
+	if got := server.Client().HGet(t.Context(), s.headerKey(app.ID), "s").Val(); got != "2" {
+		t.Errorf("sequence %s, want 2", got)
+	}
 }

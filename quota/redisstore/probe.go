@@ -23,8 +23,13 @@ const format = "1"
 // oldestMajor is the oldest Redis whose scripts declare flags.
 const oldestMajor = 7
 
+// maxSkew is how far this process's clock and a server's may be apart. An app's
+// clock never runs backwards: one sidecar whose clock is a day ahead would take
+// all of them to tomorrow's windows.
+const maxSkew = 5 * time.Second
+
 // Ready probes the store: reachable, Redis 7 or later, writable, not evicting,
-// initialised. The error is an *account.Fault.
+// of the same time, initialised. The error is an *account.Fault.
 func (s *Store) Ready(ctx context.Context) error {
 	s.probing.Lock()
 	defer s.probing.Unlock()
@@ -147,6 +152,26 @@ func (s *Store) probeServer(ctx context.Context, c redis.Cmdable) *account.Fault
 	}
 	if policy := info["maxmemory_policy"]; policy != "noeviction" {
 		return s.fault(account.StoreEvicting, "has maxmemory-policy %s and may drop counters; imquota needs noeviction", policy)
+	}
+	return s.compareClocks(ctx, c)
+}
+
+// compareClocks holds this process's clock, when the question was sent and when
+// it was answered, against the server's.
+func (s *Store) compareClocks(ctx context.Context, c redis.Cmdable) *account.Fault {
+	if s.now == nil {
+		return nil
+	}
+	sent := s.now()
+	theirs, err := c.Time(ctx).Result()
+	if err != nil {
+		return s.faultOf(err, false)
+	}
+	switch {
+	case sent.Sub(theirs) > maxSkew:
+		return s.fault(account.ClockSkew, "has a clock that is %v behind this machine's; set both by NTP", sent.Sub(theirs).Round(time.Second))
+	case theirs.Sub(s.now()) > maxSkew:
+		return s.fault(account.ClockSkew, "has a clock that is %v ahead of this machine's; set both by NTP", theirs.Sub(sent).Round(time.Second))
 	}
 	return nil
 }

@@ -232,3 +232,44 @@ func TestInitRefusesWhatItCannotUse(t *testing.T) {
 	_, _, err = s.Init(t.Context())
 	wantReason(t, err, account.StoreEvicting)
 }
+
+// TestClockSkew: a sidecar whose clock is far from the store's would take every
+// app to windows that have not begun, or hold it in ones that are over.
+func TestClockSkew(t *testing.T) {
+	t.Parallel()
+	server, _ := standalone(t)
+	one, _ := redistest.ClusterOfOne(t)
+	for name, url := range map[string]string{"standalone": "redis://" + server.Addr, "cluster": "redis+cluster://" + one.Addr} {
+		initialized(t, url)
+		for _, tt := range []struct {
+			off  time.Duration
+			want account.FaultReason
+			says string
+		}{
+			{0, "", ""},
+			{maxSkew - 2*time.Second, "", ""},
+			{-maxSkew + 2*time.Second, "", ""},
+			{maxSkew + 2*time.Second, account.ClockSkew, "behind"},
+			{-maxSkew - 2*time.Second, account.ClockSkew, "ahead"},
+		} {
+			t.Run(name+" "+tt.off.String(), func(t *testing.T) {
+				t.Parallel()
+				s, err := Open(t.Context(), url, Options{ProbeEvery: time.Hour, Now: func() time.Time { return time.Now().Add(tt.off) }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				err = s.Ready(t.Context())
+				wantReason(t, err, tt.want)
+				if tt.want == "" {
+					return
+				}
+				if !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("%v does not say %q", err, tt.says)
+				}
+				_, err = s.App(t.Context(), 1)
+				wantReason(t, err, tt.want)
+			})
+		}
+	}
+}

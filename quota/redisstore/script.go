@@ -34,11 +34,16 @@ func newScript(flags, body string) *script {
 // A full Redis refuses what grows; what only judges or gives back still runs.
 const evenIfFull = " flags=allow-oom"
 
+// applyScripts are the script of Apply in its two forms.
+type applyScripts struct{ grow, release *script }
+
+func newApplyScripts(body string) applyScripts {
+	return applyScripts{newScript("", body), newScript(evenIfFull, body)}
+}
+
 var (
-	applyScript   = newScript("", applyLua)
-	releaseScript = newScript(evenIfFull, applyLua)
-	createScript  = newScript("", createLua)
-	updateScript  = newScript("", updateLua)
-	placeScript   = newScript("", placeLua)
-	initScript    = newScript("", initLua)
+	createScript = newScript("", createLua)
+	updateScript = newScript("", updateLua)
+	placeScript  = newScript("", placeLua)
+	initScript   = newScript("", initLua)
 )

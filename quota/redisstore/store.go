@@ -18,6 +18,9 @@ type Store struct {
 	client redis.UniversalClient
 	target *target
 	prefix string
+	now    func() time.Time // nil: not compared
+
+	scripts applyScripts
 
 	health  atomic.Pointer[health]
 	probing sync.Mutex
@@ -32,6 +35,9 @@ type Options struct {
 	// ProbeEvery is how often the store is looked at in the background; a
 	// second when it is zero.
 	ProbeEvery time.Duration
+	// Now is the clock that transactions are stamped by; the store is not ready
+	// while a server's is seconds away from it. Nil: they are not compared.
+	Now func() time.Time
 }
 
 // silence is go-redis's logger: what goes wrong is told by faults.
@@ -55,7 +61,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Store{
-		client: t.client(), target: t, prefix: t.prefix, stop: stop,
+		client: t.client(), target: t, prefix: t.prefix, now: o.Now, scripts: newApplyScripts(applyLua), stop: stop,
 		probed: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go s.probeEvery(background, o.ProbeEvery)
