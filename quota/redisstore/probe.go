@@ -23,11 +23,6 @@ const format = "1"
 // oldestMajor is the oldest Redis whose scripts declare flags.
 const oldestMajor = 7
 
-// maxSkew is how far this process's clock and a server's may be apart. An app's
-// clock never runs backwards: one sidecar whose clock is a day ahead would take
-// all of them to tomorrow's windows.
-const maxSkew = 5 * time.Second
-
 // Ready probes the store: reachable, Redis 7 or later, writable, not evicting,
 // of the same time, initialised. The error is an *account.Fault.
 func (s *Store) Ready(ctx context.Context) error {
@@ -159,7 +154,7 @@ func (s *Store) probeServer(ctx context.Context, c redis.Cmdable) *account.Fault
 // compareClocks holds this process's clock, when the question was sent and when
 // it was answered, against the server's.
 func (s *Store) compareClocks(ctx context.Context, c redis.Cmdable) *account.Fault {
-	if s.now == nil {
+	if s.now == nil || s.target.skew == 0 {
 		return nil
 	}
 	sent := s.now()
@@ -168,9 +163,9 @@ func (s *Store) compareClocks(ctx context.Context, c redis.Cmdable) *account.Fau
 		return s.faultOf(err, false)
 	}
 	switch {
-	case sent.Sub(theirs) > maxSkew:
+	case sent.Sub(theirs) > s.target.skew:
 		return s.fault(account.ClockSkew, "has a clock that is %v behind this machine's; set both by NTP", sent.Sub(theirs).Round(time.Second))
-	case theirs.Sub(s.now()) > maxSkew:
+	case theirs.Sub(s.now()) > s.target.skew:
 		return s.fault(account.ClockSkew, "has a clock that is %v ahead of this machine's; set both by NTP", theirs.Sub(sent).Round(time.Second))
 	}
 	return nil

@@ -242,19 +242,23 @@ func TestClockSkew(t *testing.T) {
 	for name, url := range map[string]string{"standalone": "redis://" + server.Addr, "cluster": "redis+cluster://" + one.Addr} {
 		initialized(t, url)
 		for _, tt := range []struct {
-			off  time.Duration
-			want account.FaultReason
-			says string
+			off    time.Duration
+			option string
+			want   account.FaultReason
+			says   string
 		}{
-			{0, "", ""},
-			{maxSkew - 2*time.Second, "", ""},
-			{-maxSkew + 2*time.Second, "", ""},
-			{maxSkew + 2*time.Second, account.ClockSkew, "behind"},
-			{-maxSkew - 2*time.Second, account.ClockSkew, "ahead"},
+			{0, "", "", ""},
+			{defaultSkew - 2*time.Second, "", "", ""},
+			{-defaultSkew + 2*time.Second, "", "", ""},
+			{defaultSkew + 2*time.Second, "", account.ClockSkew, "behind"},
+			{-defaultSkew - 2*time.Second, "", account.ClockSkew, "ahead"},
+			{50 * time.Second, "?max_clock_skew=1m", "", ""},
+			{70 * time.Second, "?max_clock_skew=1m", account.ClockSkew, "behind"},
+			{-48 * time.Hour, "?max_clock_skew=0", "", ""},
 		} {
-			t.Run(name+" "+tt.off.String(), func(t *testing.T) {
+			t.Run(name+" "+tt.off.String()+tt.option, func(t *testing.T) {
 				t.Parallel()
-				s, err := Open(t.Context(), url, Options{ProbeEvery: time.Hour, Now: func() time.Time { return time.Now().Add(tt.off) }})
+				s, err := Open(t.Context(), url+tt.option, Options{ProbeEvery: time.Hour, Now: func() time.Time { return time.Now().Add(tt.off) }})
 				if err != nil {
 					t.Fatal(err)
 				}

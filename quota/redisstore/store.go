@@ -36,7 +36,8 @@ type Options struct {
 	// second when it is zero.
 	ProbeEvery time.Duration
 	// Now is the clock that transactions are stamped by; the store is not ready
-	// while a server's is seconds away from it. Nil: they are not compared.
+	// while a server's is further away from it than the URL allows. Nil: they
+	// are not compared.
 	Now func() time.Time
 }
 

@@ -27,6 +27,7 @@ type target struct {
 	prefix   string
 	pool     int
 	timeout  time.Duration
+	skew     time.Duration // how far the clocks may be apart; zero: not compared
 }
 
 // Defaults of a URL's options.
@@ -35,6 +36,9 @@ const (
 	defaultPool    = 32
 	defaultTimeout = time.Second
 	dialTimeout    = 500 * time.Millisecond
+	// An app's clock never runs backwards: one sidecar whose clock is a day
+	// ahead would take all of them to tomorrow's windows.
+	defaultSkew = 5 * time.Second
 )
 
 // parseURL reads
@@ -43,12 +47,12 @@ const (
 //	redis+sentinel://H1,H2,H3/NAME[?db=DB]     rediss+sentinel:// for TLS
 //	redis+cluster://H1,H2                      rediss+cluster:// for TLS
 //
-// with the options prefix, pool_size and timeout. Its errors never hold the
+// with the options prefix, pool_size, timeout and max_clock_skew. Its errors never hold the
 // password.
 func parseURL(text string) (*target, error) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	base, kind, _ := strings.Cut(scheme, "+")
-	t := &target{prefix: defaultPrefix, pool: defaultPool, timeout: defaultTimeout}
+	t := &target{prefix: defaultPrefix, pool: defaultPool, timeout: defaultTimeout, skew: defaultSkew}
 	switch base {
 	case "redis":
 	case "rediss":
@@ -184,13 +188,18 @@ func (t *target) readOptions(q url.Values) error {
 			if err == nil && (t.timeout < time.Millisecond || t.timeout > time.Minute) {
 				err = errors.New("it must be from 1ms to 1m")
 			}
+		case "max_clock_skew":
+			t.skew, err = time.ParseDuration(value)
+			if err == nil && (t.skew < 0 || t.skew > 24*time.Hour || t.skew > 0 && t.skew < time.Second) {
+				err = errors.New("it must be from 1s to 24h, or 0 for any")
+			}
 		case "db":
 			if t.master == "" {
 				return errors.New("the option db belongs to redis+sentinel://; elsewhere the path is the database")
 			}
 			err = t.readDB(value)
 		default:
-			return fmt.Errorf("unknown option %q: prefix, pool_size, timeout and db are known", key)
+			return fmt.Errorf("unknown option %q: prefix, pool_size, timeout, max_clock_skew and db are known", key)
 		}
 		if err != nil {
 			return fmt.Errorf("option %s=%q: %w", key, value, err)

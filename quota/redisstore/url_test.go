@@ -54,8 +54,8 @@ func TestURL(t *testing.T) {
 			false, "Redis at cache:6379",
 		},
 		{
-			"all options", "redis://cache?prefix=other&pool_size=8&timeout=250ms",
-			target{addrs: []string{"cache:6379"}, prefix: "other", pool: 8, timeout: 250 * time.Millisecond},
+			"all options", "redis://cache?prefix=other&pool_size=8&timeout=250ms&max_clock_skew=1m",
+			target{addrs: []string{"cache:6379"}, prefix: "other", pool: 8, timeout: 250 * time.Millisecond, skew: time.Minute},
 			false, "Redis at cache:6379",
 		},
 		{
@@ -84,7 +84,7 @@ func TestURL(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			if tt.want.prefix == "" {
-				tt.want.prefix, tt.want.pool, tt.want.timeout = "imq", 32, time.Second
+				tt.want.prefix, tt.want.pool, tt.want.timeout, tt.want.skew = "imq", 32, time.Second, 5*time.Second
 			}
 			got, err := parseURL(tt.url)
 			if err != nil {
