@@ -266,7 +266,3 @@ func (v *invalidFields) time(field string, t *timestamppb.Timestamp) time.Time {
 	}
 	return t.AsTime()
 }
-
-// operator scopes the request ids of this service; no client id can equal it,
-// because they are printable.
-const operator = "\x00operator"

@@ -40,7 +40,7 @@ func TestGoldenErrors(t *testing.T) {
 		fault(account.StoreNotInitialized, 0, nil), fault(account.StoreOutOfMemory, 200*time.Millisecond, nil),
 		fault(account.OutcomeUnknown, 200*time.Millisecond, nil), fault(account.UsageUnknown, 0, nil), fault(account.SlotMoving, 200*time.Millisecond, nil),
 		fault(account.CallerGone, 0, context.DeadlineExceeded), fault(account.CallerGone, 0, context.Canceled),
-		errors.New("a cause that nobody foresaw"),
+		errDefect, errors.New("a cause that nobody foresaw"),
 	}
 	var got strings.Builder
 	told := make(map[string]bool)

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -108,7 +109,7 @@ func start(t testing.TB, b backend, c *clock, cat *catalog.Snapshot) *sidecar {
 		Enforcer: enforcer, Now: c.Now,
 		Apps: &account.Apps{Registry: b, Catalog: enforcer.Catalog, Now: c.Now, Changed: enforcer.Forget},
 	})
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(server.MaxMessageBytes))
+	g := grpc.NewServer(grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.UnaryInterceptor(server.Recover(slog.New(slog.DiscardHandler))))
 	s.RegisterQuota(g)
 	s.RegisterAdmin(g)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

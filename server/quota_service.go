@@ -14,7 +14,7 @@ type quotaService struct {
 }
 
 func (s *quotaService) CheckQuota(ctx context.Context, in *imquotav1.CheckQuotaRequest) (*imquotav1.CheckQuotaResponse, error) {
-	r, field, err := toCheck(in, s.enforcer.Catalog())
+	r, field, err := toCheck(ctx, in, s.enforcer.Catalog())
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -35,7 +35,7 @@ func (s *quotaService) BatchCheckQuota(ctx context.Context, in *imquotav1.BatchC
 	at := make([]int, 0, len(items))
 	cat := s.enforcer.Catalog()
 	for i, item := range in.GetItems() {
-		r, field, err := toCheck(item, cat)
+		r, field, err := toCheck(ctx, item, cat)
 		if err != nil {
 			items[i] = failedItem(err)
 			continue
@@ -80,7 +80,7 @@ func checkBatch(in *imquotav1.BatchCheckQuotaRequest) error {
 }
 
 func (s *quotaService) ReleaseQuota(ctx context.Context, in *imquotav1.ReleaseQuotaRequest) (*imquotav1.ReleaseQuotaResponse, error) {
-	r, field, err := toRelease(in, s.enforcer.Catalog())
+	r, field, err := toRelease(ctx, in, s.enforcer.Catalog())
 	if err != nil {
 		return nil, toStatus(err)
 	}
@@ -121,7 +121,7 @@ func (s *quotaService) GetEntitlements(ctx context.Context, in *imquotav1.GetEnt
 	v := &invalidFields{}
 	v.app(in.GetAppId())
 	r := &quota.Request{}
-	v.client(in.GetClient(), s.enforcer.Catalog(), r)
+	v.client(ctx, in.GetClient(), s.enforcer.Catalog(), r)
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 
 	"github.com/imquota/imquota/account"
@@ -11,7 +12,7 @@ import (
 
 // toCheck validates a check and converts it. field is the name of the action,
 // which the domain's errors about its fields are put under.
-func toCheck(in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) (r *quota.Request, field string, err error) {
+func toCheck(ctx context.Context, in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) (r *quota.Request, field string, err error) {
 	v := &invalidFields{}
 	r = &quota.Request{App: in.GetAppId(), ID: in.GetRequestId(), Basic: v.view(in.GetView())}
 	v.app(in.GetAppId())
@@ -26,13 +27,13 @@ func toCheck(in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) (r *quota.R
 	default:
 		v.add("mode", "unknown mode %d", in.GetMode())
 	}
-	v.client(in.GetClient(), cat, r)
+	v.client(ctx, in.GetClient(), cat, r)
 	r.Action, field = v.action(in)
 	return r, field, v.err()
 }
 
 // toRelease is toCheck for a release.
-func toRelease(in *imquotav1.ReleaseQuotaRequest, cat *catalog.Snapshot) (r *quota.Request, field string, err error) {
+func toRelease(ctx context.Context, in *imquotav1.ReleaseQuotaRequest, cat *catalog.Snapshot) (r *quota.Request, field string, err error) {
 	v := &invalidFields{}
 	r = &quota.Request{App: in.GetAppId(), ID: in.GetRequestId(), Basic: v.view(in.GetView())}
 	v.app(in.GetAppId())
@@ -47,7 +48,7 @@ func toRelease(in *imquotav1.ReleaseQuotaRequest, cat *catalog.Snapshot) (r *quo
 	default:
 		v.add("mode", "unknown mode %d", in.GetMode())
 	}
-	v.client(in.GetClient(), cat, r)
+	v.client(ctx, in.GetClient(), cat, r)
 	r.Action, field = v.release(in)
 	return r, field, v.err()
 }
@@ -64,12 +65,9 @@ func (v *invalidFields) view(view imquotav1.View) (basic bool) {
 }
 
 // client validates the client and fills in the request's.
-func (v *invalidFields) client(c *imquotav1.Client, cat *catalog.Snapshot, r *quota.Request) {
-	if c == nil {
-		return
-	}
+func (v *invalidFields) client(ctx context.Context, c *imquotav1.Client, cat *catalog.Snapshot, r *quota.Request) {
 	v.optional("client.id", c.GetId(), maxClientID)
-	r.Caller = c.GetId()
+	r.Caller = callerOf(ctx, c.GetId())
 	if p := c.GetPlatform(); p != "" {
 		if _, ok := cat.Family(p); !ok {
 			v.add("client.platform", "unknown platform %q", p)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +24,10 @@ import (
 // clientFlags are what every command that asks a server has.
 type clientFlags struct {
 	Server  string        `help:"Server to ask: HOST:PORT or unix:PATH." default:"${listen}" group:"Server:"`
-	TLS     bool          `name:"tls" help:"Use TLS, with the system's certificate authorities." group:"Server:"`
+	TLS     bool          `name:"tls" help:"Use TLS." group:"Server:"`
+	TLSCA   string        `name:"tls-ca" help:"Authorities to trust instead of the system's, a PEM file." placeholder:"FILE" group:"Server:"`
+	TLSCert string        `name:"tls-cert" help:"Certificate to show to the server, a PEM file." placeholder:"FILE" group:"Server:"`
+	TLSKey  string        `name:"tls-key" help:"Its key, a PEM file." placeholder:"FILE" group:"Server:"`
 	Timeout time.Duration `help:"How long to wait for the answer." default:"5s" group:"Server:"`
 
 	outputFlag
@@ -63,9 +67,9 @@ type connection struct {
 }
 
 func (f *clientFlags) dial() (*connection, error) {
-	transport := insecure.NewCredentials()
-	if f.TLS {
-		transport = credentials.NewTLS(nil)
+	transport, err := f.transport()
+	if err != nil {
+		return nil, err
 	}
 	conn, err := grpc.NewClient(f.Server, grpc.WithTransportCredentials(transport))
 	if err != nil {
@@ -76,6 +80,28 @@ func (f *clientFlags) dial() (*connection, error) {
 		apps:   imquotav1.NewAppServiceClient(conn),
 		close:  func() { _ = conn.Close() },
 	}, nil
+}
+
+func (f *clientFlags) transport() (credentials.TransportCredentials, error) {
+	if !f.TLS {
+		if f.TLSCA != "" || f.TLSCert != "" || f.TLSKey != "" {
+			return nil, errors.New("--tls-ca, --tls-cert and --tls-key need --tls")
+		}
+		return insecure.NewCredentials(), nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	var err error
+	if config.RootCAs, err = authorities("--tls-ca", f.TLSCA); err != nil {
+		return nil, err
+	}
+	if f.TLSCert != "" || f.TLSKey != "" {
+		pair, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return credentials.NewTLS(config), nil
 }
 
 // printJSON prints a message. protojson varies its spaces on purpose; a

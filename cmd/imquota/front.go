@@ -23,16 +23,14 @@ type front struct {
 	all, quotas, admin *grpc.Server
 	tls                *tls.Config
 	health             *health.Server
+	log                *slog.Logger
 }
 
-func (c *serveCmd) front(s *server.Server) (*front, error) {
-	f := &front{health: health.NewServer()}
-	if c.TLSCert != "" || c.TLSKey != "" {
-		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
-		f.tls = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+func (c *serveCmd) front(s *server.Server, log *slog.Logger) (*front, error) {
+	f := &front{health: health.NewServer(), log: log}
+	var err error
+	if f.tls, err = c.tlsConfig(); err != nil {
+		return nil, err
 	}
 	f.all = f.server(s.RegisterQuota, s.RegisterAdmin)
 	f.quotas = f.server(s.RegisterQuota)
@@ -42,7 +40,7 @@ func (c *serveCmd) front(s *server.Server) (*front, error) {
 }
 
 func (f *front) server(register ...func(grpc.ServiceRegistrar)) *grpc.Server {
-	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(server.MaxMessageBytes)}
+	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.UnaryInterceptor(server.Recover(f.log))}
 	if f.tls != nil {
 		options = append(options, grpc.Creds(&tcpOnly{credentials.NewTLS(f.tls)}))
 	}
@@ -54,29 +52,6 @@ func (f *front) server(register ...func(grpc.ServiceRegistrar)) *grpc.Server {
 	reflection.Register(g)
 	return g
 }
-
-// tcpOnly leaves Unix sockets, which never leave the machine, in plain text.
-type tcpOnly struct {
-	credentials.TransportCredentials
-}
-
-// ServerHandshake implements credentials.TransportCredentials.
-func (c *tcpOnly) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if _, ok := conn.(*net.UnixConn); ok {
-		return conn, unixAuth{}, nil
-	}
-	return c.TransportCredentials.ServerHandshake(conn)
-}
-
-// Clone implements credentials.TransportCredentials.
-func (c *tcpOnly) Clone() credentials.TransportCredentials {
-	return &tcpOnly{c.TransportCredentials.Clone()}
-}
-
-type unixAuth struct{}
-
-// AuthType implements credentials.AuthInfo.
-func (unixAuth) AuthType() string { return "unix" }
 
 // listener is one address and what is served on it.
 type listener struct {
@@ -139,7 +114,7 @@ func (c *serveCmd) listeners(ctx context.Context, f *front) (opened []*listener,
 
 // serve answers until the context is done or a listener fails; then it lets
 // the calls under way finish.
-func (f *front) serve(ctx context.Context, listeners []*listener, drain time.Duration, log *slog.Logger) error {
+func (f *front) serve(ctx context.Context, listeners []*listener, drain time.Duration) error {
 	failed := make(chan error, len(listeners))
 	for _, l := range listeners {
 		go func() { failed <- l.server.Serve(l.Listener) }()
@@ -147,7 +122,7 @@ func (f *front) serve(ctx context.Context, listeners []*listener, drain time.Dur
 	var err error
 	select {
 	case <-ctx.Done():
-		log.Info("stopping", "drain_timeout", drain.String())
+		f.log.Info("stopping", "drain_timeout", drain.String())
 	case err = <-failed:
 		err = fmt.Errorf("serve: %w", err)
 	}
@@ -166,13 +141,13 @@ func (f *front) serve(ctx context.Context, listeners []*listener, drain time.Dur
 	select {
 	case <-drained:
 	case <-timer.C:
-		log.Warn("calls under way are cut off", "drain_timeout", drain.String())
+		f.log.Warn("calls under way are cut off", "drain_timeout", drain.String())
 		for _, g := range []*grpc.Server{f.all, f.quotas, f.admin} {
 			g.Stop()
 		}
 		<-drained
 	}
-	log.Info("stopped")
+	f.log.Info("stopped")
 	return err
 }
 
@@ -180,7 +155,7 @@ func (f *front) serve(ctx context.Context, listeners []*listener, drain time.Dur
 const probeEvery = time.Second
 
 // watch keeps the health what the store's readiness is, and logs its changes.
-func (f *front) watch(ctx context.Context, s store, log *slog.Logger) {
+func (f *front) watch(ctx context.Context, s store) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
 	last := "never probed"
@@ -190,13 +165,13 @@ func (f *front) watch(ctx context.Context, s store, log *slog.Logger) {
 			return
 		case err == nil:
 			if last != "" {
-				log.Info("ready")
+				f.log.Info("ready")
 			}
 			last = ""
 			f.setHealth(healthpb.HealthCheckResponse_SERVING)
 		default:
 			if last != err.Error() {
-				log.Error("not ready", "error", err)
+				f.log.Error("not ready", "error", err)
 			}
 			last = err.Error()
 			f.setHealth(healthpb.HealthCheckResponse_NOT_SERVING)

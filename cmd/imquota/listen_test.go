@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,7 +9,6 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 )
@@ -139,38 +137,74 @@ func healthOf(t *testing.T, conn *grpc.ClientConn, service string) healthpb.Heal
 	return out.GetStatus()
 }
 
+// loginOver runs the check that the tests of TLS ask, and returns what came of it.
+func loginOver(t *testing.T, server string, flags ...string) result {
+	t.Helper()
+	return run(t, append([]string{"check", "login", "--app", "1400000001", "--user", "alice", "--server", server}, flags...)...)
+}
+
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cert, key, pool := certificate(t, dir)
+	ours := newAuthority(t, dir, "ours")
+	cert, key := ours.issue("sidecar")
 	socket := "unix:" + filepath.Join(dir, "s")
-	p := serve(t, "--listen", socket, "--tls-cert", cert, "--tls-key", key, "--store", "bolt:"+filepath.Join(dir, "x.db"))
+	p := serve(t, "--demo", "--listen", socket, "--tls-cert", cert, "--tls-key", key, "--store", "bolt:"+filepath.Join(dir, "x.db"))
 
-	secure, err := grpc.NewClient(p.addresses[0], grpc.WithTransportCredentials(pool))
-	if err != nil {
-		t.Fatal(err)
+	if got := loginOver(t, p.addresses[0], "--tls", "--tls-ca", ours.file); got.code != exitFine {
+		t.Errorf("over TLS: %+v", got)
 	}
-	defer secure.Close()
-	if got := healthOf(t, secure, ""); got != healthpb.HealthCheckResponse_SERVING {
-		t.Errorf("over TLS: %v", got)
+	if got := loginOver(t, socket); got.code != exitFine {
+		t.Errorf("over the Unix socket, which needs none: %+v", got)
 	}
-	local, err := grpc.NewClient(socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
+	if got := loginOver(t, p.addresses[0], "--tls", "--timeout", "2s"); got.code != exitFault {
+		t.Errorf("the system's authorities trust a server of ours: %+v", got)
 	}
-	defer local.Close()
-	if got := healthOf(t, local, ""); got != healthpb.HealthCheckResponse_SERVING {
-		t.Errorf("over the Unix socket, which needs none: %v", got)
+	if got := loginOver(t, p.addresses[0], "--timeout", "2s"); got.code != exitFault {
+		t.Errorf("a TCP address with a certificate answered plain text: %+v", got)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if _, err := healthpb.NewHealthClient(p.dial(0)).Check(ctx, &healthpb.HealthCheckRequest{}); err == nil {
-		t.Error("a TCP address with a certificate answered plain text")
+	for flags, says := range map[string]string{
+		"--tls-cert " + cert:           "--tls-key",
+		"--tls-client-ca " + ours.file: "--tls-cert",
+		"--tls-client-ca " + key + " --tls-cert " + cert + " --tls-key " + key: "holds no certificate",
+	} {
+		got := run(t, append([]string{"serve", "--store", "bolt:" + filepath.Join(dir, "y.db"), "--listen", "127.0.0.1:0"}, strings.Fields(flags)...)...)
+		if got.code != exitFault || !strings.Contains(got.err, says) {
+			t.Errorf("serve %s: %+v, want %q", flags, got, says)
+		}
 	}
+}
 
-	got := run(t, "serve", "--store", "bolt:"+filepath.Join(dir, "y.db"), "--listen", "127.0.0.1:0", "--tls-cert", cert)
-	if got.code != exitFault || !strings.Contains(got.err, "--tls-key") {
-		t.Errorf("a certificate without its key: %+v", got)
+// TestClientCertificate: with --tls-client-ca only known clients are served,
+// and a request id belongs to the certificate's owner, whatever the request
+// says of its client.
+func TestClientCertificate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ours, theirs := newAuthority(t, dir, "ours"), newAuthority(t, dir, "theirs")
+	cert, key := ours.issue("sidecar")
+	p := serve(t, "--demo", "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", ours.file, "--store", "bolt:"+filepath.Join(dir, "x.db"))
+
+	befriend := func(a *authority, caller, clientID, friend string) result {
+		t.Helper()
+		cert, key := a.issue(caller)
+		return run(t, "check", "add-friend", "--app", "1400000001", "--user", "alice", "--friend", friend, "--request-id", "r1", "--client-id", clientID,
+			"--server", p.addresses[0], "--timeout", "2s", "--tls", "--tls-ca", ours.file, "--tls-cert", cert, "--tls-key", key)
+	}
+	if got := befriend(ours, "gateway", "a", "bob"); got.code != exitFine || !strings.Contains(got.out, "0 → 1") {
+		t.Errorf("a known client: %+v", got)
+	}
+	if got := befriend(ours, "gateway", "b", "bob"); got.code != exitFine || !strings.Contains(got.out, "counted before") {
+		t.Errorf("the same one with another client id, and its certificate renewed: %+v", got)
+	}
+	if got := befriend(ours, "groups", "a", "carol"); got.code != exitFine || !strings.Contains(got.out, "1 → 2") {
+		t.Errorf("another client with the same request id: %+v", got)
+	}
+	if got := befriend(theirs, "gateway", "a", "dave"); got.code != exitFault {
+		t.Errorf("a client of another authority: %+v", got)
+	}
+	if got := loginOver(t, p.addresses[0], "--tls", "--tls-ca", ours.file, "--timeout", "2s"); got.code != exitFault {
+		t.Errorf("a client without a certificate: %+v", got)
 	}
 }
 

@@ -24,6 +24,7 @@ type serveCmd struct {
 	AdminListen []string `help:"Address to serve the operators' services on, and nowhere else; may be repeated." placeholder:"ADDRESS"`
 	TLSCert     string   `name:"tls-cert" help:"Certificate of TCP addresses, a PEM file." placeholder:"FILE"`
 	TLSKey      string   `name:"tls-key" help:"Its key, a PEM file." placeholder:"FILE"`
+	TLSClientCA string   `name:"tls-client-ca" help:"Authorities that clients on TCP addresses need a certificate of, a PEM file. Request ids are then scoped to the certificate's owner." placeholder:"FILE"`
 
 	PlaintextBeyondLoopback bool `help:"Allow addresses beyond loopback without TLS."`
 
@@ -74,7 +75,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 			return fmt.Errorf("--demo: %w", err)
 		}
 	}
-	front, err := c.front(server.New(server.Options{Enforcer: enforcer, Apps: apps}))
+	front, err := c.front(server.New(server.Options{Enforcer: enforcer, Apps: apps}), log)
 	if err != nil {
 		return err
 	}
@@ -96,9 +97,9 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 
 	background, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { front.watch(background, opened, log) })
+	running.Go(func() { front.watch(background, opened) })
 	running.Go(func() { c.reloads(background, enforcer, log) })
-	err = front.serve(ctx, listeners, c.DrainTimeout, log)
+	err = front.serve(ctx, listeners, c.DrainTimeout)
 	stop()
 	running.Wait()
 	return err

@@ -83,7 +83,8 @@ func (Mode) EnumDescriptor() ([]byte, []int) {
 type Client struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The calling service, 1 to 64 printable ASCII bytes. Request ids are
-	// scoped to it, so that two callers' ids never collide. Optional.
+	// scoped to it, so that two callers' ids never collide; a caller with a
+	// client certificate is known by that instead. Optional.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The device's platform, such as "android" or "web"; names are the
 	// catalog's. Empty: features are not denied on the platform.
