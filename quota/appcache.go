@@ -102,7 +102,19 @@ func (c *appCache) makeRoom() {
 	}
 }
 
-// forget drops a record.
+// refused drops a record that the store refused to judge with. Of many callers
+// who learn that at once only the first finds it here: the current one, which
+// that one has read by then, stays.
+func (c *appCache) refused(app *account.App) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cached := c.apps[app.ID].app; cached != nil && cached.Version == app.Version {
+		delete(c.apps, app.ID)
+		c.forgotten++
+	}
+}
+
+// forget drops a record, whichever is cached.
 func (c *appCache) forget(id uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

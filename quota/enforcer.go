@@ -148,7 +148,7 @@ func (b *batch) round(ctx context.Context, pending []int) []int {
 			b.e.apps.confirm(plans[k].app, b.now)
 			plans[k].decide(b.requests[i], &o, &b.results[i].Decision)
 		case errors.Is(o.Err, ErrStale):
-			b.e.apps.forget(t.App)
+			b.e.apps.refused(plans[k].app)
 			delete(b.apps, t.App)
 			again = append(again, i)
 		case errors.As(o.Err, &passed):

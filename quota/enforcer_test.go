@@ -19,11 +19,16 @@ type counting struct {
 	*storetest.Model
 	applies, txns, reads int
 	answer               func(quota.Txn) error // nil: the model answers
+	arrive               func()                // called once, at the first step
 }
 
 func (c *counting) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 	c.applies++
 	c.txns += len(txns)
+	if arrive := c.arrive; arrive != nil {
+		c.arrive = nil
+		arrive()
+	}
 	if c.answer == nil {
 		return c.Model.Apply(ctx, txns)
 	}
@@ -259,23 +264,49 @@ func TestRejectedSettingIsNotRemembered(t *testing.T) {
 
 // TestChangedElsewhere: a cached record that another process changed is found
 // out by the step that counts, before anything is counted with it.
+// override changes the app's record behind the Enforcer's back.
+func (f *fixture) override(limit int64) {
+	f.t.Helper()
+	app, err := f.store.Model.App(f.t.Context(), 7)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	changed := app.Clone()
+	changed.Overrides = map[string]catalog.Limit{catalog.Friends: catalog.Max(limit)}
+	if err := f.store.UpdateApp(f.t.Context(), changed); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
 func TestChangedElsewhere(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 0)
-	app, err := f.store.App(t.Context(), 7)
-	if err != nil {
-		t.Fatal(err)
-	}
-	changed := app.Clone()
-	changed.Overrides = map[string]catalog.Limit{catalog.Friends: catalog.Max(0)}
-	if err := f.store.UpdateApp(t.Context(), changed); err != nil {
-		t.Fatal(err)
-	}
+	f.override(0)
 	if d := f.check(&quota.AddFriend{UserID: "a", FriendID: "b"}); d.Allowed {
 		t.Errorf("decided by a record that is over: %+v", d)
 	}
 	if f.store.applies != 2 {
 		t.Errorf("%d steps, want 2: the one refused and the one with the new record", f.store.applies)
+	}
+}
+
+// TestChangedUnderMany: of two callers whose steps are refused because the
+// record changed, the second uses what the first has read.
+func TestChangedUnderMany(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 0)
+	f.override(1)
+	f.store.reads = 0
+	f.store.arrive = func() { // the first step is on its way, and is overtaken
+		if d := f.check(&quota.AddFriend{UserID: "a", FriendID: "b", OneWay: true}); !d.Allowed {
+			t.Errorf("denied: %+v", d)
+		}
+	}
+	if d := f.check(&quota.AddFriend{UserID: "a", FriendID: "c", OneWay: true}); d.Allowed {
+		t.Errorf("a second friend of one: %+v", d)
+	}
+	if f.store.reads != 1 {
+		t.Errorf("the record was read %d times, want once", f.store.reads)
 	}
 }
 

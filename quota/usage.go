@@ -77,7 +77,7 @@ func (e *Enforcer) apply(ctx context.Context, cat *catalog.Snapshot, id uint32, 
 		case o.Err == nil:
 			return p, &o, nil
 		case errors.Is(o.Err, ErrStale):
-			e.apps.forget(id)
+			e.apps.refused(app)
 		case errors.As(o.Err, &passed):
 			now = passed.Clock
 		default:
