@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 
 // errorDomain is the domain of every ErrorInfo.
 const errorDomain = "imquota"
+
+// errMalformed says that a request is no message of the contract.
+var errMalformed = errors.New("the request cannot be read")
 
 // fault is an error as a caller sees it: the one mapping from errors of the
 // domain to status codes and reasons.
@@ -36,6 +40,7 @@ var conditions = []struct {
 	code   codes.Code
 	reason imquotav1.ErrorReason
 }{
+	{errMalformed, codes.InvalidArgument, imquotav1.ErrorReason_ERROR_REASON_MALFORMED_REQUEST},
 	{quota.ErrRequestReused, codes.InvalidArgument, imquotav1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED},
 	{account.ErrRequestReused, codes.InvalidArgument, imquotav1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED},
 	{account.ErrAppNotFound, codes.NotFound, imquotav1.ErrorReason_ERROR_REASON_APP_NOT_FOUND},
@@ -92,7 +97,7 @@ func storeFault(f *account.Fault) fault {
 func toStatus(err error) error {
 	f := toFault(err)
 	st := status.New(f.code, f.message)
-	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: f.shortReason(), Domain: errorDomain}}
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: shortReason(f.reason), Domain: errorDomain}}
 	if len(f.fields) > 0 {
 		details = append(details, f.badRequest())
 	}
@@ -105,9 +110,18 @@ func toStatus(err error) error {
 	return st.Err()
 }
 
-// shortReason is the reason as ErrorInfo carries it.
-func (f fault) shortReason() string {
-	return strings.TrimPrefix(f.reason.String(), "ERROR_REASON_")
+// shortReason is a reason as ErrorInfo carries it.
+func shortReason(r imquotav1.ErrorReason) string {
+	return strings.TrimPrefix(r.String(), "ERROR_REASON_")
+}
+
+// Malformed gives an error of a front about a request that cannot be read, and
+// so never came to a service, the form of all others. Other errors stay.
+func Malformed(err error) error {
+	if st := status.Convert(err); st.Code() == codes.InvalidArgument && len(st.Details()) == 0 {
+		return toStatus(fmt.Errorf("%w: %s", errMalformed, st.Message()))
+	}
+	return err
 }
 
 func (f fault) badRequest() *errdetails.BadRequest {

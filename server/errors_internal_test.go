@@ -31,7 +31,7 @@ func TestGoldenErrors(t *testing.T) {
 	errs := []error{
 		&requestError{fields: []account.InvalidError{{Field: "app_id", Description: "must be greater than zero"}, {Field: "action", Description: "is missing"}}},
 		&account.InvalidError{Field: "quota", Description: `unknown quota "x"`},
-		quota.ErrRequestReused, account.ErrRequestReused,
+		fmt.Errorf("%w: syntax error", errMalformed), quota.ErrRequestReused, account.ErrRequestReused,
 		account.ForApp(7, account.ErrAppNotFound), account.ForApp(7, account.ErrAppExists), account.ForApp(7, account.ErrAccountFull),
 		account.ErrAddOnActive, quota.ErrGroupExists, quota.ErrGroupType, quota.ErrOverflow,
 		fmt.Errorf("app 7: %w", quota.ErrUnknownEdition), account.ForApp(7, account.ErrUsageUnknown),
@@ -83,5 +83,29 @@ func TestGoldenErrors(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), got.String()); diff != "" {
 		t.Errorf("errors (-want +got):\n%s", diff)
+	}
+}
+
+// TestMalformed: an error that no service made gets a reason, others keep theirs.
+func TestMalformed(t *testing.T) {
+	t.Parallel()
+	made := toStatus(&account.InvalidError{Field: "quota", Description: "unknown"})
+	for _, tt := range []struct {
+		name   string
+		err    error
+		code   codes.Code
+		reason string
+	}{
+		{"of a front", status.Error(codes.InvalidArgument, "syntax error"), codes.InvalidArgument, "MALFORMED_REQUEST"},
+		{"of a service", made, codes.InvalidArgument, "INVALID_FIELD"},
+		{"about no request", status.Error(codes.Unimplemented, "not served here"), codes.Unimplemented, "Unimplemented"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := Malformed(tt.err)
+			if code := status.Code(got); code != tt.code || reasonOf(got) != tt.reason {
+				t.Errorf("%v, %s; want %v, %s", code, reasonOf(got), tt.code, tt.reason)
+			}
+		})
 	}
 }

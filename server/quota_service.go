@@ -11,6 +11,7 @@ import (
 type quotaService struct {
 	imquotav1.UnimplementedQuotaServiceServer
 	enforcer *quota.Enforcer
+	metrics  *Metrics
 }
 
 func (s *quotaService) CheckQuota(ctx context.Context, in *imquotav1.CheckQuotaRequest) (*imquotav1.CheckQuotaResponse, error) {
@@ -22,6 +23,7 @@ func (s *quotaService) CheckQuota(ctx context.Context, in *imquotav1.CheckQuotaR
 	if err != nil {
 		return nil, toStatus(under(field, err))
 	}
+	s.metrics.decided(field, d)
 	return &imquotav1.CheckQuotaResponse{Decision: fromDecision(d, r.Basic)}, nil
 }
 
@@ -37,16 +39,17 @@ func (s *quotaService) BatchCheckQuota(ctx context.Context, in *imquotav1.BatchC
 	for i, item := range in.GetItems() {
 		r, field, err := toCheck(ctx, item, cat)
 		if err != nil {
-			items[i] = failedItem(err)
+			items[i] = s.failedItem(err)
 			continue
 		}
 		requests, fields, at = append(requests, r), append(fields, field), append(at, i)
 	}
 	for k, result := range s.enforcer.CheckAll(ctx, requests) {
 		if result.Err != nil {
-			items[at[k]] = failedItem(under(fields[k], result.Err))
+			items[at[k]] = s.failedItem(under(fields[k], result.Err))
 			continue
 		}
+		s.metrics.decided(fields[k], &result.Decision)
 		items[at[k]] = &imquotav1.BatchItem{Result: &imquotav1.BatchItem_Decision{
 			Decision: fromDecision(&result.Decision, requests[k].Basic),
 		}}
@@ -54,8 +57,10 @@ func (s *quotaService) BatchCheckQuota(ctx context.Context, in *imquotav1.BatchC
 	return &imquotav1.BatchCheckQuotaResponse{Items: items}, nil
 }
 
-func failedItem(err error) *imquotav1.BatchItem {
-	return &imquotav1.BatchItem{Result: &imquotav1.BatchItem_Error{Error: toItemError(err)}}
+func (s *quotaService) failedItem(err error) *imquotav1.BatchItem {
+	e := toItemError(err)
+	s.metrics.failed(e)
+	return &imquotav1.BatchItem{Result: &imquotav1.BatchItem_Error{Error: e}}
 }
 
 // checkBatch bounds the work of a batch; its items are validated one by one.
@@ -88,6 +93,7 @@ func (s *quotaService) ReleaseQuota(ctx context.Context, in *imquotav1.ReleaseQu
 	if err != nil {
 		return nil, toStatus(under(field, err))
 	}
+	s.metrics.decided(field, d)
 	return &imquotav1.ReleaseQuotaResponse{Decision: fromDecision(d, r.Basic)}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/imquota/imquota/account"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/quota"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 )
 
@@ -17,6 +18,8 @@ type Options struct {
 	Apps     *account.Apps
 	// Now is the clock that an app's state is told at; time.Now when nil.
 	Now func() time.Time
+	// Metrics count decisions; nobody sees them when nil.
+	Metrics *Metrics
 }
 
 // Server holds the services.
@@ -30,8 +33,11 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(prometheus.NewRegistry())
+	}
 	return &Server{
-		quotas: &quotaService{enforcer: o.Enforcer},
+		quotas: &quotaService{enforcer: o.Enforcer, metrics: o.Metrics},
 		apps:   &appService{enforcer: o.Enforcer, apps: o.Apps, now: o.Now},
 	}
 }

@@ -217,7 +217,7 @@ func TestExitCodes(t *testing.T) {
 // with its variable and default.
 func TestHelpIsComplete(t *testing.T) {
 	t.Parallel()
-	parser, err := kong.New(&cli{}, kong.DefaultEnvars("IMQUOTA"), kong.Vars{"store": defaultStore, "listen": defaultListen})
+	parser, err := kong.New(&cli{}, kong.DefaultEnvars("IMQUOTA"), defaults)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -407,7 +407,7 @@ func TestDocsCommands(t *testing.T) {
 		}
 		for _, m := range docsCommand.FindAllStringSubmatch(string(text), -1) {
 			found++
-			parser, err := kong.New(&cli{}, kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard), kong.Vars{"store": defaultStore, "listen": defaultListen})
+			parser, err := kong.New(&cli{}, kong.Exit(func(int) {}), kong.Writers(io.Discard, io.Discard), defaults)
 			if err != nil {
 				t.Fatal(err)
 			}

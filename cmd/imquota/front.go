@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/imquota/imquota/server"
@@ -21,13 +25,22 @@ import (
 // machine, and those that gateways may reach from elsewhere.
 type front struct {
 	all, quotas, admin *grpc.Server
+	http               *http.Server // nil: none
+	services           *server.Server
+	intercept          grpc.UnaryServerInterceptor
 	tls                *tls.Config
 	health             *health.Server
+	ready              atomic.Pointer[error] // why the store cannot be trusted
+	metrics            *metrics
 	log                *slog.Logger
 }
 
-func (c *serveCmd) front(s *server.Server, log *slog.Logger) (*front, error) {
-	f := &front{health: health.NewServer(), log: log}
+// errNotProbed is why a store cannot be trusted that nobody has looked at yet.
+var errNotProbed = errors.New("the store was not looked at yet")
+
+func (c *serveCmd) front(s *server.Server, m *metrics, log *slog.Logger) (*front, error) {
+	f := &front{services: s, health: health.NewServer(), metrics: m, log: log}
+	f.intercept = chain(m.calls.Intercept, server.Recover(log))
 	var err error
 	if f.tls, err = c.tlsConfig(); err != nil {
 		return nil, err
@@ -35,12 +48,19 @@ func (c *serveCmd) front(s *server.Server, log *slog.Logger) (*front, error) {
 	f.all = f.server(s.RegisterQuota, s.RegisterAdmin)
 	f.quotas = f.server(s.RegisterQuota)
 	f.admin = f.server(s.RegisterAdmin)
-	f.setHealth(healthpb.HealthCheckResponse_NOT_SERVING)
+	f.setReady(errNotProbed)
 	return f, nil
 }
 
+// chain has outer see what inner makes of a call.
+func chain(outer, inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, in any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		return outer(ctx, in, info, func(ctx context.Context, in any) (any, error) { return inner(ctx, in, info, handle) })
+	}
+}
+
 func (f *front) server(register ...func(grpc.ServiceRegistrar)) *grpc.Server {
-	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.UnaryInterceptor(server.Recover(f.log))}
+	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.UnaryInterceptor(f.intercept)}
 	if f.tls != nil {
 		options = append(options, grpc.Creds(&tcpOnly{credentials.NewTLS(f.tls)}))
 	}
@@ -56,7 +76,8 @@ func (f *front) server(register ...func(grpc.ServiceRegistrar)) *grpc.Server {
 // listener is one address and what is served on it.
 type listener struct {
 	net.Listener
-	server   *grpc.Server
+	server   interface{ Serve(l net.Listener) error }
+	kind     string // gRPC or HTTP
 	services string
 }
 
@@ -77,39 +98,75 @@ func (c *serveCmd) listeners(ctx context.Context, f *front) (opened []*listener,
 			}
 		}
 	}()
-	open := func(flag, address string, isAdmin bool) error {
-		beyond, err := reachesBeyond(ctx, address)
-		switch {
-		case err != nil:
-			return fmt.Errorf("%s %s: %w", flag, address, err)
-		case beyond && f.tls == nil && !c.PlaintextBeyondLoopback:
-			return fmt.Errorf("%s %s: reaches beyond loopback without TLS: give --tls-cert and --tls-key, or say --plaintext-beyond-loopback", flag, address)
-		}
-		l, err := listen(ctx, address)
-		if err != nil {
-			return fmt.Errorf("%s %s: %w", flag, address, err)
-		}
-		next := &listener{l, f.all, "all"}
-		switch {
-		case isAdmin:
-			next.server, next.services = f.admin, "AppService"
-		case len(c.AdminListen) > 0 || beyond:
-			next.server, next.services = f.quotas, "QuotaService"
-		}
-		opened = append(opened, next)
-		return nil
-	}
 	for _, address := range c.Listen {
-		if err := open("--listen", address, false); err != nil {
+		l, isBeyond, err := c.openAddress(ctx, f, "--listen", address)
+		if err != nil {
 			return opened, err
 		}
+		l.kind, l.server, l.services = "gRPC", f.all, "all"
+		if isBeyond || len(c.AdminListen) > 0 {
+			l.server, l.services = f.quotas, "QuotaService"
+		}
+		opened = append(opened, l)
 	}
 	for _, address := range c.AdminListen {
-		if err := open("--admin-listen", address, true); err != nil {
+		l, _, err := c.openAddress(ctx, f, "--admin-listen", address)
+		if err != nil {
 			return opened, err
 		}
+		l.kind, l.server, l.services = "gRPC", f.admin, "AppService"
+		opened = append(opened, l)
 	}
-	return opened, nil
+	l, err := c.listenHTTP(ctx, f)
+	if l != nil {
+		opened = append(opened, l)
+	}
+	return opened, err
+}
+
+// listenHTTP opens the address of HTTP, if there is to be one.
+func (c *serveCmd) listenHTTP(ctx context.Context, f *front) (*listener, error) {
+	if c.HTTPListen == noHTTP {
+		return nil, nil
+	}
+	l, isBeyond, err := c.openAddress(ctx, f, "--http-listen", c.HTTPListen)
+	if err != nil {
+		// A second sidecar on this machine need not care for what it was not asked for.
+		if c.HTTPListen == defaultHTTPListen && errors.Is(err, syscall.EADDRINUSE) {
+			f.log.Warn("no HTTP: its default address is taken; name another with --http-listen", "address", defaultHTTPListen)
+			return nil, nil
+		}
+		return nil, err
+	}
+	l.kind, l.services = "HTTP", "all"
+	isQuotasOnly := isBeyond || len(c.AdminListen) > 0
+	if isQuotasOnly {
+		l.services = "QuotaService"
+	}
+	if f.http, err = f.newHTTP(ctx, isQuotasOnly); err != nil {
+		return l, err
+	}
+	l.server = f.http
+	if _, isUnix := l.Listener.(*net.UnixListener); f.tls != nil && !isUnix {
+		l.Listener = tls.NewListener(l.Listener, f.tls)
+	}
+	return l, nil
+}
+
+// openAddress opens one address of a flag, if it may be served on.
+func (c *serveCmd) openAddress(ctx context.Context, f *front, flag, address string) (l *listener, isBeyond bool, err error) {
+	isBeyond, err = reachesBeyond(ctx, address)
+	switch {
+	case err != nil:
+		return nil, false, fmt.Errorf("%s %s: %w", flag, address, err)
+	case isBeyond && f.tls == nil && !c.PlaintextBeyondLoopback:
+		return nil, false, fmt.Errorf("%s %s: reaches beyond loopback without TLS: give --tls-cert and --tls-key, or say --plaintext-beyond-loopback", flag, address)
+	}
+	opened, err := listen(ctx, address)
+	if err != nil {
+		return nil, false, fmt.Errorf("%s %s: %w", flag, address, err)
+	}
+	return &listener{Listener: opened}, isBeyond, nil
 }
 
 // serve answers until the context is done or a listener fails; then it lets
@@ -134,6 +191,9 @@ func (f *front) serve(ctx context.Context, listeners []*listener, drain time.Dur
 		for _, g := range []*grpc.Server{f.all, f.quotas, f.admin} {
 			stopping.Go(g.GracefulStop)
 		}
+		if f.http != nil {
+			stopping.Go(func() { _ = f.http.Shutdown(context.WithoutCancel(ctx)) })
+		}
 		stopping.Wait()
 	}()
 	timer := time.NewTimer(drain)
@@ -144,6 +204,9 @@ func (f *front) serve(ctx context.Context, listeners []*listener, drain time.Dur
 		f.log.Warn("calls under way are cut off", "drain_timeout", drain.String())
 		for _, g := range []*grpc.Server{f.all, f.quotas, f.admin} {
 			g.Stop()
+		}
+		if f.http != nil {
+			_ = f.http.Close()
 		}
 		<-drained
 	}
@@ -158,23 +221,20 @@ const probeEvery = time.Second
 func (f *front) watch(ctx context.Context, s store) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
-	last := "never probed"
+	last := errNotProbed.Error()
 	for {
-		switch err := s.Ready(ctx); {
-		case ctx.Err() != nil:
+		err := s.Ready(ctx)
+		if ctx.Err() != nil {
 			return
-		case err == nil:
-			if last != "" {
-				f.log.Info("ready")
-			}
+		}
+		f.setReady(err)
+		switch {
+		case err == nil && last != "":
+			f.log.Info("ready")
 			last = ""
-			f.setHealth(healthpb.HealthCheckResponse_SERVING)
-		default:
-			if last != err.Error() {
-				f.log.Error("not ready", "error", err)
-			}
+		case err != nil && last != err.Error():
+			f.log.Error("not ready", "error", err)
 			last = err.Error()
-			f.setHealth(healthpb.HealthCheckResponse_NOT_SERVING)
 		}
 		select {
 		case <-ctx.Done():
@@ -184,11 +244,19 @@ func (f *front) watch(ctx context.Context, s store) {
 	}
 }
 
-func (f *front) setHealth(status healthpb.HealthCheckResponse_ServingStatus) {
-	f.health.SetServingStatus("", status)
+// setReady tells everybody who asks whether the store can be trusted.
+func (f *front) setReady(err error) {
+	health, ready := healthpb.HealthCheckResponse_SERVING, 1.0
+	f.ready.Store(nil)
+	if err != nil {
+		health, ready = healthpb.HealthCheckResponse_NOT_SERVING, 0
+		f.ready.Store(&err)
+	}
+	f.metrics.ready.Set(ready)
+	f.health.SetServingStatus("", health)
 	for _, services := range [][]string{server.QuotaServices, server.AdminServices} {
 		for _, name := range services {
-			f.health.SetServingStatus(name, status)
+			f.health.SetServingStatus(name, health)
 		}
 	}
 }

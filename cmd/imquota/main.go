@@ -48,6 +48,9 @@ const description = `Decides what IM (chat) apps, their users and groups may do,
 
 Exit codes: 0 allowed or fine, 2 denied, 1 a fault or wrong usage. Every flag can be set by the variable named beside it.`
 
+// defaults are what flags that are not given stand for.
+var defaults = kong.Vars{"store": defaultStore, "listen": defaultListen, "http_listen": defaultHTTPListen}
+
 // streams is where a command writes.
 type streams struct{ out, err io.Writer }
 
@@ -71,7 +74,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
-		kong.Vars{"store": defaultStore, "listen": defaultListen},
+		defaults,
 	)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "imquota:", err)

@@ -43,7 +43,8 @@ func TestMain(m *testing.M) {
 type process struct {
 	t         *testing.T
 	cmd       *exec.Cmd
-	addresses []string // of the listeners, in their order
+	addresses []string // of the listeners of gRPC, in their order
+	http      string   // of HTTP, if it is asked for
 	stdout    bytes.Buffer
 
 	mu   sync.Mutex
@@ -56,6 +57,9 @@ type logLine struct {
 	Msg   string `json:"msg"`
 	Error string `json:"error"`
 	Level string `json:"level"`
+
+	Protocol string `json:"protocol"`
+	Services string `json:"services"`
 }
 
 // patience bounds how long a test waits for a process.
@@ -67,6 +71,7 @@ func launch(t *testing.T, args ...string) *process {
 	p := &process{t: t, news: make(chan struct{}), done: make(chan struct{})}
 	p.cmd = exec.Command(binary, append([]string{"serve", "--log-format", "json"}, args...)...)
 	p.cmd.Dir = t.TempDir()
+	p.cmd.Env = append(os.Environ(), "IMQUOTA_HTTP_LISTEN=off") // many run at once; a flag says otherwise
 	p.cmd.Stdout = &p.stdout
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -141,7 +146,10 @@ func serve(t *testing.T, args ...string) *process {
 	p := launch(t, append([]string{"--listen", "127.0.0.1:0"}, args...)...)
 	p.await(0, func(l logLine) bool { return l.Msg == "ready" || l.Msg == "not ready" })
 	for _, l := range p.lines() {
-		if address, ok := strings.CutPrefix(l.Msg, "listening on "); ok {
+		switch address, ok := strings.CutPrefix(l.Msg, "listening on "); {
+		case ok && l.Protocol == "HTTP":
+			p.http = address
+		case ok:
 			p.addresses = append(p.addresses, address)
 		}
 	}

@@ -21,6 +21,7 @@ type serveCmd struct {
 	storeFlag
 	catalogFlag
 	Listen      []string `help:"Address to serve on: HOST:PORT or unix:PATH; may be repeated. Beyond loopback only QuotaService is served." default:"${listen}"`
+	HTTPListen  string   `name:"http-listen" help:"Address to serve the same as JSON over HTTP on, with /metrics, /livez and /readyz; off for none." default:"${http_listen}"`
 	AdminListen []string `help:"Address to serve the operators' services on, and nowhere else; may be repeated." placeholder:"ADDRESS"`
 	TLSCert     string   `name:"tls-cert" help:"Certificate of TCP addresses, a PEM file." placeholder:"FILE"`
 	TLSKey      string   `name:"tls-key" help:"Its key, a PEM file." placeholder:"FILE"`
@@ -68,14 +69,14 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if isShared {
 		options.CacheFor = sharedCacheFor
 	}
-	enforcer := quota.New(options)
+	enforcer, metrics := quota.New(options), newMetrics()
 	apps := &account.Apps{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now, Changed: enforcer.Forget}
 	if c.Demo {
 		if err := makeDemo(ctx, opened, apps); err != nil {
 			return fmt.Errorf("--demo: %w", err)
 		}
 	}
-	front, err := c.front(server.New(server.Options{Enforcer: enforcer, Apps: apps}), log)
+	front, err := c.front(server.New(server.Options{Enforcer: enforcer, Apps: apps, Metrics: metrics.calls}), metrics, log)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	}
 	log.Info("catalog in force", "version", cat.Version(), "editions", len(cat.Editions()))
 	for _, l := range listeners {
-		log.Info("listening on "+l.address(), "services", l.services)
+		log.Info("listening on "+l.address(), "protocol", l.kind, "services", l.services)
 	}
 	if c.Demo {
 		printHints(s.out, listeners[0].address())

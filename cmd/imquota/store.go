@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	defaultStore  = "bolt:data/imquota.db"
-	defaultListen = "127.0.0.1:7400"
+	defaultStore      = "bolt:data/imquota.db"
+	defaultListen     = "127.0.0.1:7400"
+	defaultHTTPListen = "127.0.0.1:7401"
+	noHTTP            = "off"
 )
 
 // store is what a process stands on.

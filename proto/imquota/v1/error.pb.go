@@ -82,6 +82,8 @@ const (
 	// UNAVAILABLE: a newer imquota wrote the app's record, and this one does not
 	// understand it.
 	ErrorReason_ERROR_REASON_RECORD_NEWER ErrorReason = 24
+	// INVALID_ARGUMENT: the request over HTTP is no JSON of this contract.
+	ErrorReason_ERROR_REASON_MALFORMED_REQUEST ErrorReason = 25
 )
 
 // Enum value maps for ErrorReason.
@@ -112,6 +114,7 @@ var (
 		22: "ERROR_REASON_UNKNOWN_EDITION",
 		23: "ERROR_REASON_CLOCK_SKEW",
 		24: "ERROR_REASON_RECORD_NEWER",
+		25: "ERROR_REASON_MALFORMED_REQUEST",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -139,6 +142,7 @@ var (
 		"ERROR_REASON_UNKNOWN_EDITION":       22,
 		"ERROR_REASON_CLOCK_SKEW":            23,
 		"ERROR_REASON_RECORD_NEWER":          24,
+		"ERROR_REASON_MALFORMED_REQUEST":     25,
 	}
 )
 
@@ -321,7 +325,7 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"retryDelay\"H\n" +
 	"\x0eFieldViolation\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription*\xb7\x06\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription*\xdb\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -348,7 +352,8 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"\x18ERROR_REASON_CALLER_GONE\x10\x15\x12 \n" +
 	"\x1cERROR_REASON_UNKNOWN_EDITION\x10\x16\x12\x1b\n" +
 	"\x17ERROR_REASON_CLOCK_SKEW\x10\x17\x12\x1d\n" +
-	"\x19ERROR_REASON_RECORD_NEWER\x10\x18B7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
+	"\x19ERROR_REASON_RECORD_NEWER\x10\x18\x12\"\n" +
+	"\x1eERROR_REASON_MALFORMED_REQUEST\x10\x19B7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
 
 var (
 	file_imquota_v1_error_proto_rawDescOnce sync.Once

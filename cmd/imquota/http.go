@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	gatewayv1 "github.com/imquota/imquota/proto/gateway/imquota/v1"
+	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"github.com/imquota/imquota/server"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// Bounds of a connection over HTTP.
+const (
+	httpHeaderTimeout = 5 * time.Second
+	httpReadTimeout   = 30 * time.Second
+	httpIdleTimeout   = 2 * time.Minute
+)
+
+// newHTTP returns the server of the same services as JSON over HTTP, beside
+// the pages of a monitoring system.
+func (f *front) newHTTP(ctx context.Context, isQuotasOnly bool) (*http.Server, error) {
+	local := &inProcess{methods: make(map[string]method), intercept: f.intercept}
+	f.services.RegisterQuota(local)
+	if !isQuotasOnly {
+		f.services.RegisterAdmin(local)
+	}
+	// A field that nobody knows is a mistake: a misspelt requestId would count twice.
+	json := &runtime.JSONPb{
+		MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true},
+		UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false},
+	}
+	gateway := runtime.NewServeMux(runtime.WithMarshalerOption(runtime.MIMEWildcard, json), runtime.WithErrorHandler(httpError))
+	for _, register := range []func() error{
+		func() error {
+			return gatewayv1.RegisterQuotaServiceHandlerClient(ctx, gateway, imquotav1.NewQuotaServiceClient(local))
+		},
+		func() error {
+			return gatewayv1.RegisterAppServiceHandlerClient(ctx, gateway, imquotav1.NewAppServiceClient(local))
+		},
+	} {
+		if err := register(); err != nil {
+			return nil, err
+		}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", known(gateway))
+	mux.Handle("GET /metrics", f.metrics.page())
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", f.readyz)
+	return &http.Server{
+		Handler:           http.MaxBytesHandler(mux, server.MaxMessageBytes),
+		ReadHeaderTimeout: httpHeaderTimeout, ReadTimeout: httpReadTimeout, IdleTimeout: httpIdleTimeout,
+		ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelWarn),
+	}, nil
+}
+
+// known tells the services who asks, as gRPC does.
+func known(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil {
+			who := &peer.Peer{AuthInfo: credentials.TLSInfo{State: *r.TLS}}
+			r = r.WithContext(peer.NewContext(r.Context(), who))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// httpError answers an error; one about the JSON itself has a reason too.
+func httpError(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	runtime.DefaultHTTPErrorHandler(ctx, mux, m, w, r, server.Malformed(err))
+}
+
+// readyz answers whether the store can be trusted, and if not, why.
+func (f *front) readyz(w http.ResponseWriter, _ *http.Request) {
+	if err := f.ready.Load(); err != nil {
+		http.Error(w, (*err).Error(), http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/imquota/imquota/server"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are what a monitoring system reads of this process.
+type metrics struct {
+	registry *prometheus.Registry
+	calls    *server.Metrics
+	ready    prometheus.Gauge
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		ready:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "imquota_store_ready", Help: "1 while the store can be trusted, else 0."}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "imquota_build_info", Help: "1, with the version as a label.",
+		ConstLabels: prometheus.Labels{"version": version()},
+	})
+	build.Set(1)
+	m.registry.MustRegister(m.ready, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.calls = server.NewMetrics(m.registry)
+	return m
+}
+
+func (m *metrics) page() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
