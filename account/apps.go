@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/imquota/imquota/catalog"
@@ -135,14 +136,14 @@ func (s *Apps) record(n NewApp) (*App, error) {
 		app.Region = cat.Regions()[0]
 	}
 	if !cat.HasRegion(app.Region) {
-		return nil, &InvalidError{"region", fmt.Sprintf("unknown region %q", app.Region)}
+		return nil, &InvalidError{"region", fmt.Sprintf("unknown region %q; there are %s", app.Region, strings.Join(cat.Regions(), ", "))}
 	}
 	if app.Edition == "" {
 		app.Edition = cat.DefaultEdition().Key
 	}
 	edition, ok := cat.Edition(app.Edition)
 	if !ok {
-		return nil, &InvalidError{"import.edition", fmt.Sprintf("unknown edition %q", app.Edition)}
+		return nil, &InvalidError{"import.edition", fmt.Sprintf("unknown edition %q; there are %s", app.Edition, cat.EditionNames())}
 	}
 	if err := checkOrders(cat, edition, app.Orders); err != nil {
 		return nil, err
@@ -174,7 +175,7 @@ func checkOrders(cat *catalog.Snapshot, edition *catalog.Edition, orders []Order
 		bought, ok := cat.Edition(o.Edition)
 		switch {
 		case !ok:
-			return &InvalidError{field + "edition", fmt.Sprintf("unknown edition %q", o.Edition)}
+			return &InvalidError{field + "edition", fmt.Sprintf("unknown edition %q; there are %s", o.Edition, cat.EditionNames())}
 		case bought.IsFree():
 			return &InvalidError{field + "edition", "the " + o.Edition + " edition is free and cannot be ordered"}
 		case ids[o.ID]:

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -75,6 +76,7 @@ func Parse(data []byte) (*Snapshot, error) {
 	if len(b.problems) > 0 {
 		return nil, b.err()
 	}
+	s.digest = sha256.Sum256(data)
 	return s, nil
 }
 

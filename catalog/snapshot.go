@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"crypto/sha256"
 	"maps"
 	"slices"
 	"time"
@@ -10,6 +11,7 @@ import (
 // many goroutines may read it; nothing that its methods return may be changed.
 type Snapshot struct {
 	version  string
+	digest   [sha256.Size]byte
 	currency string
 	zone     *time.Location
 	policies Policies
@@ -54,6 +56,9 @@ type Codes struct {
 
 // Version is the catalog's own label.
 func (s *Snapshot) Version() string { return s.version }
+
+// Digest tells one file from another that calls itself the same version.
+func (s *Snapshot) Digest() [sha256.Size]byte { return s.digest }
 
 // Currency is the ISO 4217 code of all prices.
 func (s *Snapshot) Currency() string { return s.currency }
@@ -124,6 +129,9 @@ func (s *Snapshot) Family(platform string) (string, bool) {
 	f, ok := s.platforms[platform]
 	return f, ok
 }
+
+// PlatformNames lists the platforms, in alphabetical order.
+func (s *Snapshot) PlatformNames() []string { return slices.Sorted(maps.Keys(s.platforms)) }
 
 // HasRegion reports whether a data centre exists.
 func (s *Snapshot) HasRegion(region string) bool { return s.regionSet[region] }

@@ -129,7 +129,7 @@ func (p *planner) day() int32 {
 func (p *planner) groupType(name string) (*catalog.GroupType, error) {
 	t, ok := p.catalog.GroupType(name)
 	if !ok {
-		return nil, &account.InvalidError{Field: "group_type", Description: "unknown group type " + quote(name)}
+		return nil, &account.InvalidError{Field: "group_type", Description: "unknown group type " + quote(name) + "; there are " + p.catalog.GroupTypeNames()}
 	}
 	return t, nil
 }

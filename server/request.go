@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
@@ -70,7 +71,7 @@ func (v *invalidFields) client(ctx context.Context, c *imquotav1.Client, cat *ca
 	r.Caller = callerOf(ctx, c.GetId())
 	if p := c.GetPlatform(); p != "" {
 		if _, ok := cat.Family(p); !ok {
-			v.add("client.platform", "unknown platform %q", p)
+			v.add("client.platform", "unknown platform %q; there are %s", p, strings.Join(cat.PlatformNames(), ", "))
 		}
 		r.Client.Platform = p
 	}

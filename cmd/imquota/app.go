@@ -10,6 +10,7 @@ import (
 
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 )
 
 // appCmd creates and changes apps.
@@ -263,7 +264,14 @@ func (c *appApproveCmd) Run(ctx context.Context, s *streams) error {
 	_, err = ask(ctx, &c.clientFlags, s,
 		func(ctx context.Context, conn *connection) (*imquotav1.ApproveFeatureResponse, error) {
 			return conn.apps.ApproveFeature(ctx, &imquotav1.ApproveFeatureRequest{AppId: c.App, RequestId: c.RequestID, Feature: c.Feature, ApproveTime: at})
-		}, appTable)
+		}, func(w io.Writer, out *imquotav1.ApproveFeatureResponse) {
+			appTable(w, out)
+			for _, v := range out.GetApp().GetApprovals() {
+				if v.GetFeature() == c.Feature && at != nil && !proto.Equal(v.GetApproveTime(), at) {
+					_, _ = fmt.Fprintf(w, "%s was approved before, and the first approval holds: nothing changed\n", c.Feature)
+				}
+			}
+		})
 	return err
 }
 

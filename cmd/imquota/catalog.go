@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ func (f *catalogFlag) load() (*catalog.Snapshot, error) {
 	}
 	cat, err := catalog.ParseFile(f.Catalog)
 	if err != nil {
-		return nil, inFile(f.Catalog, err)
+		return nil, fmt.Errorf("--catalog: %w", inFile(f.Catalog, err))
 	}
 	return cat, nil
 }
@@ -57,13 +58,13 @@ func inFile(path string, err error) error {
 }
 
 type catalogLintCmd struct {
-	File string `arg:"" help:"The catalog file."`
+	File string `arg:"" help:"The catalog file; - for standard input."`
 	outputFlag
 }
 
 // Run carries the command out.
 func (c *catalogLintCmd) Run(s *streams) error {
-	cat, err := catalog.ParseFile(c.File)
+	cat, err := c.parse()
 	report := struct {
 		File     string        `json:"file"`
 		Version  string        `json:"version,omitempty"`
@@ -81,6 +82,17 @@ func (c *catalogLintCmd) Run(s *streams) error {
 	report.Version = cat.Version()
 	return c.print(s.out, fmt.Sprintf("%s is a catalog: version %s, %d editions, %d quotas, %d features, %d group types",
 		c.File, cat.Version(), len(cat.Editions()), len(cat.Quotas()), len(cat.Features()), len(cat.GroupTypes())), report)
+}
+
+func (c *catalogLintCmd) parse() (*catalog.Snapshot, error) {
+	if c.File != "-" {
+		return catalog.ParseFile(c.File)
+	}
+	text, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return nil, err
+	}
+	return catalog.Parse(text)
 }
 
 type catalogSchemaCmd struct{}
@@ -113,12 +125,13 @@ func (c *catalogShowCmd) Run(s *streams) error {
 	if c.Output == outputJSON {
 		return printCatalogJSON(s.out, cat)
 	}
-	printCatalog(s.out, cat)
+	printCatalog(s.out, cat, columns(s.out))
 	return nil
 }
 
-// printCatalog compares the plans, an edition a column.
-func printCatalog(w io.Writer, cat *catalog.Snapshot) {
+// printCatalog compares the plans, an edition a column. On a narrow terminal
+// the keys have to do without their titles.
+func printCatalog(w io.Writer, cat *catalog.Snapshot, width int) {
 	zone, _ := time.Date(2024, 1, 1, 0, 0, 0, 0, cat.Zone()).Zone()
 	_, _ = fmt.Fprintf(w, "catalog %s, prices in %s, days and months begin in %s\n\n", cat.Version(), cat.Currency(), zone)
 	t := &table{right: make(map[int]bool)}
@@ -136,8 +149,8 @@ func printCatalog(w io.Writer, cat *catalog.Snapshot) {
 	for i := range cat.Editions() {
 		t.right[2+i] = true
 	}
-	row("PLAN", "", func(e *catalog.Edition) string { return strings.ToUpper(e.Key) })
-	row("Price of a month", "", priceOf)
+	row("PLAN", "plan", func(e *catalog.Edition) string { return strings.ToUpper(e.Key) })
+	row("Price of a month", "monthly_price", priceOf)
 	heading("LIMITS")
 	for _, q := range cat.Quotas() {
 		row(q.Title, q.Key, func(e *catalog.Edition) string { return ruleText(e.Limit(q)) })
@@ -147,10 +160,10 @@ func printCatalog(w io.Writer, cat *catalog.Snapshot) {
 		if f.AddOn != nil {
 			continue // an add-on grants its features together
 		}
-		row(f.Title, f.Key, func(e *catalog.Edition) string { return when(e.Has(f), "yes") })
+		row(f.Title, f.Key, func(e *catalog.Edition) string { return when(e.Has(f), "yes", "-") })
 	}
 	for _, a := range cat.AddOns() {
-		row(a.Title, a.Key, func(e *catalog.Edition) string { return when(a.Editions[e.Key], "trial") })
+		row(a.Title, a.Key, func(e *catalog.Edition) string { return when(a.Editions[e.Key], "trial", "-") })
 	}
 	heading("BILLED BY USAGE")
 	for _, m := range cat.Meters() {
@@ -160,6 +173,9 @@ func printCatalog(w io.Writer, cat *catalog.Snapshot) {
 			}
 			return "not sold"
 		})
+	}
+	if width > 0 && t.width() > width {
+		t = t.without(0)
 	}
 	t.write(w)
 	printNotes(w, cat)
@@ -185,11 +201,11 @@ func ruleText(r catalog.LimitRule) string {
 	return text.String()
 }
 
-func when(holds bool, text string) string {
+func when(holds bool, text, otherwise string) string {
 	if holds {
 		return text
 	}
-	return "-"
+	return otherwise
 }
 
 // printNotes says what the table has no room for.
@@ -231,11 +247,59 @@ func printNotes(w io.Writer, cat *catalog.Snapshot) {
 	for _, m := range cat.Meters() {
 		notes.add(m.Key, "per "+m.Unit)
 		for _, p := range m.Promotions {
-			notes.add(m.Key, p.Percent.String()+" % "+p.Title+", from "+p.From.Format(time.DateOnly))
+			notes.add(m.Key, fmt.Sprintf("%s (%s %%), from %s", p.Title, p.Percent, p.From.Format(time.DateOnly)))
 		}
 	}
 	_, _ = fmt.Fprintln(w, "\n  NOTES")
 	notes.write(w)
+	printNames(w, cat)
+}
+
+// printNames lists the words that requests may use.
+func printNames(w io.Writer, cat *catalog.Snapshot) {
+	names := &table{}
+	for _, t := range cat.GroupTypes() {
+		var counted []string
+		for _, q := range t.Counts {
+			counted = append(counted, q.Key)
+		}
+		text := "counts on " + strings.Join(counted, ", ")
+		if len(t.Aliases) > 0 {
+			text = "also called " + strings.Join(t.Aliases, ", ") + "; " + text
+		}
+		names.add(t.Key+" groups", text)
+	}
+	names.add("regions", strings.Join(cat.Regions(), ", "))
+	names.add("platforms", strings.Join(cat.PlatformNames(), ", "))
+	for _, a := range cat.AddOns() {
+		var keys []string
+		for _, f := range a.Features {
+			keys = append(keys, f.Key)
+		}
+		for i, line := range wrapped(keys, namesWidth) {
+			names.add(when(i == 0, "features of "+a.Key, ""), line)
+		}
+	}
+	_, _ = fmt.Fprintln(w, "\n  NAMES")
+	names.write(w)
+}
+
+// namesWidth is how wide a list of names may grow, in characters.
+const namesWidth = 72
+
+// wrapped joins words by commas, in lines of at most width characters.
+func wrapped(words []string, width int) (lines []string) {
+	for _, word := range words {
+		if n := len(lines); n > 0 && len(lines[n-1])+len(", ")+len(word) <= width {
+			lines[n-1] += ", " + word
+			continue
+		}
+		if n := len(lines); n > 0 {
+			lines[n-1] += ","
+		}
+		lines = append(lines, word)
+	}
+	return lines
 }
 
 // conditions says under which conditions a feature may be used.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -38,6 +40,18 @@ type appFlag struct {
 	App uint32 `help:"App id (SDKAppID)." required:"" placeholder:"ID"`
 }
 
+// Validate refuses an address and a patience that no answer can come by.
+func (f *clientFlags) Validate() error {
+	host, port, err := net.SplitHostPort(f.Server)
+	if !strings.HasPrefix(f.Server, "unix:") && (err != nil || host == "" || port == "" || strings.Contains(f.Server, "/")) {
+		return fmt.Errorf("--server: %q is not HOST:PORT or unix:PATH", f.Server)
+	}
+	if f.Timeout <= 0 {
+		return fmt.Errorf("--timeout: %v is not a time to wait", f.Timeout)
+	}
+	return nil
+}
+
 // ask connects, calls and prints: JSON as it came, or what table writes.
 func ask[T proto.Message](ctx context.Context, f *clientFlags, s *streams, call func(context.Context, *connection) (T, error), table func(io.Writer, T)) (T, error) {
 	var none T
@@ -50,7 +64,7 @@ func ask[T proto.Message](ctx context.Context, f *clientFlags, s *streams, call 
 	defer cancel()
 	out, err := call(ctx, conn)
 	if err != nil {
-		return none, &callError{server: f.Server, err: err}
+		return none, &callError{flags: f, err: err}
 	}
 	if f.Output == outputJSON {
 		return out, printJSON(s.out, out)
@@ -63,6 +77,7 @@ func ask[T proto.Message](ctx context.Context, f *clientFlags, s *streams, call 
 type connection struct {
 	quotas imquotav1.QuotaServiceClient
 	apps   imquotav1.AppServiceClient
+	health healthpb.HealthClient
 	close  func()
 }
 
@@ -78,6 +93,7 @@ func (f *clientFlags) dial() (*connection, error) {
 	return &connection{
 		quotas: imquotav1.NewQuotaServiceClient(conn),
 		apps:   imquotav1.NewAppServiceClient(conn),
+		health: healthpb.NewHealthClient(conn),
 		close:  func() { _ = conn.Close() },
 	}, nil
 }
@@ -122,37 +138,83 @@ func printJSON(w io.Writer, m proto.Message) error {
 
 // callError is what a server answered instead of a decision.
 type callError struct {
-	server string
-	err    error
+	flags *clientFlags
+	err   error
 }
 
 func (e *callError) Error() string { return e.err.Error() }
 func (e *callError) Unwrap() error { return e.err }
 
-// printFault prints an error as one line, and the fields that are wrong below.
-func printFault(w io.Writer, err error) {
-	var call *callError
-	if !errors.As(err, &call) {
-		_, _ = fmt.Fprintln(w, "imquota:", err)
+// printFault prints an error as one line, and the fields that are wrong below;
+// for programs as JSON too.
+func printFault(s *streams, err error) {
+	call, ok := errors.AsType[*callError](err)
+	if !ok {
+		_, _ = fmt.Fprintln(s.err, "imquota:", err)
 		return
 	}
 	st := status.Convert(call.err)
 	reason, fields := details(st)
-	switch {
-	case reason == "" && st.Code() == codes.Unavailable:
-		_, _ = fmt.Fprintf(w, "imquota: no server answers at %s: start one with `imquota serve`, or name another with --server\n", call.server)
-	case reason == "" && st.Code() == codes.Unimplemented:
-		_, _ = fmt.Fprintf(w, "imquota: the server at %s does not offer this here: %s\n", call.server, st.Message())
-	case reason == "":
-		_, _ = fmt.Fprintf(w, "imquota: %s (%s)\n", st.Message(), st.Code())
-	default:
-		_, _ = fmt.Fprintf(w, "imquota: %s [%s]\n", st.Message(), reason)
-	}
+	_, _ = fmt.Fprintln(s.err, "imquota:", call.text(st, reason))
 	if len(fields) > 1 {
 		for _, f := range fields {
-			_, _ = fmt.Fprintf(w, "  %s %s\n", f.GetField(), f.GetDescription())
+			_, _ = fmt.Fprintf(s.err, "  %s %s\n", f.GetField(), f.GetDescription())
 		}
 	}
+	if call.flags.Output == outputJSON {
+		_ = writeJSON(s.out, map[string]faultJSON{"error": newFaultJSON(st, reason, fields)})
+	}
+}
+
+// text says what went wrong. An error without a reason is not imquota's: nobody
+// answered, or something else did.
+func (e *callError) text(st *status.Status, reason string) string {
+	server, message := e.flags.Server, st.Message()
+	switch {
+	case reason != "":
+		return fmt.Sprintf("%s [%s]", message, reason)
+	case st.Code() == codes.Unavailable && strings.Contains(message, "first record does not look like a TLS handshake"):
+		return "the server at " + server + " does not speak TLS: leave --tls out"
+	case st.Code() == codes.Unavailable && !e.flags.TLS && strings.Contains(message, "error reading server preface"):
+		return "the server at " + server + " does not speak plain gRPC: it may need --tls"
+	case st.Code() == codes.Unavailable:
+		return fmt.Sprintf("no server answers at %s: %s\nStart one with `imquota serve`, or name another with --server.", server, cause(message))
+	case st.Code() == codes.Unimplemented:
+		return fmt.Sprintf("the server at %s does not offer this here: %s", server, message)
+	case st.Code() == codes.DeadlineExceeded:
+		return fmt.Sprintf("the server at %s did not answer within %v", server, e.flags.Timeout)
+	}
+	return fmt.Sprintf("%s (%s)", message, st.Code())
+}
+
+// cause is what grpc-go wraps into how it came to know of it.
+func cause(message string) string {
+	const marks = `desc = "transport: `
+	if _, after, ok := strings.Cut(message, marks); ok {
+		message = strings.TrimSuffix(after, `"`)
+	}
+	return strings.TrimPrefix(message, "Error while dialing: ")
+}
+
+// faultJSON is an error for programs.
+type faultJSON struct {
+	Code    string      `json:"code"`
+	Reason  string      `json:"reason,omitempty"`
+	Message string      `json:"message"`
+	Fields  []fieldJSON `json:"fields,omitempty"`
+}
+
+type fieldJSON struct {
+	Field       string `json:"field"`
+	Description string `json:"description"`
+}
+
+func newFaultJSON(st *status.Status, reason string, fields []*errdetails.BadRequest_FieldViolation) faultJSON {
+	out := faultJSON{Code: st.Code().String(), Reason: reason, Message: st.Message()}
+	for _, f := range fields {
+		out.Fields = append(out.Fields, fieldJSON{f.GetField(), f.GetDescription()})
+	}
+	return out
 }
 
 func details(st *status.Status) (reason string, fields []*errdetails.BadRequest_FieldViolation) {

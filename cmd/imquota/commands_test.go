@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"net"
@@ -11,9 +12,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
+	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota/redisstore/redistest"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
@@ -176,7 +179,7 @@ func TestExitCodes(t *testing.T) {
 		{"help", []string{"-h"}, exitFine, ""},
 		{"help of a command", append(login, "-h"), exitFine, ""},
 		{"version", []string{"version"}, exitFine, ""},
-		{"no command", nil, exitFault, "expected one of"},
+		{"no command", nil, exitFault, "Usage: imquota <command>"},
 		{"unknown command", []string{"chekc"}, exitFault, "chekc"},
 		{"unknown flag", append(login, "--frend", "bob"), exitFault, "--frend"},
 		{"missing flag", []string{"check", "login", "--app", "1"}, exitFault, "--user"},
@@ -189,6 +192,14 @@ func TestExitCodes(t *testing.T) {
 		{"a bolt store without a path", []string{"serve", "--store", "bolt:"}, exitFault, "--store"},
 		{"a Redis URL without a host", []string{"serve", "--store", "redis://"}, exitFault, "--store"},
 		{"a password is not printed", []string{"serve", "--store", "redis://me:hunter2@"}, exitFault, "--store"},
+		{"an address without a port", append(login, "--server", "localhost"), exitFault, "--server: \"localhost\" is not HOST:PORT"},
+		{"a URL as an address", append(login, "--server", "http://127.0.0.1:7400"), exitFault, "--server"},
+		{"no patience", append(login, "--timeout", "0s"), exitFault, "--timeout"},
+		{"a negative drain", []string{"serve", "--drain-timeout=-5s"}, exitFault, "--drain-timeout"},
+		{"nothing to listen on", []string{"serve", "--listen", ""}, exitFault, "--listen: is empty"},
+		{"TLS files without TLS", append(login, "--tls-ca", "x.pem"), exitFault, "--tls"},
+		{"a catalog that is not there", []string{"catalog", "show", "--catalog", "nowhere.yaml"}, exitFault, "--catalog: open nowhere.yaml"},
+		{"a health of nobody", []string{"health", "--server", dead}, exitFault, "no server answers at " + dead + ": dial tcp"},
 		{"not an instant", []string{"app", "approve", "--app", "1", "--feature", "f", "--at", "yesterday"}, exitFault, "--at"},
 		{"no catalog file", []string{"catalog", "lint", "nowhere.yaml"}, exitFault, "nowhere.yaml"},
 		{"no store to compact", []string{"store", "compact", "--store", "redis://127.0.0.1:1"}, exitFault, "--store"},
@@ -232,7 +243,7 @@ func TestHelpIsComplete(t *testing.T) {
 				t.Errorf("%v: code %d, help %q", path, help.code, n.Help)
 			}
 			for _, f := range n.Flags {
-				if f.Help == "" || !strings.Contains(help.out, "--"+f.Name) || f.Name != "help" && len(f.Envs) == 0 {
+				if f.Help == "" || !strings.Contains(help.out, "--"+f.Name) || f.Name != "help" && f.Name != "version" && len(f.Envs) == 0 {
 					t.Errorf("%v: --%s is not explained", path, f.Name)
 				}
 				if f.Default != "" && !strings.Contains(help.out, f.Default) {
@@ -274,13 +285,16 @@ func TestJSONOutput(t *testing.T) {
 			t.Errorf("%s: %v: %s", line, err, r.out)
 		}
 	}
+	store := "bolt:" + filepath.Join(t.TempDir(), "a.db")
 	for _, tt := range []struct {
 		args []string
 		code int
 		key  string
 		want any
 	}{
-		{[]string{"store", "init", "--store", "bolt:" + filepath.Join(t.TempDir(), "a.db")}, exitFine, "created", false},
+		{[]string{"store", "init", "--store", store}, exitFine, "created", true},
+		{[]string{"store", "init", "--store", store}, exitFine, "created", false},
+		{[]string{"health", "--server", p.addresses[0]}, exitFine, "status", "SERVING"},
 		{[]string{"store", "status", "--store", "redis://127.0.0.1:1"}, exitFault, "reason", "STORE_UNAVAILABLE"},
 		{[]string{"catalog", "lint", "../../catalog/default.yaml"}, exitFine, "version", "2023-09-19"},
 		{[]string{"catalog", "lint", "../../catalog/schema.json"}, exitFault, "file", "../../catalog/schema.json"},
@@ -291,9 +305,47 @@ func TestJSONOutput(t *testing.T) {
 			t.Errorf("%v: code %d, %v: %s", tt.args, got.code, err, got.out)
 		}
 	}
+	fault := p.ask("check", "login", "--app", "0", "--user", "", "-o", "json")
+	var got struct {
+		Error faultJSON `json:"error"`
+	}
+	if err := json.Unmarshal([]byte(fault.out), &got); err != nil || fault.code != exitFault || got.Error.Reason != "INVALID_FIELD" || len(got.Error.Fields) != 2 {
+		t.Errorf("a fault as JSON: %v: %+v", err, fault)
+	}
 	r := p.ask("check", "use-feature", "--app", "1400000002", "--feature", "community", "-o", "json")
 	if r.code != exitDenied || !strings.Contains(r.out, `"upstreamCode": 10059`) {
 		t.Errorf("a denial as JSON: %+v", r)
+	}
+}
+
+// lost is an output that is full.
+type lost struct{}
+
+func (lost) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestOutputThatIsLost(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"catalog", "show"}, {"catalog", "source"}, {"catalog", "show", "-o", "json"}, {"version"}} {
+		var stderr strings.Builder
+		if code := Run(t.Context(), args, lost{}, &stderr); code != exitFault || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%v: code %d, %q", args, code, stderr.String())
+		}
+	}
+}
+
+// TestNarrowTerminal: what does not fit loses the titles, which the keys say too.
+func TestNarrowTerminal(t *testing.T) {
+	t.Parallel()
+	var narrow strings.Builder
+	printCatalog(&narrow, catalog.Default(), 80)
+	plans, _, _ := strings.Cut(narrow.String(), "NOTES")
+	for line := range strings.Lines(plans) {
+		if n := utf8.RuneCountInString(line); n > 80 {
+			t.Errorf("%d characters: %s", n, line)
+		}
+	}
+	if !strings.Contains(plans, "\n  friends ") || strings.Contains(plans, "Friends of one user") {
+		t.Errorf("the plans:\n%s", plans)
 	}
 }
 

@@ -31,11 +31,14 @@ func makeDemo(ctx context.Context, s store, apps *account.Apps) error {
 	return nil
 }
 
-// printHints says what to try next.
-func printHints(w io.Writer, address string) {
-	server := ""
+// printHints says what to try next, at the first address that is served on.
+func printHints(w io.Writer, l *listener, hasTLS bool) {
+	address, plain, server := l.near(), "-plaintext", ""
 	if address != defaultListen {
 		server = " --server " + address
+	}
+	if hasTLS && l.Addr().Network() != "unix" {
+		plain, server = "-cacert FILE", server+" --tls --tls-ca FILE"
 	}
 	program := "imquota"
 	if len(os.Args) > 0 && os.Args[0] != "" {
@@ -48,9 +51,9 @@ Serving on %[1]s. In another terminal, try:
   %[3]s check use-feature --app 1400000002 --feature community%[2]s
   %[3]s usage show --app 1400000001 --user alice%[2]s
   %[3]s catalog show
-  grpcurl -plaintext -d '{"appId": 1400000001, "login": {"userId": "alice"}}' %[1]s imquota.v1.QuotaService/CheckQuota
+  grpcurl %[4]s -d '{"appId": 1400000001, "login": {"userId": "alice"}}' %[1]s imquota.v1.QuotaService/CheckQuota
 
 Stop with Ctrl-C. What was counted is kept.
 
-`, address, server, program)
+`, address, server, program, plain)
 }

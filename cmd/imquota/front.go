@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -87,6 +88,14 @@ func (l *listener) address() string {
 		return "unix:" + l.Addr().String()
 	}
 	return l.Addr().String()
+}
+
+// near is how a client on this machine reaches it.
+func (l *listener) near() string {
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return l.address()
 }
 
 // listeners opens every address, or none.

@@ -140,6 +140,9 @@ func TestNotReadyOverHTTP(t *testing.T) {
 	if code, text := p.fetch("/readyz", ""); code != http.StatusServiceUnavailable || !strings.Contains(text, "imquota store init") {
 		t.Errorf("/readyz: %d %s", code, text)
 	}
+	if got := p.ask("health"); got.code != exitFault || !strings.Contains(got.err, "cannot decide") || got.out != "not_serving\n" {
+		t.Errorf("health: %+v", got)
+	}
 	if code, text := p.fetch("/livez", ""); code != http.StatusOK {
 		t.Errorf("/livez: %d %s", code, text)
 	}

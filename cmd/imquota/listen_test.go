@@ -160,7 +160,7 @@ func TestTLS(t *testing.T) {
 	if got := loginOver(t, p.addresses[0], "--tls", "--timeout", "2s"); got.code != exitFault {
 		t.Errorf("the system's authorities trust a server of ours: %+v", got)
 	}
-	if got := loginOver(t, p.addresses[0], "--timeout", "2s"); got.code != exitFault {
+	if got := loginOver(t, p.addresses[0], "--timeout", "2s"); got.code != exitFault || !strings.Contains(got.err, "--tls") {
 		t.Errorf("a TCP address with a certificate answered plain text: %+v", got)
 	}
 	for flags, says := range map[string]string{
@@ -205,6 +205,19 @@ func TestClientCertificate(t *testing.T) {
 	}
 	if got := loginOver(t, p.addresses[0], "--tls", "--tls-ca", ours.file, "--timeout", "2s"); got.code != exitFault {
 		t.Errorf("a client without a certificate: %+v", got)
+	}
+}
+
+// TestTLSToPlaintext: the one who asks is told what is wrong, not that nobody
+// is there.
+func TestTLSToPlaintext(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--demo", "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"))
+	if got := loginOver(t, p.addresses[0], "--tls", "--timeout", "2s"); got.code != exitFault || !strings.Contains(got.err, "does not speak TLS") {
+		t.Errorf("%+v", got)
+	}
+	if hint := p.stdout.String(); !strings.Contains(hint, "grpcurl -plaintext") {
+		t.Errorf("the demo says %q", hint)
 	}
 }
 

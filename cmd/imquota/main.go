@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -19,7 +20,18 @@ func main() {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 	}()
+	dropEmptyVariables()
 	os.Exit(Run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// dropEmptyVariables has a variable that is set to nothing, as files for
+// containers do, mean the same as none.
+func dropEmptyVariables() {
+	for _, pair := range os.Environ() {
+		if name, value, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "IMQUOTA_") && value == "" {
+			_ = os.Unsetenv(name) // it is there, and has a name
+		}
+	}
 }
 
 // Exit codes of every command.
@@ -41,7 +53,10 @@ type cli struct {
 	App     appCmd     `cmd:"" help:"Create and change apps."`
 	Catalog catalogCmd `cmd:"" help:"Show and check plans."`
 	Store   storeCmd   `cmd:"" help:"Look after a store."`
+	Health  healthCmd  `cmd:"" help:"Ask whether a server can decide, as probes do."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version." env:"-"`
 }
 
 const description = `Decides what IM (chat) apps, their users and groups may do, by plan, state and exact counters.
@@ -49,7 +64,7 @@ const description = `Decides what IM (chat) apps, their users and groups may do,
 Exit codes: 0 allowed or fine, 2 denied, 1 a fault or wrong usage. Every flag can be set by the variable named beside it.`
 
 // defaults are what flags that are not given stand for.
-var defaults = kong.Vars{"store": defaultStore, "listen": defaultListen, "http_listen": defaultHTTPListen}
+var defaults = kong.Vars{"store": defaultStore, "listen": defaultListen, "http_listen": defaultHTTPListen, "version": "imquota " + version()}
 
 // streams is where a command writes.
 type streams struct{ out, err io.Writer }
@@ -64,11 +79,16 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 			code = int(exit)
 		}
 	}()
-	s := &streams{stdout, stderr}
+	out := &checkedWriter{w: stdout}
+	s := &streams{out, stderr}
+	if len(args) == 0 {
+		_ = Run(ctx, []string{"--help"}, stderr, stderr)
+		return exitFault
+	}
 	parser, err := kong.New(&cli{},
 		kong.Name("imquota"),
 		kong.Description(description),
-		kong.Writers(stdout, stderr),
+		kong.Writers(out, stderr),
 		kong.Exit(func(code int) { panic(usageExit(code)) }),
 		kong.DefaultEnvars("IMQUOTA"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
@@ -86,12 +106,32 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		_, _ = fmt.Fprintln(stderr, "Run imquota -h, or a command with -h, to see what there is.")
 		return exitFault
 	}
-	switch err := command.Run(); {
+	err = command.Run()
+	switch {
+	case out.err != nil:
+		_, _ = fmt.Fprintln(stderr, "imquota: what was to be printed is lost:", out.err)
+		return exitFault
 	case errors.Is(err, errDenied):
 		return exitDenied
 	case err != nil:
-		printFault(stderr, err)
+		printFault(s, err)
 		return exitFault
 	}
 	return exitFine
+}
+
+// checkedWriter remembers that something could not be written: a program that
+// reads the output must not take half of it for the whole.
+type checkedWriter struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (c *checkedWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	if c.err == nil {
+		c.err = err
+	}
+	return n, err
 }

@@ -283,6 +283,15 @@ func TestStopLetsCallsFinish(t *testing.T) {
 	}
 }
 
+// TestEmptyVariables: set to nothing is not set.
+func TestEmptyVariables(t *testing.T) {
+	t.Setenv("IMQUOTA_LISTEN", "")
+	t.Setenv("IMQUOTA_TLS_CERT", "")
+	t.Setenv("IMQUOTA_DRAIN_TIMEOUT", "")
+	p := launch(t, "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"), "--plaintext-beyond-loopback")
+	p.await(0, says("listening on "+defaultListen))
+}
+
 func TestCatalogReload(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "plans.yaml")

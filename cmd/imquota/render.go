@@ -3,11 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"golang.org/x/term"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -28,11 +31,14 @@ func printDecision(w io.Writer, d *imquotav1.Decision, done string, dryRun bool)
 		return
 	}
 	line := done
+	if dryRun && !d.GetReplayed() {
+		line = "would be " + done + "; nothing is counted in a dry run"
+	}
 	switch {
 	case d.GetReplayed():
 		line += ", and counted before under this request id"
-	case dryRun:
-		line += ", not counted: a dry run"
+	case d.GetClamped() && dryRun:
+		line += ", and there is less to give back"
 	case d.GetClamped():
 		line += ", but there was less to give back"
 	}
@@ -128,7 +134,39 @@ func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 // columnGap is what stands between two columns.
 const columnGap = "  "
 
-func (t *table) write(w io.Writer) {
+// without returns the table without one column.
+func (t *table) without(column int) *table {
+	out := &table{right: make(map[int]bool)}
+	for i := range t.right {
+		out.right[i-1] = true
+	}
+	for _, row := range t.rows {
+		if len(row) > 1 { // a lone cell is a heading
+			row = slices.Delete(slices.Clone(row), column, column+1)
+		}
+		out.add(row...)
+	}
+	return out
+}
+
+// columns is how wide a terminal is; zero: it is none, and as wide as need be.
+func columns(w io.Writer) int {
+	if checked, ok := w.(*checkedWriter); ok {
+		w = checked.w
+	}
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// widths are those of the columns.
+func (t *table) widths() []int {
 	var widths []int
 	for _, row := range t.rows {
 		for i, cell := range row {
@@ -140,6 +178,19 @@ func (t *table) write(w io.Writer) {
 			}
 		}
 	}
+	return widths
+}
+
+// width is how many characters the widest row has.
+func (t *table) width() (total int) {
+	for _, n := range t.widths() {
+		total += len(columnGap) + n
+	}
+	return total
+}
+
+func (t *table) write(w io.Writer) {
+	widths := t.widths()
 	for _, row := range t.rows {
 		var line strings.Builder
 		for i, cell := range row {

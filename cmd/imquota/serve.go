@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -41,6 +42,17 @@ func (*serveCmd) Help() string {
 catalog file again; a broken one is reported and the old one stays in force.
 
 The embedded store is one process's. Two sidecars share one with --store redis://.`
+}
+
+// Validate refuses what would serve nobody, or nothing to its end.
+func (c *serveCmd) Validate() error {
+	switch {
+	case len(c.Listen) == 0:
+		return errors.New("--listen: is empty; name an address, such as " + defaultListen)
+	case c.DrainTimeout < 0:
+		return fmt.Errorf("--drain-timeout: %v is negative", c.DrainTimeout)
+	}
+	return nil
 }
 
 // sharedCacheFor bounds for how long an app's record is used unread when other
@@ -93,7 +105,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 		log.Info("listening on "+l.address(), "protocol", l.kind, "services", l.services)
 	}
 	if c.Demo {
-		printHints(s.out, listeners[0].address())
+		printHints(s.out, listeners[0], front.tls != nil)
 	}
 
 	background, stop := context.WithCancel(ctx)
@@ -129,6 +141,9 @@ func (c *serveCmd) reloads(ctx context.Context, enforcer *quota.Enforcer, log *s
 		if err != nil {
 			log.Error("the catalog stays as it is", "version", enforcer.Catalog().Version(), "error", err)
 			continue
+		}
+		if old := enforcer.Catalog(); old.Version() == cat.Version() && old.Digest() != cat.Digest() {
+			log.Warn("the catalog changed, and its version did not: decisions of before and after cannot be told apart", "version", cat.Version())
 		}
 		enforcer.SetCatalog(cat)
 		log.Info("catalog in force", "version", cat.Version(), "editions", len(cat.Editions()))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/imquota/imquota/quota"
 	"github.com/imquota/imquota/quota/boltstore"
 	"github.com/imquota/imquota/quota/redisstore"
+	"golang.org/x/term"
 )
 
 const (
@@ -65,7 +67,7 @@ func (f *storeFlag) open(ctx context.Context) (s store, isShared bool, err error
 
 // storeCmd looks after a store.
 type storeCmd struct {
-	Init    storeInitCmd    `cmd:"" help:"Mark an empty Redis as imquota's, once. The embedded store does it by itself."`
+	Init    storeInitCmd    `cmd:"" help:"Mark a Redis as imquota's, once. What else is in it stays. The embedded store does it by itself."`
 	Status  storeStatusCmd  `cmd:"" help:"Say whether a store can be trusted, and if not, why."`
 	Compact storeCompactCmd `cmd:"" help:"Give back the space that an embedded store has let go of; nothing may serve from it meanwhile."`
 }
@@ -77,6 +79,8 @@ type storeInitCmd struct {
 
 // Run carries the command out.
 func (c *storeInitCmd) Run(ctx context.Context, s *streams) error {
+	path, isBolt := c.boltPath()
+	_, statErr := os.Stat(path)
 	opened, _, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -86,6 +90,7 @@ func (c *storeInitCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
+	created = created || isBolt && errors.Is(statErr, fs.ErrNotExist)
 	verb := "is initialised"
 	if created {
 		verb = "is initialised now"
@@ -116,8 +121,8 @@ type storeStatusCmd struct {
 // Run carries the command out.
 func (c *storeStatusCmd) Run(ctx context.Context, s *streams) error {
 	if path, ok := c.boltPath(); ok {
-		if _, err := os.Stat(path); err != nil { // opening it would make it
-			return fmt.Errorf("--store: %w", err)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) { // opening it would make it
+			return fmt.Errorf("--store: there is no %s yet; imquota serve makes it", path)
 		}
 	}
 	opened, _, err := c.open(ctx)
@@ -180,8 +185,7 @@ func progress(w io.Writer) func(done, total int64) {
 }
 
 func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return term.IsTerminal(int(f.Fd()))
 }
 
 func size(bytes int64) string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -158,7 +159,9 @@ func explain(err error) error {
 	pathError, ofPath := errors.AsType[*os.PathError](err)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return errors.New("it is in use by another process, or twice by this one: the embedded store is one process's; several sidecars share a store with redis://")
+		return errors.New("it is in use by another process: the embedded store is one process's; several sidecars share a store with redis://")
+	case err != nil && strings.Contains(err.Error(), "file size too small"): // bbolt has no name for it
+		return errors.New("it is not a store of imquota: it is too small for one")
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
 		return fmt.Errorf("it is not a store of imquota: %w", err)
 	case ofPath:

@@ -57,6 +57,9 @@ func TestOpenRefuses(t *testing.T) {
 		{"a text file", func(t *testing.T, path string) {
 			write(t, path, []byte("my notes\n"))
 		}, "not a store of imquota: invalid database"},
+		{"a text file of two pages", func(t *testing.T, path string) {
+			write(t, path, bytes.Repeat([]byte("#"), 7301))
+		}, "not a store of imquota"},
 		{"a long text file", func(t *testing.T, path string) {
 			write(t, path, bytes.Repeat([]byte("my notes\n"), 10_000))
 		}, "not a store of imquota: invalid database"},

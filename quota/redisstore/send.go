@@ -253,6 +253,8 @@ func (s *Store) faultOf(err error, writes bool) *account.Fault {
 		f.Detail, f.RetryAfter = "a stored value is damaged", 0
 	case reason == account.StoreOutOfMemory:
 		f.Detail = s.target.String() + " is out of memory; releases still work"
+	case v == refused:
+		f.Detail = s.target.String() + " refuses the command"
 	default:
 		f.Detail = s.target.String() + " cannot be reached"
 	}
