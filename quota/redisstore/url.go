@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -235,5 +236,29 @@ func (t *target) client() redis.UniversalClient {
 	cluster := o.Cluster()
 	cluster.MaxRedirects = 3              // for MOVED and ASK: commands are of the kind once
 	cluster.DisableRoutingPolicies = true // every command names its keys
-	return redis.NewClusterClient(cluster)
+	client := redis.NewClusterClient(cluster)
+	client.OnNewNode(func(node *redis.Client) { node.AddHook(afresh{}) })
+	return client
+}
+
+// afresh has a node's pipeline begin without errors. A command that go-redis
+// sends on to another node keeps the MOVED or ASK of the one before, and a
+// reply that is lost there does not replace it: what may have run would be
+// taken for what was refused, and sent once more.
+type afresh struct{}
+
+// DialHook implements redis.Hook.
+func (afresh) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook implements redis.Hook.
+func (afresh) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+// ProcessPipelineHook implements redis.Hook.
+func (afresh) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, c := range cmds {
+			c.SetErr(nil)
+		}
+		return next(ctx, cmds)
+	}
 }

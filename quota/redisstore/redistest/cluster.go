@@ -16,6 +16,8 @@ import (
 type ClusterServers struct {
 	Nodes []*Server // the primaries first
 	Addrs []string
+
+	behind map[string]*Server // address of a proxy -> node
 }
 
 const slots = 16384
@@ -24,7 +26,7 @@ const slots = 16384
 // every node agrees that it is whole.
 func Cluster(t testing.TB, primaries, replicas int) *ClusterServers {
 	t.Helper()
-	c := &ClusterServers{}
+	c := &ClusterServers{behind: make(map[string]*Server)}
 	for range primaries * (1 + replicas) {
 		n := start(t, "redis-server", t.TempDir(), func(port int) []string {
 			return []string{
@@ -50,20 +52,46 @@ func ClusterOfOne(t testing.TB) (*Server, *Proxy) {
 			"--save", "", "--appendonly", "no",
 		}
 	})
-	proxy := NewProxy(t, n.Addr)
+	proxy := behindProxy(t, n)
 	client := n.Client()
+	if err := client.ClusterAddSlotsRange(t.Context(), 0, slots-1).Err(); err != nil {
+		t.Fatal(err)
+	}
+	n.Await("the cluster to be whole", func(ctx context.Context) error { return seesWhole(ctx, client) })
+	return n, proxy
+}
+
+// behindProxy has a node tell clients to reach it through a proxy.
+func behindProxy(t testing.TB, n *Server) *Proxy {
+	t.Helper()
+	proxy := NewProxy(t, n.Addr)
 	_, port, _ := net.SplitHostPort(proxy.Addr)
 	for _, args := range [][]any{
 		{"CONFIG", "SET", "cluster-announce-ip", "127.0.0.1"},
 		{"CONFIG", "SET", "cluster-announce-port", port},
-		{"CLUSTER", "ADDSLOTSRANGE", 0, slots - 1},
 	} {
-		if err := client.Do(t.Context(), args...).Err(); err != nil {
+		if err := n.Client().Do(t.Context(), args...).Err(); err != nil {
 			t.Fatal(args, err)
 		}
 	}
-	n.Await("the cluster to be whole", func(ctx context.Context) error { return seesWhole(ctx, client) })
-	return n, proxy
+	return proxy
+}
+
+// Behind puts a node behind a proxy and waits until the others tell clients so.
+func (c *ClusterServers) Behind(t testing.TB, node int) *Proxy {
+	t.Helper()
+	proxy := behindProxy(t, c.Nodes[node])
+	for _, n := range c.Nodes {
+		n.Await("the node to be known by its proxy", func(ctx context.Context) error {
+			known, err := n.Client().ClusterNodes(ctx).Result()
+			if err == nil && !strings.Contains(known, proxy.Addr+"@") {
+				err = errors.New("not yet")
+			}
+			return err
+		})
+	}
+	c.behind[proxy.Addr] = c.Nodes[node]
+	return proxy
 }
 
 // join introduces the nodes to each other and deals out slots and roles.
@@ -166,7 +194,7 @@ func (c *ClusterServers) node(addr string) *Server {
 			return n
 		}
 	}
-	return nil
+	return c.behind[addr]
 }
 
 // Primaries returns the nodes that are primaries now.

@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"sync"
@@ -17,6 +18,8 @@ type Proxy struct {
 
 	mu    sync.Mutex
 	mode  proxyMode
+	word  string // dropping: of the request whose reply is meant; empty: any
+	asked map[net.Conn]bool
 	conns map[net.Conn]struct{}
 }
 
@@ -38,7 +41,7 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{Addr: l.Addr().String(), listener: l, target: target, conns: make(map[net.Conn]struct{})}
+	p := &Proxy{Addr: l.Addr().String(), listener: l, target: target, conns: make(map[net.Conn]struct{}), asked: make(map[net.Conn]bool)}
 	p.closed.Go(p.accept)
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -54,6 +57,15 @@ func (p *Proxy) Pass() { p.set(passing) }
 // DropReply forwards what clients send, swallows the next reply and cuts its
 // connection; afterwards everything passes.
 func (p *Proxy) DropReply() { p.set(dropping) }
+
+// DropReplyTo is DropReply for the next request that holds a word, whatever
+// else is asked meanwhile.
+func (p *Proxy) DropReplyTo(word string) {
+	p.set(dropping)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.word = word
+}
 
 // HalfOpen forwards what clients send and swallows every reply, as when the
 // way back is lost.
@@ -77,7 +89,8 @@ func (p *Proxy) Cut() {
 func (p *Proxy) set(m proxyMode) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mode = m
+	p.mode, p.word = m, ""
+	clear(p.asked)
 }
 
 func (p *Proxy) accept() {
@@ -94,8 +107,8 @@ func (p *Proxy) accept() {
 			}
 			continue
 		}
-		p.closed.Go(func() { p.forward(client, server, func() bool { return true }) })
-		p.closed.Go(func() { p.forward(server, client, func() bool { return p.reply(client, server) }) })
+		p.closed.Go(func() { p.forward(client, server, func(request []byte) bool { return p.ask(client, request) }) })
+		p.closed.Go(func() { p.forward(server, client, func([]byte) bool { return p.reply(client, server) }) })
 	}
 }
 
@@ -109,12 +122,25 @@ func (p *Proxy) keep(conns ...net.Conn) bool {
 	return p.mode != rejecting
 }
 
+// ask notes who asks what a reply is to be dropped of. All requests pass.
+func (p *Proxy) ask(client net.Conn, request []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mode == dropping && bytes.Contains(request, []byte(p.word)) {
+		p.asked[client] = true
+	}
+	return true
+}
+
 // reply decides on a piece of a reply: whether it may pass.
 func (p *Proxy) reply(client, server net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch p.mode {
 	case dropping:
+		if !p.asked[client] {
+			return true
+		}
 		p.mode = passing
 		_, _ = client.Close(), server.Close()
 		return false
@@ -127,12 +153,12 @@ func (p *Proxy) reply(client, server net.Conn) bool {
 
 // forward copies until one side closes, asking of every piece whether it may
 // pass.
-func (p *Proxy) forward(from, to net.Conn, pass func() bool) {
+func (p *Proxy) forward(from, to net.Conn, pass func(piece []byte) bool) {
 	defer func() { _, _ = to.Close(), from.Close() }()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
-		if n > 0 && pass() {
+		if n > 0 && pass(buffer[:n]) {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
 			}
