@@ -46,7 +46,7 @@ func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 		s.evaluate(ctx, deadline, wave)
 		for _, c := range wave {
 			s.catchUp(ctx, deadline, txns, c)
-			c.decode(txns, outcomes)
+			s.decode(c, txns, outcomes)
 			if c.grows < len(c.at) && isFull(c.err) {
 				s.applyShrinking(ctx, deadline, txns, c.at, outcomes)
 			}
@@ -68,7 +68,7 @@ func (s *Store) applyShrinking(ctx context.Context, deadline time.Time, txns []q
 		s.evaluate(ctx, deadline, wave)
 		for _, c := range wave {
 			s.catchUp(ctx, deadline, txns, c)
-			c.decode(txns, outcomes)
+			s.decode(c, txns, outcomes)
 		}
 	}
 }
@@ -85,7 +85,7 @@ func (s *Store) catchUp(ctx context.Context, deadline time.Time, txns []quota.Tx
 		if !ok {
 			return
 		}
-		c.request = newEncoder(s.appPrefix(txns[c.at[0]].App), &txns[c.at[0]], clock)
+		c.request = s.newEncoder(&txns[c.at[0]], clock)
 		for _, i := range c.at {
 			c.request.add(&txns[i])
 		}
@@ -121,7 +121,7 @@ func (s *Store) plan(txns []quota.Txn, at []int) [][]*call {
 		t := &txns[i]
 		c := open[t.App]
 		if c == nil || !c.request.fits(t) {
-			c = &call{request: newEncoder(s.appPrefix(t.App), t, t.Now)}
+			c = &call{request: s.newEncoder(t, t.Now)}
 			open[t.App] = c
 			wave := next[t.App]
 			next[t.App]++
@@ -166,13 +166,14 @@ const (
 	replyCorrupt
 	replyAhead
 	replyBrokeOff
+	replyClockSkew
 )
 
 // errReply says that the script answered what it never answers.
 var errReply = errors.New("the script's reply is not what it should be")
 
 // decode turns the script's reply into outcomes.
-func (c *call) decode(txns []quota.Txn, outcomes []quota.Outcome) {
+func (s *Store) decode(c *call, txns []quota.Txn, outcomes []quota.Outcome) {
 	fail := func(err error) {
 		for _, i := range c.at {
 			outcomes[i] = quota.Outcome{Err: err}
@@ -189,6 +190,11 @@ func (c *call) decode(txns []quota.Txn, outcomes []quota.Outcome) {
 	}
 	if len(reply) == 2 && reply[0] == int64(replyCorrupt) {
 		fail(damagedValue(reply[1]))
+		return
+	}
+	if len(reply) == 2 && reply[0] == int64(replyClockSkew) {
+		theirs, _ := reply[1].(int64)
+		fail(s.clockAhead(txns[c.at[0]].Now.Sub(time.UnixMilli(theirs))))
 		return
 	}
 	if clock, ok := c.ahead(); ok {

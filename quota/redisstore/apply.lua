@@ -10,8 +10,9 @@
 --            counters             hash: quota or subject -> count
 --
 -- ARGV     all numbers are decimal integers; times are Unix milliseconds
---   version, now, the end of the generation of request ids (0 without any),
---   transactions, then for each transaction:
+--   version, the earliest that this server's clock may show for the caller's
+--   to be believed (0: whatever it shows), now, the end of the generation of
+--   request ids (0 without any), transactions, then for each transaction:
 --   mode          0 judge, 1 consume, 2 force
 --   windowEnd     0: depends on no window
 --   id            "" or the 16 bytes; if not "": key of this generation, key
@@ -30,7 +31,9 @@
 -- Returns {0, clock, sequence, one reply for each transaction} or
 -- {1} when the app's record has another version, {7, text} when its header is
 -- damaged, {8, clock} when the app's clock has reached another generation of
--- request ids than the keys are of. A reply is
+-- request ids than the keys are of, {10, this server's clock} when the caller's
+-- is too far ahead of it: an app's clock never runs backwards, so that one such
+-- call would take the app to windows that have not begun, for good. A reply is
 --   {0, applied, replayed, found, type, day, members, then for each charge:
 --    delta, counters, their values before}
 --   {code, text}: 2 a window is over, 3 the id was used for another request,
@@ -64,7 +67,18 @@ end
 if header[1] ~= take() then
   return {1}
 end
-local clock, sequence = tonumber(header[2]) or 0, tonumber(header[3]) or 0
+local clock, sequence = tonumber(header[2] or 0), tonumber(header[3] or 0)
+if not clock or not sequence then
+  return {7, KEYS[1] .. ': its clock or sequence is not a number'}
+end
+local earliest = number()
+if earliest ~= 0 then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  if now < earliest then
+    return {10, now}
+  end
+end
 clock = math.max(clock, number())
 local generationEnd = number()
 if generationEnd ~= 0 and clock >= generationEnd then

@@ -144,3 +144,15 @@ func TestScriptThatBreaksOff(t *testing.T) {
 		t.Errorf("sequence %s, want 2", got)
 	}
 }
+
+// TestDamagedClock: a header whose numbers are none is not taken for zero,
+// which would bring back windows that are over.
+func TestDamagedClock(t *testing.T) {
+	t.Parallel()
+	server, s := standalone(t)
+	for i, field := range []string{"c", "s"} {
+		app := newApp(t, s, uint32(i+1))
+		redisDo(t, server, "HSET", s.headerKey(app.ID), field, "noon")
+		wantReason(t, applyOne(t.Context(), s, txnOf(app, add("users", 1))).Err, account.UsageUnknown)
+	}
+}

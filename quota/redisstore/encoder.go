@@ -13,9 +13,10 @@ import (
 type encoder struct {
 	prefix  string
 	version string
-	now     time.Time // of its transactions, or the app's clock when that is known to be ahead
-	first   quota.Txn // what all must share
-	withIDs bool      // a transaction has a request id
+	skew    time.Duration // how far ahead of the server's clock the first transaction's may be; 0: not compared
+	now     time.Time     // of its transactions, or the app's clock when that is known to be ahead
+	first   quota.Txn     // what all must share
+	withIDs bool          // a transaction has a request id
 	keys    []string
 	numbers map[string]int // of keys, without the prefix
 	args    []any
@@ -23,15 +24,16 @@ type encoder struct {
 	charges int
 }
 
-// headArgs are version, clock, end of the ids' generation and number of
-// transactions, known at the end.
-const headArgs = 4
+// headArgs are version, the server's earliest clock, the app's clock, end of the
+// ids' generation and number of transactions, known at the end.
+const headArgs = 5
 
 // newEncoder begins a script at an instant that is not before the first
 // transaction's.
-func newEncoder(prefix string, first *quota.Txn, now time.Time) encoder {
+func (s *Store) newEncoder(first *quota.Txn, now time.Time) encoder {
+	prefix := s.appPrefix(first.App)
 	return encoder{
-		prefix: prefix, first: *first, now: now, version: versionText(first.Version),
+		prefix: prefix, skew: s.skew(), first: *first, now: now, version: versionText(first.Version),
 		keys: append(make([]string, 0, 8), prefix+"app"), numbers: make(map[string]int, 8),
 		args: make([]any, headArgs, 48),
 	}
@@ -69,7 +71,11 @@ func (e *encoder) finish() ([]string, []any) {
 	if e.withIDs {
 		generationEnd = (generationOf(e.now) + 1) * generation.Milliseconds()
 	}
-	e.args[0], e.args[1], e.args[2], e.args[3] = e.version, e.now.UnixMilli(), generationEnd, e.txns
+	var earliest int64
+	if e.skew != 0 {
+		earliest = e.first.Now.Add(-e.skew).UnixMilli()
+	}
+	copy(e.args, []any{e.version, earliest, e.now.UnixMilli(), generationEnd, e.txns})
 	return e.keys, e.args
 }
 

@@ -151,10 +151,23 @@ func (s *Store) probeServer(ctx context.Context, c redis.Cmdable) *account.Fault
 	return s.compareClocks(ctx, c)
 }
 
+// skew is how far this process's clock may be ahead of a server's; zero: they
+// are not compared.
+func (s *Store) skew() time.Duration {
+	if s.now == nil {
+		return 0
+	}
+	return s.target.skew
+}
+
+func (s *Store) clockAhead(by time.Duration) *account.Fault {
+	return s.fault(account.ClockSkew, "has a clock that is %v behind this machine's; set both by NTP", by.Round(time.Second))
+}
+
 // compareClocks holds this process's clock, when the question was sent and when
 // it was answered, against the server's.
 func (s *Store) compareClocks(ctx context.Context, c redis.Cmdable) *account.Fault {
-	if s.now == nil || s.target.skew == 0 {
+	if s.skew() == 0 {
 		return nil
 	}
 	sent := s.now()
@@ -164,7 +177,7 @@ func (s *Store) compareClocks(ctx context.Context, c redis.Cmdable) *account.Fau
 	}
 	switch {
 	case sent.Sub(theirs) > s.target.skew:
-		return s.fault(account.ClockSkew, "has a clock that is %v behind this machine's; set both by NTP", sent.Sub(theirs).Round(time.Second))
+		return s.clockAhead(sent.Sub(theirs))
 	case theirs.Sub(s.now()) > s.target.skew:
 		return s.fault(account.ClockSkew, "has a clock that is %v ahead of this machine's; set both by NTP", theirs.Sub(sent).Round(time.Second))
 	}

@@ -277,3 +277,44 @@ func TestClockSkew(t *testing.T) {
 		}
 	}
 }
+
+// TestClockThatJumps: between two probes the script itself refuses what a clock
+// far ahead asks for. An app's clock never runs backwards, so that one such step
+// would take the app to a later month for all sidecars, and for good.
+func TestClockThatJumps(t *testing.T) {
+	t.Parallel()
+	server, s := standalone(t)
+	app := newApp(t, s, 7)
+	for _, tt := range []struct {
+		name, option string
+		off          time.Duration
+		want         account.FaultReason
+	}{
+		{"as far as it may be", "", defaultSkew - 2*time.Second, ""},
+		{"days behind", "", -48 * time.Hour, ""},
+		{"ahead", "", defaultSkew + 2*time.Second, account.ClockSkew},
+		{"months ahead", "", 60 * 24 * time.Hour, account.ClockSkew},
+		{"as far as the URL allows", "?max_clock_skew=1m", 50 * time.Second, ""},
+		{"further than the URL allows", "?max_clock_skew=1m", 70 * time.Second, account.ClockSkew},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			jumped, err := Open(t.Context(), "redis://"+server.Addr+tt.option, Options{ProbeEvery: time.Hour, Now: time.Now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer jumped.Close()
+			for _, mode := range []quota.TxnMode{quota.ModeJudge, quota.ModeConsume, quota.ModeForce} {
+				txn := txnOf(app, add("users", 1))
+				txn.Mode, txn.Now = mode, time.Now().Add(tt.off)
+				wantReason(t, applyOne(t.Context(), jumped, txn).Err, tt.want)
+			}
+		})
+	}
+	clock, err := server.Client().HGet(t.Context(), s.headerKey(app.ID), "c").Int64()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ahead := time.Until(time.UnixMilli(clock)); ahead > time.Minute {
+		t.Errorf("the app's clock is %v ahead", ahead)
+	}
+}
