@@ -3,7 +3,6 @@ package boltstore
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 
@@ -24,9 +23,7 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, ac
 	if err != nil {
 		return err
 	}
-	var epoch [8]byte
-	_, _ = rand.Read(epoch[:]) // never fails
-	version := account.Version{Epoch: binary.BigEndian.Uint64(epoch[:]), Revision: 1}
+	version := account.FirstVersion()
 	err = s.submit(ctx, func(tx *bolt.Tx) error {
 		if tx.Bucket(appsBucket).Get(appKey(app.ID)) != nil {
 			return answer{account.ErrAppExists}
@@ -104,8 +101,7 @@ func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
 	if err != nil {
 		return err
 	}
-	updated := app.Version
-	updated.Revision++
+	updated := app.Version.Next()
 	err = s.submit(ctx, func(tx *bolt.Tx) error {
 		apps := tx.Bucket(appsBucket)
 		stored := apps.Get(appKey(app.ID))

@@ -2,8 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"strconv"
@@ -49,9 +47,7 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, ac
 	if err != nil {
 		return err
 	}
-	var epoch [8]byte
-	_, _ = rand.Read(epoch[:]) // never fails
-	version := account.Version{Epoch: binary.BigEndian.Uint64(epoch[:]), Revision: 1}
+	version := account.FirstVersion()
 
 	// An id that is taken is refused before it takes a place.
 	existing, err := s.App(ctx, app.ID)
@@ -221,8 +217,7 @@ func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
 	if err != nil {
 		return err
 	}
-	next := app.Version
-	next.Revision++
+	next := app.Version.Next()
 	reply, err := s.run(ctx, updateScript, s.headerKey(app.ID), versionText(app.Version), versionText(next), string(record))
 	switch {
 	case err != nil:

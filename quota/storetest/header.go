@@ -32,6 +32,18 @@ var headerClauses = map[string]func(*fixture){
 		f.wantErr(old, quota.ErrStale)
 		f.wantUsed(groups, 3)
 	},
+	"a version is never made twice": func(f *fixture) {
+		// Or a change that a store lost with its tail would be taken for the
+		// next one, wherever its record is cached.
+		first := f.app.Version
+		if err := f.store.UpdateApp(f.Context(), f.app); err != nil {
+			f.Fatal(err)
+		}
+		guessed := f.txn(on(groups, 1, catalog.Unlimited()))
+		guessed.Version.Epoch = first.Epoch
+		f.wantErr(guessed, quota.ErrStale)
+		f.count(groups, 1)
+	},
 	"the clock never runs backwards": func(f *fixture) {
 		f.count(groups, 1)
 		f.now = noon.Add(-time.Hour)

@@ -17,7 +17,6 @@ type Model struct {
 	mu       sync.Mutex
 	accounts map[string]map[uint32]bool
 	apps     map[uint32]*modelApp
-	epoch    uint64
 }
 
 // NewModel returns an empty store.

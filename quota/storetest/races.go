@@ -46,10 +46,10 @@ var raceClauses = map[string]func(*fixture){
 	},
 	"a record changes under load": func(f *fixture) {
 		var applied atomic.Int64
-		version := f.app.Version
+		version, changed := f.app.Version, f.app.Clone()
 		f.race(16, func(caller int) {
 			if caller == 0 {
-				if err := f.store.UpdateApp(f.Context(), f.app.Clone()); err != nil {
+				if err := f.store.UpdateApp(f.Context(), changed); err != nil {
 					f.Error(err)
 				}
 				return
@@ -66,7 +66,7 @@ var raceClauses = map[string]func(*fixture){
 				}
 			}
 		})
-		f.app.Version.Revision++
+		f.app = changed
 		f.wantUsed(groups, applied.Load())
 	},
 	"friends are made both ways at once": func(f *fixture) {

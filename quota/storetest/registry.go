@@ -22,8 +22,7 @@ func (m *Model) CreateApp(_ context.Context, app *account.App, maxApps int, acce
 	case m.accounts[app.Account] == nil:
 		m.accounts[app.Account] = make(map[uint32]bool)
 	}
-	m.epoch++
-	app.Version = account.Version{Epoch: m.epoch, Revision: 1}
+	app.Version = account.FirstVersion()
 	m.accounts[app.Account][app.ID] = true
 	m.apps[app.ID] = &modelApp{
 		record: app.Clone(), known: make(map[string]bool), active: make(map[string]int32),
@@ -53,7 +52,7 @@ func (m *Model) UpdateApp(_ context.Context, app *account.App) error {
 	case a.record.Version != app.Version:
 		return account.ErrConflict
 	}
-	app.Version.Revision++
+	app.Version = app.Version.Next()
 	a.record = app.Clone()
 	return nil
 }
