@@ -27,22 +27,15 @@ type App struct {
 	Overrides map[string]catalog.Limit `json:"overrides,omitempty"` // quota -> limit instead of the edition's
 	Orders    []Order                  `json:"orders,omitempty"`    // by start, not overlapping
 
+	// Creation is the request that created the app. It is never forgotten:
+	// repeated, it must not create another one.
+	Creation Change `json:"creation,omitzero"`
 	// Changes remembers the newest requests that changed the record, so that
 	// repeating one changes nothing.
 	Changes []Change `json:"changes,omitempty"`
 
 	// Version is set by the Registry, not part of the stored record.
 	Version Version `json:"-"`
-}
-
-// Version names one state of an app's record. A store refuses to judge with
-// any other than the current one.
-type Version struct {
-	// Epoch is drawn at random when the app is created, so that an app created
-	// anew under the same id is never taken for the old one.
-	Epoch uint64
-	// Revision rises by one with every change, from 1.
-	Revision uint64
 }
 
 // Change is a request that changed an app's record.
@@ -99,8 +92,14 @@ func (a *App) Remember(c Change) {
 
 // Remembered finds a request by its id.
 func (a *App) Remembered(requestID string) (Change, bool) {
+	if requestID == "" {
+		return Change{}, false
+	}
+	if a.Creation.RequestID == requestID {
+		return a.Creation, true
+	}
 	for _, c := range a.Changes {
-		if requestID != "" && c.RequestID == requestID {
+		if c.RequestID == requestID {
 			return c, true
 		}
 	}

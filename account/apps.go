@@ -54,7 +54,7 @@ func (s *Apps) Create(ctx context.Context, n NewApp, change Change) (*App, error
 	if err != nil {
 		return nil, err
 	}
-	app.Remember(change)
+	app.Creation = change
 	for attempt := range uint32(chooseAttempts) {
 		if n.ID == 0 {
 			app.ID = chooseID(n.Account, change, attempt)

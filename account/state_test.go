@@ -82,7 +82,7 @@ func TestFanoutBitsFor(t *testing.T) {
 
 func TestRememberKeepsTheNewest(t *testing.T) {
 	t.Parallel()
-	var app account.App
+	app := account.App{Creation: account.Change{RequestID: "creation", Fingerprint: 7}}
 	app.Remember(account.Change{})
 	if len(app.Changes) != 0 {
 		t.Error("a change without a request id was remembered")
@@ -95,6 +95,9 @@ func TestRememberKeepsTheNewest(t *testing.T) {
 	}
 	if c, ok := app.Remembered("t"); !ok || c.Fingerprint != 19 {
 		t.Errorf("newest change: %+v, %v", c, ok)
+	}
+	if c, ok := app.Remembered("creation"); !ok || c.Fingerprint != 7 {
+		t.Errorf("the creation is forgotten: %+v, %v", c, ok)
 	}
 	if _, ok := app.Remembered(""); ok {
 		t.Error("the empty request id was found")

@@ -72,6 +72,19 @@ func TestCreateApp(t *testing.T) {
 		if err != nil || one.GetApp().GetAppId() != two.GetApp().GetAppId() || one.GetApp().GetAppId() == 0 {
 			t.Errorf("chosen %v, then %v (%v)", one, two, err)
 		}
+		for i := range 20 { // more than the changes that an app remembers
+			_, err := s.apps.SetLimitOverride(t.Context(), &imquotav1.SetLimitOverrideRequest{
+				AppId: one.GetApp().GetAppId(), RequestId: fmt.Sprint("change", i), Quota: "friends",
+				Override: &imquotav1.SetLimitOverrideRequest_Limit{Limit: int64(i)},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		late, err := s.apps.CreateApp(t.Context(), chosen)
+		if err != nil || one.GetApp().GetAppId() != late.GetApp().GetAppId() {
+			t.Errorf("chosen %v, and after many changes %v (%v)", one, late, err)
+		}
 		if e := one.GetApp().GetEdition(); e != "developer" {
 			t.Errorf("a new app's edition is %q", e)
 		}
