@@ -157,7 +157,7 @@ func (b *batch) round(ctx context.Context, pending []int) []int {
 			}
 			again = append(again, i)
 		case plans[k].isDeniedAnyway(o.Err):
-			plans[k].decideLocally(b.requests[i], &b.results[i].Decision)
+			plans[k].denyUnjudged(b.requests[i], &b.results[i].Decision)
 		default:
 			b.results[i].Err = describe(o.Err, t)
 		}

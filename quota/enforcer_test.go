@@ -248,6 +248,45 @@ func TestDenialBeforeFault(t *testing.T) {
 
 // TestRejectedSettingIsNotRemembered: a setting that is refused can be mended
 // under the same id.
+// TestUnjudgedDenialKnowsNoUpgrade: where the store could not judge the rest of
+// a denied action, no edition is said to allow it.
+func TestUnjudgedDenialKnowsNoUpgrade(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 0)
+	app := &account.App{ID: 8, Account: "a", Region: "sg", Edition: "standard", Created: noon, FanoutBits: 8}
+	if err := f.store.CreateApp(t.Context(), app, 2, false); err != nil {
+		t.Fatal(err)
+	}
+	create := &quota.Request{App: 8, Action: &quota.CreateGroup{GroupID: "g", GroupType: "community"}}
+	for _, tt := range []struct {
+		name, upgrade string
+		before        func()
+	}{
+		{"judged", "premium", func() {}},
+		{"the group exists", "", func() {
+			if _, err := f.Check(t.Context(), &quota.Request{App: 8, Action: &quota.CreateGroup{GroupID: "g", GroupType: "work"}}); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"the store is away", "", func() {
+			f.store.answer = func(quota.Txn) error { return &account.Fault{Reason: account.StoreUnavailable} }
+		}},
+	} {
+		tt.before()
+		d, err := f.Check(t.Context(), create)
+		if err != nil || d.Allowed {
+			t.Fatalf("%s: %+v, %v", tt.name, d, err)
+		}
+		got := ""
+		if d.Upgrade != nil {
+			got = d.Upgrade.Key
+		}
+		if got != tt.upgrade {
+			t.Errorf("%s: upgrade %q, want %q", tt.name, got, tt.upgrade)
+		}
+	}
+}
+
 func TestRejectedSettingIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 0)

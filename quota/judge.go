@@ -14,6 +14,13 @@ func (p *planner) decideLocally(r *Request, d *Decision) {
 	p.finish(r, &Outcome{}, p.violations, d)
 }
 
+// denyUnjudged makes the denial of a plan whose counters the store could not
+// judge. Nobody knows which edition would allow it.
+func (p *planner) denyUnjudged(r *Request, d *Decision) {
+	p.decideLocally(r, d)
+	d.Upgrade, d.Currency = nil, ""
+}
+
 // decide makes the decision from what the store found.
 func (p *planner) decide(r *Request, o *Outcome, d *Decision) {
 	d.Source = SourceStore
