@@ -132,7 +132,7 @@ func (a *JoinGroup) plan(p *planner) error {
 	if err != nil {
 		return err
 	}
-	p.txn.Group = GroupStep{Op: GroupTouch, ID: a.GroupID, Type: t.Code}
+	p.txn.Group = GroupStep{Op: GroupTouch, ID: a.GroupID, Type: t.Code, Day: p.day()}
 	p.addMembers(t, []string{a.UserID}, "")
 	return nil
 }
@@ -142,7 +142,7 @@ func (a *AddGroupMembers) plan(p *planner) error {
 	if err != nil {
 		return err
 	}
-	p.txn.Group = GroupStep{Op: GroupTouch, ID: a.GroupID, Type: t.Code}
+	p.txn.Group = GroupStep{Op: GroupTouch, ID: a.GroupID, Type: t.Code, Day: p.day()}
 	if !t.HasMembers {
 		p.deny(OperationNotAllowed, a.GroupID, p.catalog.Codes().LiveInvite,
 			"members cannot be added to a "+t.Key+" group: users join it by themselves")

@@ -109,7 +109,7 @@ const (
 	GroupCreate           // it must not exist (ErrGroupExists), and does then
 	GroupTouch            // a record without a known day of creation is made if there is none
 	GroupLeave            // nothing, if there is none
-	GroupDissolve         // it exists no more
+	GroupDissolve         // it exists no more, and on Day and the next no touch makes it
 )
 
 // NoDay stands for the unknown day of creation of a group that was created
@@ -117,13 +117,16 @@ const (
 const NoDay int32 = -1 << 31
 
 // GroupStep changes one group's record: type, day of creation, members.
+//
+// A group that was dissolved is remembered for a day or two: a join that comes
+// late must not make it again, or it would be dissolved, and counted, twice.
 type GroupStep struct {
 	Op GroupOp
 	ID string
 	// Type is the catalog.GroupType.Code that the caller says the group has;
 	// a record of another type is ErrGroupType. Zero: not said.
 	Type byte
-	Day  int32 // catalog.Day of now; GroupCreate and Charge.SameDay
+	Day  int32 // catalog.Day of now; GroupCreate, GroupTouch, GroupDissolve, Charge.SameDay
 }
 
 // Basis says what a charge's delta is multiplied by, or measured from.

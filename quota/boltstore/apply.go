@@ -189,7 +189,12 @@ func (s *step) readGroup(o *quota.Outcome) error {
 	if step.Op == quota.GroupNone {
 		return nil
 	}
-	g, err := decodeGroup(s.tx.Bucket(groupsBucket).Get(idKeyOf(s.txn.App, step.ID)))
+	stored := s.tx.Bucket(groupsBucket).Get(idKeyOf(s.txn.App, step.ID))
+	goneOn, isGone := decodeGone(stored)
+	if isGone {
+		stored = nil
+	}
+	g, err := decodeGroup(stored)
 	if err != nil {
 		return corrupt("group", step.ID)
 	}
@@ -202,6 +207,7 @@ func (s *step) readGroup(o *quota.Outcome) error {
 		return quota.ErrGroupType
 	case !g.Found && step.Op == quota.GroupCreate:
 		s.exists, s.group = true, quota.GroupRecord{Type: step.Type, Day: step.Day}
+	case !g.Found && step.Op == quota.GroupTouch && isGone && step.Day <= goneOn+1: // too late
 	case !g.Found && step.Op == quota.GroupTouch:
 		s.exists, s.group = true, quota.GroupRecord{Type: step.Type, Day: quota.NoDay}
 	}

@@ -144,3 +144,35 @@ func TestAppAheadLeavesOthersWindows(t *testing.T) {
 		t.Errorf("an app whose clock is years ahead took another's count: %d, want 1", before)
 	}
 }
+
+// TestDissolvedGroupsAreForgotten: what a dissolved group leaves behind does not
+// outlive the day after, where others are dissolved.
+func TestDissolvedGroupsAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t))
+	app := found(t, s, 1)
+	change := func(op quota.GroupOp, id string, day int32) {
+		t.Helper()
+		txn := txnOf(app)
+		txn.Group = quota.GroupStep{Op: op, ID: id, Type: 'w', Day: day}
+		applyOne(t, s, txn)
+	}
+	const today = 20_000
+	for id, day := range map[string]int32{"b": today, "c": today - 1, "d": today - 2, "e": 1} {
+		change(quota.GroupCreate, id, day)
+		change(quota.GroupDissolve, id, day)
+	}
+	change(quota.GroupCreate, "f", today-100)
+	change(quota.GroupCreate, "a", today)
+	change(quota.GroupDissolve, "a", today)
+	var left []string
+	if err := s.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(groupsBucket).ForEach(func(k, _ []byte) error {
+			left = append(left, string(k[4:]))
+			return nil
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "groups", []string{"a", "b", "c", "f"}, left)
+}

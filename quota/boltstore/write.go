@@ -136,13 +136,42 @@ func (s *step) writeGroup(members int64) error {
 		return nil
 	case step.Op == quota.GroupDissolve:
 		s.changed = true
-		return b.Delete(key)
+		if err := b.Put(key, encodeGone(step.Day)); err != nil {
+			return err
+		}
+		return s.sweepGroups(b, key)
 	case s.group.Found && s.group.Members == members:
 		return nil
 	}
 	s.changed = true
 	s.group.Members = members
 	return b.Put(key, encodeGroup(s.group))
+}
+
+// sweptGroups bounds the work of one sweep.
+const sweptGroups = 16
+
+// sweepGroups forgets groups that were dissolved so long ago that no join comes
+// for them any more, among those that lie behind one that is dissolved now.
+func (s *step) sweepGroups(b *bolt.Bucket, from []byte) error {
+	var outdated [][]byte
+	c := b.Cursor()
+	c.Seek(from)
+	for range sweptGroups {
+		key, value := c.Next()
+		if !bytes.HasPrefix(key, appKey(s.txn.App)) {
+			break
+		}
+		if day, ok := decodeGone(value); ok && day+1 < s.txn.Group.Day {
+			outdated = append(outdated, bytes.Clone(key))
+		}
+	}
+	for _, key := range outdated {
+		if err := b.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remember keeps the request's fingerprint; with a new generation, those that

@@ -6,7 +6,8 @@
 --            request generations  hash: 16-byte id -> 8-byte fingerprint
 --            users                hash: user -> last active month; -1 never
 --                                 active; -2-month deleted, was active then
---            groups               hash: group -> type letter, day, ".", members
+--            groups               hash: group -> type letter, day, ".", members;
+--                                 or "-", day of dissolution
 --            counters             hash: quota or subject -> count
 --
 -- ARGV     all numbers are decimal integers; times are Unix milliseconds
@@ -234,6 +235,24 @@ local function users(t)
   end
 end
 
+-- A dissolved group leaves its day behind, so that a join that comes late does
+-- not make it again on this day or the next. A dissolution sweeps what has
+-- outlasted that, some fields of its bucket at a time.
+local function goneOn(value)
+  return tonumber(string.match(value, '^%-(%-?%d+)$'))
+end
+
+local function outlasted(t)
+  t.groupSweep = {}
+  local fields = redis.call('HRANDFIELD', KEYS[t.groupKey], SWEPT_FIELDS, 'WITHVALUES')
+  for i = 1, #fields, 2 do
+    local gone = goneOn(fields[i + 1])
+    if gone and gone + 1 < tonumber(t.day) then
+      t.groupSweep[#t.groupSweep + 1] = fields[i]
+    end
+  end
+end
+
 -- group reads the group's record and finds the one that charges are for.
 local function group(t)
   t.found, t.exists, t.gType, t.gDay, t.gMembers = false, false, '', NO_DAY, 0
@@ -241,7 +260,8 @@ local function group(t)
     return
   end
   local value = read(t.groupKey, t.group)
-  if value then
+  local gone = value and goneOn(value)
+  if value and not gone then
     local letter, day, members = string.match(value, '^(%l)(%-?%d+)%.(%d+)$')
     members = tonumber(members)
     if not letter or members > EXACT then
@@ -258,11 +278,15 @@ local function group(t)
   if t.found and t.type ~= '' and t.type ~= t.gType then
     error({5, t.gType}, 0)
   end
-  if not t.found and (t.groupOp == 2 or t.groupOp == 3) then
+  local makes = t.groupOp == 2 or t.groupOp == 3 and not (gone and tonumber(t.day) <= gone + 1)
+  if not t.found and makes then
     t.exists, t.gType = true, t.type
     if t.groupOp == 2 then
       t.gDay = t.day
     end
+  end
+  if t.groupOp == 5 and t.found and t.mode ~= 0 then
+    outlasted(t)
   end
 end
 
@@ -367,7 +391,10 @@ local function write(t)
   end
   if t.groupOp == 5 then
     if t.found then
-      change('HDEL', t.groupKey, t.group)
+      change('HSET', t.groupKey, t.group, '-' .. t.day)
+      for _, field in ipairs(t.groupSweep) do
+        change('HDEL', t.groupKey, field)
+      end
     end
   elseif t.groupOp > 1 and t.exists and (not t.found or members ~= t.gMembers) then
     change('HSET', t.groupKey, t.group, t.gType .. t.gDay .. '.' .. text(members))

@@ -61,3 +61,23 @@ func TestDeletedUsersAreForgotten(t *testing.T) {
 		t.Errorf("users %d, want 1", got)
 	}
 }
+
+// TestDissolvedGroupsAreForgotten shows that what a dissolved group leaves
+// behind does not outlive the day after.
+func TestDissolvedGroupsAreForgotten(t *testing.T) {
+	t.Parallel()
+	server, s := standalone(t)
+	app := newAppOf(t, s, 1, 8)
+	const today = 20_000
+	key := s.appPrefix(1) + "g:" + bucket("g", 8)
+	redisDo(t, server, "HSET", key, "today", "-20000", "yesterday", "-19999", "before", "-19998", "long ago", "-1", "lives", "w19000.3")
+	for _, op := range []quota.GroupOp{quota.GroupCreate, quota.GroupDissolve} {
+		txn := txnOf(app, add("groups", 1))
+		txn.Group = quota.GroupStep{Op: op, ID: "g", Type: 'w', Day: today}
+		mustApply(t, s, txn)
+	}
+	want := map[string]string{"g": "-20000", "today": "-20000", "yesterday": "-19999", "lives": "w19000.3"}
+	if diff := cmp.Diff(want, server.Client().HGetAll(t.Context(), key).Val()); diff != "" {
+		t.Errorf("the bucket (-want +got):\n%s", diff)
+	}
+}

@@ -95,6 +95,40 @@ var groupClauses = map[string]func(*fixture){
 		f.wantUsed(groups, 1)
 		f.wantGroup("today", quota.GroupRecord{})
 	},
+	"a join that comes late does not bring a group back": func(f *fixture) {
+		join := func(made bool) {
+			f.Helper()
+			o := f.one(f.groupTxn(quota.GroupTouch, "g", 'w', 1, on(friends, 1, catalog.Unlimited(), "alice")))
+			f.wantSame("what the user counts", int64(1), o.Charges[0].Delta)
+			f.wantSame("the group counts", made, o.Charges[1].Used != nil)
+			want := quota.GroupRecord{}
+			if made {
+				want = quota.GroupRecord{Found: true, Type: 'w', Day: quota.NoDay, Members: 1}
+			}
+			f.wantGroup("g", want)
+		}
+		f.one(f.groupTxn(quota.GroupCreate, "g", 'w', 2))
+		f.one(f.groupTxn(quota.GroupDissolve, "g", 0, 0))
+		join(false)
+		f.wantSame("dissolved once more", false, f.one(f.groupTxn(quota.GroupDissolve, "g", 0, 0)).Group.Found)
+		f.now = f.now.AddDate(0, 0, 1)
+		join(false)
+		f.now = f.now.AddDate(0, 0, 1)
+		join(true)
+	},
+	"groups that are gone for long are forgotten": func(f *fixture) {
+		ids := names("group", 40)
+		for _, id := range ids {
+			f.one(f.groupTxn(quota.GroupCreate, id, 'w', 1))
+			f.one(f.groupTxn(quota.GroupDissolve, id, 0, 0))
+		}
+		f.now = f.now.AddDate(0, 0, 2)
+		for _, id := range ids {
+			f.one(f.groupTxn(quota.GroupCreate, id, 'p', 1))
+			f.one(f.groupTxn(quota.GroupDissolve, id, 0, 0))
+			f.wantGroup(id, quota.GroupRecord{})
+		}
+	},
 	"an id can be used again after its group is gone": func(f *fixture) {
 		f.one(f.groupTxn(quota.GroupCreate, "g", 'w', 5))
 		f.one(f.groupTxn(quota.GroupDissolve, "g", 0, 0))

@@ -30,6 +30,7 @@ type modelApp struct {
 	known    map[string]bool
 	active   map[string]int32 // last month
 	groups   map[string]quota.GroupRecord
+	gone     map[string]int32 // day of dissolution
 	counters map[modelCounter]int64
 	requests map[[16]byte]remembered
 }
@@ -108,10 +109,17 @@ func (s *modelStep) enterGroup() error {
 		return quota.ErrGroupType
 	case !s.group.Found && g.Op == quota.GroupCreate:
 		s.group = quota.GroupRecord{Found: true, Type: g.Type, Day: g.Day}
-	case !s.group.Found && g.Op == quota.GroupTouch:
+	case !s.group.Found && g.Op == quota.GroupTouch && !s.wentLately():
 		s.group = quota.GroupRecord{Found: true, Type: g.Type, Day: quota.NoDay}
 	}
 	return nil
+}
+
+// wentLately reports whether the group was dissolved on this day or the one
+// before.
+func (s *modelStep) wentLately() bool {
+	day, ok := s.app.gone[s.txn.Group.ID]
+	return ok && s.txn.Group.Day <= day+1
 }
 
 // judge fills in the outcome of every charge and, if it may, writes.
@@ -257,11 +265,15 @@ func (s *modelStep) writeGroup(members int64) (changed bool) {
 		return false
 	case g.Op == quota.GroupDissolve:
 		delete(s.app.groups, g.ID)
+		if existed {
+			s.app.gone[g.ID] = g.Day
+		}
 		return existed
 	case !s.group.Found:
 		return false
 	}
 	s.group.Members = members
 	s.app.groups[g.ID] = s.group
+	delete(s.app.gone, g.ID)
 	return s.group != before
 }

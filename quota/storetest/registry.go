@@ -26,7 +26,7 @@ func (m *Model) CreateApp(_ context.Context, app *account.App, maxApps int, acce
 	m.accounts[app.Account][app.ID] = true
 	m.apps[app.ID] = &modelApp{
 		record: app.Clone(), known: make(map[string]bool), active: make(map[string]int32),
-		groups: make(map[string]quota.GroupRecord), counters: make(map[modelCounter]int64), requests: make(map[[16]byte]remembered),
+		groups: make(map[string]quota.GroupRecord), gone: make(map[string]int32), counters: make(map[modelCounter]int64), requests: make(map[[16]byte]remembered),
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ type tally struct {
 	known   map[string]bool
 	active  map[string]bool // "user month"
 	groups  map[string]string
+	gone    map[string]time.Time // groups that were dissolved, and when
 	sums    map[sum]int64
 	effects map[string]effect // by request id
 }
@@ -47,7 +48,7 @@ type verdict struct {
 
 func newTally(limits map[string]int64) *tally {
 	return &tally{
-		limits: limits, known: make(map[string]bool), active: make(map[string]bool), groups: make(map[string]string),
+		limits: limits, known: make(map[string]bool), active: make(map[string]bool), groups: make(map[string]string), gone: make(map[string]time.Time),
 		sums: make(map[sum]int64), effects: make(map[string]effect),
 	}
 }
@@ -92,10 +93,10 @@ func (y *tally) weigh(v *verdict, a quota.Action, now time.Time) {
 	case *quota.CreateGroup:
 		y.createGroup(v, a, now)
 	case *quota.JoinGroup:
-		y.enter(v, a.GroupID, a.GroupType, []string{a.UserID})
+		y.enter(v, a.GroupID, a.GroupType, []string{a.UserID}, now)
 	case *quota.AddGroupMembers:
 		v.denied = a.GroupType == "live"
-		y.enter(v, a.GroupID, a.GroupType, a.UserIDs)
+		y.enter(v, a.GroupID, a.GroupType, a.UserIDs, now)
 	case *quota.LeaveGroup:
 		y.leave(v, a.GroupID, []string{a.UserID})
 	case *quota.RemoveGroupMembers:
@@ -105,6 +106,7 @@ func (y *tally) weigh(v *verdict, a quota.Action, now time.Time) {
 			groupCounts(v, kind, now, -1)
 			v.settle = func() {
 				delete(y.groups, a.GroupID)
+				y.gone[a.GroupID] = now
 				delete(y.sums, sum{"group_members", a.GroupID, ""})
 			}
 		}
@@ -187,9 +189,13 @@ func join(v *verdict, group, kind string, ids []string, delta int64) {
 	}
 }
 
-func (y *tally) enter(v *verdict, group, kind string, ids []string) {
+func (y *tally) enter(v *verdict, group, kind string, ids []string, now time.Time) {
 	known, ok := y.groups[group]
 	v.fault = ok && known != kind
+	if gone, went := y.gone[group]; !ok && went && dayOf(now) <= dayOf(gone.AddDate(0, 0, 1)) {
+		join(v, group, "live", ids, 1) // too late: nobody's members
+		return
+	}
 	join(v, group, kind, ids, 1)
 	v.settle = func() { y.groups[group] = kind }
 }
