@@ -40,11 +40,17 @@ type NewApp struct {
 	AcceptLoss    bool   // create it although its counters were lost
 
 	// What an existing customer brings along.
-	Edition   string               // empty: the catalog's default
-	Orders    []Order              // in any sequence
-	Approvals map[string]time.Time // feature -> approved at
-	AddOns    map[string]time.Time // add-on -> activated at
-	Created   time.Time            // zero: now
+	Edition   string  // empty: the catalog's default
+	Orders    []Order // in any sequence
+	Approvals []Grant // of features
+	AddOns    []Grant
+	Created   time.Time // zero: now
+}
+
+// Grant is an approval or activation that was made elsewhere.
+type Grant struct {
+	Key string
+	At  time.Time // zero: now
 }
 
 // Create creates an app. With a remembered change it answers the app that the
@@ -148,13 +154,13 @@ func (s *Apps) record(n NewApp) (*App, error) {
 	if err := checkOrders(cat, edition, app.Orders); err != nil {
 		return nil, err
 	}
-	for key, at := range n.Approvals {
-		if err := s.approve(app, "import.approvals", key, at); err != nil {
+	for i, g := range n.Approvals {
+		if err := s.approve(app, fmt.Sprintf("import.approvals[%d].", i), g); err != nil {
 			return nil, err
 		}
 	}
-	for key, at := range n.AddOns {
-		if err := s.activate(app, "import.add_ons", key, at); err != nil {
+	for i, g := range n.AddOns {
+		if err := s.activate(app, fmt.Sprintf("import.add_ons[%d].", i), g); err != nil {
 			return nil, err
 		}
 	}
@@ -209,19 +215,20 @@ func (s *Apps) Approve(ctx context.Context, id uint32, feature string, at time.T
 		if _, ok := app.Approvals[feature]; ok {
 			return false, nil
 		}
-		return true, s.approve(app, "feature", feature, at)
+		return true, s.approve(app, "", Grant{feature, at})
 	})
 }
 
-func (s *Apps) approve(app *App, field, feature string, at time.Time) error {
-	f, ok := s.Catalog().Feature(feature)
+// approve checks an approval and notes it. Its fields are below the path.
+func (s *Apps) approve(app *App, path string, g Grant) error {
+	f, ok := s.Catalog().Feature(g.Key)
 	switch {
 	case !ok:
-		return &InvalidError{field, fmt.Sprintf("unknown feature %q", feature)}
+		return &InvalidError{path + "feature", fmt.Sprintf("unknown feature %q", g.Key)}
 	case f.Approval == nil:
-		return &InvalidError{field, feature + " needs no approval"}
+		return &InvalidError{path + "feature", g.Key + " needs no approval"}
 	}
-	return set(&app.Approvals, field, feature, at, s.Now())
+	return set(&app.Approvals, path+"approve_time", g, s.Now())
 }
 
 // Activate starts the trial of an add-on, once an app.
@@ -230,33 +237,34 @@ func (s *Apps) Activate(ctx context.Context, id uint32, addOn string, change Cha
 		if at, ok := app.AddOns[addOn]; ok {
 			return false, fmt.Errorf("%s, at %s: %w", addOn, at.UTC().Format(time.RFC3339), ErrAddOnActive)
 		}
-		return true, s.activate(app, "add_on", addOn, time.Time{})
+		return true, s.activate(app, "", Grant{Key: addOn})
 	})
 }
 
-func (s *Apps) activate(app *App, field, key string, at time.Time) error {
-	a, ok := s.Catalog().AddOn(key)
+// activate is approve for an add-on.
+func (s *Apps) activate(app *App, path string, g Grant) error {
+	a, ok := s.Catalog().AddOn(g.Key)
 	switch {
 	case !ok:
-		return &InvalidError{field, fmt.Sprintf("unknown add-on %q", key)}
+		return &InvalidError{path + "add_on", fmt.Sprintf("unknown add-on %q", g.Key)}
 	case !a.Editions[app.Edition]:
-		return &InvalidError{field, key + " is not offered to the " + app.Edition + " edition"}
+		return &InvalidError{path + "add_on", g.Key + " is not offered to the " + app.Edition + " edition"}
 	}
-	return set(&app.AddOns, field, key, at, s.Now())
+	return set(&app.AddOns, path+"activate_time", g, s.Now())
 }
 
 // set notes the instant of an approval or activation: now, if none is given.
-func set(m *map[string]time.Time, field, key string, at, now time.Time) error {
-	if at.IsZero() {
-		at = now
+func set(m *map[string]time.Time, field string, g Grant, now time.Time) error {
+	if g.At.IsZero() {
+		g.At = now
 	}
-	if at.After(now) {
-		return &InvalidError{field, fmt.Sprintf("the time of %s lies in the future", key)}
+	if g.At.After(now) {
+		return &InvalidError{field, "lies in the future"}
 	}
 	if *m == nil {
 		*m = make(map[string]time.Time)
 	}
-	(*m)[key] = at
+	(*m)[g.Key] = g.At
 	return nil
 }
 
@@ -280,8 +288,9 @@ func (s *Apps) Override(ctx context.Context, id uint32, quota string, limit *cat
 	})
 }
 
-// updateAttempts bounds how often a change is tried against others.
-const updateAttempts = 16
+// updateAttempts bounds how often a change is tried against others: each time
+// one of them succeeds, so that as many can be made at once.
+const updateAttempts = 64
 
 // update changes an app's record. edit reports whether it changed anything.
 func (s *Apps) update(ctx context.Context, id uint32, change Change, edit func(*App) (bool, error)) (*App, error) {

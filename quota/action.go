@@ -192,7 +192,9 @@ func (a *AddFriend) canonical(b []byte) []byte {
 
 func (a *CreateGroup) canonical(b []byte) []byte {
 	b = appendString(appendString(append(b, canonCreateGroup), a.GroupID), a.GroupType)
-	return appendSet(appendString(b, a.OwnerID), a.MemberIDs)
+	// The owner is a member, whether the list says so or not.
+	others := slices.DeleteFunc(slices.Clone(a.MemberIDs), func(id string) bool { return id == a.OwnerID })
+	return appendSet(appendString(b, a.OwnerID), others)
 }
 
 func (a *JoinGroup) canonical(b []byte) []byte {

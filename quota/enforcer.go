@@ -77,8 +77,9 @@ func unknownEdition(app *account.App, cat *catalog.Snapshot) error {
 }
 
 // maxRounds bounds how often a request is planned anew because the record or
-// the window it was planned with is over.
-const maxRounds = 8
+// the window it was planned with is over: far beyond what a record that is
+// changed without a pause brings about.
+const maxRounds = 32
 
 // CheckAll decides independent requests with as few steps of the store as
 // possible. Those of one app take effect in their order.
@@ -279,17 +280,22 @@ func (b *batch) draft(l *loadedApp, r *Request) (*planner, error) {
 
 // suspend denies an action of a suspended app. Releases are always accepted.
 func (p *planner) suspend() {
-	if p.release {
-		return
+	if !p.release {
+		p.violations = append(p.violations, violateState(p.app, p.catalog, p.now)...)
 	}
-	state := p.app.StateAt(p.now, p.catalog.Account().Grace)
+}
+
+// violateState returns why an app's state denies whatever it asks for; nothing
+// while it is in service.
+func violateState(app *account.App, cat *catalog.Snapshot, now time.Time) []Violation {
+	state := app.StateAt(now, cat.Account().Grace)
 	if state.Stage != account.Suspended {
-		return
+		return nil
 	}
-	p.violations = append(p.violations, Violation{
-		Reason: AppSuspended, Since: state.Since, UpstreamCode: p.catalog.Codes().SuspendedExpired,
-		Message: "the app's plan has expired and it is suspended since " + state.Since.In(p.catalog.Zone()).Format(time.RFC3339),
-	})
+	return []Violation{{
+		Reason: AppSuspended, Since: state.Since, UpstreamCode: cat.Codes().SuspendedExpired,
+		Message: "the app's plan has expired and it is suspended since " + state.Since.In(cat.Zone()).Format(time.RFC3339),
+	}}
 }
 
 // unknownApp is the denial of every request for an app that does not exist.

@@ -2,6 +2,7 @@ package quota
 
 import (
 	"context"
+	"slices"
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
@@ -46,8 +47,9 @@ func (e *Enforcer) Entitlements(ctx context.Context, id uint32, client Client) (
 	}
 	out := &Entitlements{Edition: edition.Key, Lifecycle: app.StateAt(now, cat.Account().Grace), Catalog: cat.Version()}
 	c := featureCase{catalog: cat, app: app, edition: edition, client: client, now: now}
+	suspended := violateState(app, cat, now)
 	for _, f := range cat.Features() {
-		out.Features = append(out.Features, FeatureEntitlement{f.Key, judgeFeature(nil, c, f)})
+		out.Features = append(out.Features, FeatureEntitlement{f.Key, judgeFeature(slices.Clone(suspended), c, f)})
 	}
 	for _, q := range cat.Quotas() {
 		_, overridden := app.Overrides[q.Key]

@@ -239,6 +239,9 @@ func (s *UsageSetting) plan(p *planner) error {
 	if err := checkSubject(q, s.Subject); err != nil {
 		return err
 	}
+	if s.GroupType != "" && q.Key != catalog.GroupMembers {
+		return &account.InvalidError{Field: "group_type", Description: "only " + catalog.GroupMembers + " are of a type of group; leave it empty for " + q.Key}
+	}
 	c := Charge{Delta: s.Used, Basis: Absolute}
 	if s.Observed != nil {
 		c = Charge{Delta: s.Used - *s.Observed}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"time"
 
@@ -65,26 +66,24 @@ func (v *invalidFields) appImport(in *imquotav1.AppImport, cat *catalog.Snapshot
 	for i, o := range in.GetOrders() {
 		v.in("orders["+strconv.Itoa(i)+"]", func() { n.Orders = append(n.Orders, v.order(o, cat.Currency())) })
 	}
-	n.Approvals = make(map[string]time.Time)
 	for i, a := range in.GetApprovals() {
 		v.in("approvals["+strconv.Itoa(i)+"]", func() {
 			v.key("feature", a.GetFeature())
 			v.once("feature", a.GetFeature(), n.Approvals)
-			n.Approvals[a.GetFeature()] = v.time("approve_time", a.GetApproveTime())
+			n.Approvals = append(n.Approvals, account.Grant{Key: a.GetFeature(), At: v.time("approve_time", a.GetApproveTime())})
 		})
 	}
-	n.AddOns = make(map[string]time.Time)
 	for i, a := range in.GetAddOns() {
 		v.in("add_ons["+strconv.Itoa(i)+"]", func() {
 			v.key("add_on", a.GetAddOn())
 			v.once("add_on", a.GetAddOn(), n.AddOns)
-			n.AddOns[a.GetAddOn()] = v.time("activate_time", a.GetActivateTime())
+			n.AddOns = append(n.AddOns, account.Grant{Key: a.GetAddOn(), At: v.time("activate_time", a.GetActivateTime())})
 		})
 	}
 }
 
-func (v *invalidFields) once(field, key string, seen map[string]time.Time) {
-	if _, ok := seen[key]; ok {
+func (v *invalidFields) once(field, key string, seen []account.Grant) {
+	if slices.ContainsFunc(seen, func(g account.Grant) bool { return g.Key == key }) {
 		v.add(field, "%q is in the list twice", key)
 	}
 }

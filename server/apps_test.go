@@ -104,6 +104,15 @@ func TestCreateApp(t *testing.T) {
 		if d := s.release(release(1400000009, &imquotav1.RemoveFriend{UserId: "a", FriendId: "b"})); !d.GetAllowed() || d.GetClamped() {
 			t.Errorf("a release while suspended: %v", d)
 		}
+		out, err := s.GetEntitlements(t.Context(), &imquotav1.GetEntitlementsRequest{AppId: 1400000009})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range out.GetFeatures() {
+			if f.GetAllowed() || f.GetViolations()[0].GetReason() != imquotav1.Reason_REASON_APP_SUSPENDED {
+				t.Errorf("while suspended, %v", f)
+			}
+		}
 	})
 }
 
@@ -137,9 +146,9 @@ func TestInvalidApps(t *testing.T) {
 		{"a name with a newline", &imquotav1.CreateAppRequest{AccountId: "a", Name: "a\nb"}, []string{"name"}},
 		{"a negative size", &imquotav1.CreateAppRequest{AccountId: "a", ExpectedUsers: -1}, []string{"expected_users"}},
 		{"an unknown edition", &imquotav1.CreateAppRequest{AccountId: "a", Import: &imquotav1.AppImport{Edition: "gold"}}, []string{"import.edition"}},
-		{"an approval nobody needs", &imquotav1.CreateAppRequest{AccountId: "a", Import: &imquotav1.AppImport{Approvals: []*imquotav1.Approval{{Feature: "community"}}}}, []string{"import.approvals"}},
-		{"an approval to come", &imquotav1.CreateAppRequest{AccountId: "a", Import: &imquotav1.AppImport{Approvals: []*imquotav1.Approval{{Feature: "push_all", ApproveTime: future}}}}, []string{"import.approvals"}},
-		{"an unknown add-on", &imquotav1.CreateAppRequest{AccountId: "a", Import: &imquotav1.AppImport{AddOns: []*imquotav1.AddOnActivation{{AddOn: "jet"}}}}, []string{"import.add_ons"}},
+		{"an approval nobody needs", &imquotav1.CreateAppRequest{AccountId: "a", Import: &imquotav1.AppImport{Approvals: []*imquotav1.Approval{{Feature: "community"}}}}, []string{"import.approvals[0].feature"}},
+		{"an approval to come", &imquotav1.CreateAppRequest{AccountId: "a", Import: &imquotav1.AppImport{Approvals: []*imquotav1.Approval{{Feature: "push_all", ApproveTime: future}}}}, []string{"import.approvals[0].approve_time"}},
+		{"an unknown add-on", &imquotav1.CreateAppRequest{AccountId: "a", Import: &imquotav1.AppImport{AddOns: []*imquotav1.AddOnActivation{{AddOn: "jet"}}}}, []string{"import.add_ons[0].add_on"}},
 		{"an order of 25 months", order(func(o *imquotav1.Order) { o.Months = 25 }), []string{"import.orders[0].months"}},
 		{"an order that ends first", order(func(o *imquotav1.Order) { o.EndTime = at }), []string{"import.orders[0].end_time"}},
 		{"an order without a start", order(func(o *imquotav1.Order) { o.StartTime = nil }), []string{"import.orders[0].start_time"}},
@@ -279,6 +288,8 @@ func TestSetUsage(t *testing.T) {
 			{"a negative number", &imquotav1.SetUsageRequest{Quota: "groups", Used: -1}, "used"},
 			{"a huge number", &imquotav1.SetUsageRequest{Quota: "groups", Used: 1 << 53}, "used"},
 			{"a group nobody knows", &imquotav1.SetUsageRequest{Quota: "group_members", Subject: "new", Used: 5}, "group_type"},
+			{"a type where none belongs", &imquotav1.SetUsageRequest{Quota: "friends", Subject: "alice", Used: 5, GroupType: "work"}, "group_type"},
+			{"an unknown type", &imquotav1.SetUsageRequest{Quota: "group_members", Subject: "new", Used: 5, GroupType: "nonsense"}, "group_type"},
 			{"a live group", &imquotav1.SetUsageRequest{Quota: "group_members", Subject: "new", Used: 5, GroupType: "live"}, "group_type"},
 		} {
 			_, err := set(tt.in)

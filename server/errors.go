@@ -56,6 +56,9 @@ var conditions = []struct {
 	{quota.ErrUnsettled, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_CONFLICT},
 }
 
+// conflictRetryAfter is when others may have left an app's record alone.
+const conflictRetryAfter = 50 * time.Millisecond
+
 // toFault maps an error.
 func toFault(err error) fault {
 	if request, ok := errors.AsType[*requestError](err); ok {
@@ -67,6 +70,9 @@ func toFault(err error) fault {
 	for _, c := range conditions {
 		if errors.Is(err, c.err) {
 			f := fault{code: c.code, reason: c.reason, message: err.Error()}
+			if c.reason == imquotav1.ErrorReason_ERROR_REASON_CONFLICT {
+				f.retryAfter = conflictRetryAfter
+			}
 			if c.reason == imquotav1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED {
 				f.fields = []account.InvalidError{{Field: "request_id", Description: err.Error()}}
 			}

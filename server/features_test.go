@@ -7,6 +7,7 @@ import (
 
 	"github.com/imquota/imquota/catalog"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -144,6 +145,9 @@ func TestApproval(t *testing.T) {
 		s := start(t, st.first, c, catalog.Default())
 		s.app(1, "developer")
 		approve := &imquotav1.ApproveFeatureRequest{AppId: 1, Feature: "push_all"}
+		soon := &imquotav1.ApproveFeatureRequest{AppId: approve.GetAppId(), Feature: "push_all", ApproveTime: timestamppb.New(c.Now().Add(time.Second))}
+		_, err := s.apps.ApproveFeature(t.Context(), soon)
+		wantFields(t, wantFault(t, err, codes.InvalidArgument, "INVALID_FIELD"), "approve_time")
 		out, err := s.apps.ApproveFeature(t.Context(), approve)
 		if err != nil {
 			t.Fatal(err)

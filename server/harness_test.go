@@ -99,6 +99,7 @@ type sidecar struct {
 	imquotav1.QuotaServiceClient
 	apps  imquotav1.AppServiceClient
 	clock *clock
+	conn  *grpc.ClientConn
 }
 
 // start runs a sidecar over real TCP on a free port.
@@ -109,7 +110,7 @@ func start(t testing.TB, b backend, c *clock, cat *catalog.Snapshot) *sidecar {
 		Enforcer: enforcer, Now: c.Now,
 		Apps: &account.Apps{Registry: b, Catalog: enforcer.Catalog, Now: c.Now, Changed: enforcer.Forget},
 	})
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.UnaryInterceptor(server.Recover(slog.New(slog.DiscardHandler))))
+	g := grpc.NewServer(grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler))))
 	s.RegisterQuota(g)
 	s.RegisterAdmin(g)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -123,7 +124,7 @@ func start(t testing.TB, b backend, c *clock, cat *catalog.Snapshot) *sidecar {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &sidecar{t, imquotav1.NewQuotaServiceClient(conn), imquotav1.NewAppServiceClient(conn), c}
+	return &sidecar{t, imquotav1.NewQuotaServiceClient(conn), imquotav1.NewAppServiceClient(conn), c, conn}
 }
 
 // app creates an app of an edition.

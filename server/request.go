@@ -29,7 +29,7 @@ func toCheck(ctx context.Context, in *imquotav1.CheckQuotaRequest, cat *catalog.
 		v.add("mode", "unknown mode %d", in.GetMode())
 	}
 	v.client(ctx, in.GetClient(), cat, r)
-	r.Action, field = v.action(in)
+	r.Action, field = v.action(in, cat)
 	return r, field, v.err()
 }
 
@@ -85,7 +85,7 @@ func (v *invalidFields) client(ctx context.Context, c *imquotav1.Client, cat *ca
 }
 
 // action validates the action and converts it.
-func (v *invalidFields) action(in *imquotav1.CheckQuotaRequest) (action quota.Action, field string) {
+func (v *invalidFields) action(in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) (action quota.Action, field string) {
 	switch a := in.GetAction().(type) {
 	case *imquotav1.CheckQuotaRequest_UseFeature:
 		field, action = "use_feature", v.useFeature(a.UseFeature)
@@ -100,10 +100,10 @@ func (v *invalidFields) action(in *imquotav1.CheckQuotaRequest) (action quota.Ac
 		field, action = "add_friend", &quota.AddFriend{UserID: f.GetUserId(), FriendID: f.GetFriendId(), OneWay: f.GetOneWay()}
 		v.in(field, func() { v.friends(f.GetUserId(), f.GetFriendId()) })
 	case *imquotav1.CheckQuotaRequest_CreateGroup:
-		field, action = "create_group", v.createGroup(a.CreateGroup)
+		field, action = "create_group", v.createGroup(a.CreateGroup, cat)
 	case *imquotav1.CheckQuotaRequest_JoinGroup:
 		j := a.JoinGroup
-		field, action = "join_group", &quota.JoinGroup{GroupID: j.GetGroupId(), GroupType: j.GetGroupType(), UserID: j.GetUserId()}
+		field, action = "join_group", &quota.JoinGroup{GroupID: j.GetGroupId(), GroupType: keyOf(cat, j.GetGroupType()), UserID: j.GetUserId()}
 		v.in(field, func() {
 			v.group("group_id", j.GetGroupId())
 			v.key("group_type", j.GetGroupType())
@@ -111,7 +111,7 @@ func (v *invalidFields) action(in *imquotav1.CheckQuotaRequest) (action quota.Ac
 		})
 	case *imquotav1.CheckQuotaRequest_AddGroupMembers:
 		m := a.AddGroupMembers
-		field, action = "add_group_members", &quota.AddGroupMembers{GroupID: m.GetGroupId(), GroupType: m.GetGroupType(), UserIDs: m.GetUserIds()}
+		field, action = "add_group_members", &quota.AddGroupMembers{GroupID: m.GetGroupId(), GroupType: keyOf(cat, m.GetGroupType()), UserIDs: m.GetUserIds()}
 		v.in(field, func() {
 			v.group("group_id", m.GetGroupId())
 			v.key("group_type", m.GetGroupType())
@@ -131,6 +131,15 @@ func (v *invalidFields) action(in *imquotav1.CheckQuotaRequest) (action quota.Ac
 	return action, field
 }
 
+// keyOf returns the key of a type of group that is called by an alias, so that
+// both are the same request. An unknown name stays, for the domain to refuse.
+func keyOf(cat *catalog.Snapshot, name string) string {
+	if t, ok := cat.GroupType(name); ok {
+		return t.Key
+	}
+	return name
+}
+
 func (v *invalidFields) useFeature(u *imquotav1.UseFeature) quota.Action {
 	v.in("use_feature", func() {
 		v.key("feature", u.GetFeature())
@@ -140,14 +149,14 @@ func (v *invalidFields) useFeature(u *imquotav1.UseFeature) quota.Action {
 	return &quota.UseFeature{Feature: u.GetFeature(), GroupType: u.GetGroupType(), GroupID: u.GetGroupId()}
 }
 
-func (v *invalidFields) createGroup(g *imquotav1.CreateGroup) quota.Action {
+func (v *invalidFields) createGroup(g *imquotav1.CreateGroup, cat *catalog.Snapshot) quota.Action {
 	v.in("create_group", func() {
 		v.group("group_id", g.GetGroupId())
 		v.key("group_type", g.GetGroupType())
 		v.optional("owner_id", g.GetOwnerId(), quota.MaxUserID)
 		v.users("member_ids", g.GetMemberIds(), 0)
 	})
-	return &quota.CreateGroup{GroupID: g.GetGroupId(), GroupType: g.GetGroupType(), OwnerID: g.GetOwnerId(), MemberIDs: g.GetMemberIds()}
+	return &quota.CreateGroup{GroupID: g.GetGroupId(), GroupType: keyOf(cat, g.GetGroupType()), OwnerID: g.GetOwnerId(), MemberIDs: g.GetMemberIds()}
 }
 
 func (v *invalidFields) friends(user, friend string) {

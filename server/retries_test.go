@@ -32,7 +32,20 @@ func TestRequestIDs(t *testing.T) {
 		s.wantUsed(1, "friends", "alice", "", 20)
 		s.wantUsed(1, "friends", "bob", "", 1)
 
-		_, err := s.CheckQuota(t.Context(), with("r1", "gateway-1", addFriend(1, "alice", "carol")))
+		// The same request may be said in several ways.
+		s.allow(with("g1", "", check(1, &imquotav1.CreateGroup{GroupId: "g", GroupType: "Private", OwnerId: "alice", MemberIds: []string{"bob", "carol"}})))
+		for _, again := range []*imquotav1.CreateGroup{
+			{GroupId: "g", GroupType: "work", OwnerId: "alice", MemberIds: []string{"carol", "bob"}},
+			{GroupId: "g", GroupType: "WORK", OwnerId: "alice", MemberIds: []string{"alice", "bob", "carol"}},
+		} {
+			if d := s.allow(with("g1", "", check(1, again))); !d.GetReplayed() {
+				t.Errorf("%v: %v", again, d)
+			}
+		}
+		_, err := s.CheckQuota(t.Context(), with("g1", "", check(1, &imquotav1.CreateGroup{GroupId: "g", GroupType: "work", OwnerId: "bob", MemberIds: []string{"alice", "carol"}})))
+		wantFault(t, err, codes.InvalidArgument, "REQUEST_ID_REUSED")
+
+		_, err = s.CheckQuota(t.Context(), with("r1", "gateway-1", addFriend(1, "alice", "carol")))
 		wantFault(t, err, codes.InvalidArgument, "REQUEST_ID_REUSED")
 		if d := s.check(with("r1", "gateway-2", addFriend(1, "alice", "carol"))); d.GetAllowed() || d.GetReplayed() {
 			t.Errorf("the same id of another caller: %v", d)

@@ -41,7 +41,7 @@ var errNotProbed = errors.New("the store was not looked at yet")
 
 func (c *serveCmd) front(s *server.Server, m *metrics, log *slog.Logger) (*front, error) {
 	f := &front{services: s, health: health.NewServer(), metrics: m, log: log}
-	f.intercept = chain(m.calls.Intercept, server.Recover(log))
+	f.intercept = chain(m.calls.Intercept, server.Guard(log))
 	var err error
 	if f.tls, err = c.tlsConfig(); err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func chain(outer, inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor
 }
 
 func (f *front) server(register ...func(grpc.ServiceRegistrar)) *grpc.Server {
-	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.UnaryInterceptor(f.intercept)}
+	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(f.intercept)}
 	if f.tls != nil {
 		options = append(options, grpc.Creds(&tcpOnly{credentials.NewTLS(f.tls)}))
 	}

@@ -82,7 +82,7 @@ const (
 	// UNAVAILABLE: a newer imquota wrote the app's record, and this one does not
 	// understand it.
 	ErrorReason_ERROR_REASON_RECORD_NEWER ErrorReason = 24
-	// INVALID_ARGUMENT: the request over HTTP is no JSON of this contract.
+	// INVALID_ARGUMENT: the request is no message of this contract.
 	ErrorReason_ERROR_REASON_MALFORMED_REQUEST ErrorReason = 25
 )
 
