@@ -14,8 +14,21 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// health is what the last probe found: nil is healthy.
-type health struct{ fault *account.Fault }
+// health is what the last probe found; without a fault the store is healthy.
+type health struct {
+	fault *account.Fault
+	// isAway: no server answered. Nothing is known to be wrong but that.
+	isAway bool
+}
+
+// newHealth tells a server that answered, whatever it answered, from none.
+func newHealth(f *account.Fault) *health {
+	if f == nil {
+		return &health{}
+	}
+	_, answered := errors.AsType[redis.Error](f.Err)
+	return &health{fault: f, isAway: f.Reason == account.StoreUnavailable && f.Err != nil && !answered}
+}
 
 // format is the version of the layout that keys.go and the scripts describe.
 const format = "1"
@@ -29,12 +42,20 @@ func (s *Store) Ready(ctx context.Context) error {
 	s.probing.Lock()
 	defer s.probing.Unlock()
 	f := s.probe(ctx)
-	s.health.Store(&health{f})
+	s.note(newHealth(f))
 	s.first.Do(func() { close(s.probed) })
 	if f != nil {
 		return f
 	}
 	return nil
+}
+
+// note keeps what is known of the store's health now.
+func (s *Store) note(h *health) {
+	if h.fault == nil {
+		s.wasSound.Store(true)
+	}
+	s.health.Store(h)
 }
 
 // probeEvery keeps the health current until the store is closed.
@@ -53,7 +74,7 @@ func (s *Store) probeEvery(ctx context.Context, every time.Duration) {
 }
 
 // trusted answers from the last probe, the first of which it awaits. A store
-// that could not be reached is tried all the same, so that a call finds out
+// that was sound and is away is tried all the same, so that a call finds out
 // first that it is back.
 func (s *Store) trusted(ctx context.Context) error {
 	h := s.health.Load()
@@ -69,10 +90,10 @@ func (s *Store) trusted(ctx context.Context) error {
 			return gone(ctx.Err())
 		}
 	}
-	if h.fault != nil && h.fault.Reason != account.StoreUnavailable {
-		return h.fault
+	if h.fault == nil || h.isAway && s.wasSound.Load() {
+		return nil
 	}
-	return nil
+	return h.fault
 }
 
 func (s *Store) probe(ctx context.Context) *account.Fault {
@@ -215,7 +236,7 @@ func (s *Store) Init(ctx context.Context) (id string, created bool, err error) {
 		return "", false, f
 	}
 	id, _ = reply[0].(string)
-	s.health.Store(&health{})
+	s.note(&health{})
 	return id, id == mine, nil
 }
 

@@ -318,3 +318,49 @@ func TestClockThatJumps(t *testing.T) {
 		t.Errorf("the app's clock is %v ahead", ahead)
 	}
 }
+
+// TestProbeThatIsNotPermitted: a server that does not let the probe look may be
+// evicting, and is not trusted.
+func TestProbeThatIsNotPermitted(t *testing.T) {
+	t.Parallel()
+	server, s := standalone(t)
+	app := newApp(t, s, 7)
+	redisDo(t, server, "ACL", "SETUSER", "quotas", "on", ">s3cret", "~*", "+@all", "-@dangerous")
+	limited := open(t, "redis://quotas:s3cret@"+server.Addr)
+	wantReason(t, limited.Ready(t.Context()), account.StoreUnavailable)
+	wantReason(t, applyOne(t.Context(), limited, txnOf(app, add("users", 1))).Err, account.StoreUnavailable)
+	_, err := limited.App(t.Context(), app.ID)
+	wantReason(t, err, account.StoreUnavailable)
+	redisDo(t, server, "ACL", "SETUSER", "quotas", "+info")
+	if err := limited.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustApply(t, limited, txnOf(app, add("users", 1)))
+	if got := used(t, s, app, "users"); got != 1 {
+		t.Errorf("counted %d, want 1", got)
+	}
+}
+
+// TestAwayFromTheStart: a store that was never looked at is not used unseen
+// when it appears.
+func TestAwayFromTheStart(t *testing.T) {
+	t.Parallel()
+	server, first := standalone(t, "--maxmemory", "100mb")
+	app := newApp(t, first, 7)
+	proxy := redistest.NewProxy(t, server.Addr)
+	proxy.Reject()
+	s := open(t, "redis://"+proxy.Addr)
+	wantReason(t, s.Ready(t.Context()), account.StoreUnavailable)
+	redisDo(t, server, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+	proxy.Pass()
+	wantReason(t, applyOne(t.Context(), s, txnOf(app, add("users", 1))).Err, account.StoreUnavailable)
+	wantReason(t, s.Ready(t.Context()), account.StoreEvicting)
+	redisDo(t, server, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+	if err := s.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Reject()
+	wantReason(t, s.Ready(t.Context()), account.StoreUnavailable)
+	proxy.Pass()
+	mustApply(t, s, txnOf(app, add("users", 1))) // it was sound: a call finds out first
+}

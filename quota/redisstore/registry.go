@@ -195,7 +195,7 @@ func (s *Store) missing(ctx context.Context, id uint32) error {
 	}
 	if len(mark) != 1 || mark[0] == nil {
 		f := s.notInitialized()
-		s.health.Store(&health{f})
+		s.note(newHealth(f))
 		return f
 	}
 	places, err := s.read(ctx, "hmget", s.directoryKey(id), directoryMark, appField(id))

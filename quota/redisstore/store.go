@@ -22,12 +22,13 @@ type Store struct {
 
 	scripts applyScripts
 
-	health  atomic.Pointer[health]
-	probing sync.Mutex
-	first   sync.Once
-	probed  chan struct{} // closed by the first probe
-	stop    context.CancelFunc
-	stopped chan struct{}
+	health   atomic.Pointer[health]
+	wasSound atomic.Bool // some probe found nothing wrong
+	probing  sync.Mutex
+	first    sync.Once
+	probed   chan struct{} // closed by the first probe
+	stop     context.CancelFunc
+	stopped  chan struct{}
 }
 
 // Options configures a store. The zero value is right for production.
