@@ -25,6 +25,9 @@ type Registry interface {
 	// was created but its record and counters are gone.
 	App(ctx context.Context, id uint32) (*App, error)
 
+	// Load is App for many, in as few steps of the store as that takes; one
+	// result for each id, in order.
+	Load(ctx context.Context, ids []uint32) []Loaded
 	// UpdateApp replaces the record, if the stored one still has app.Version,
 	// and sets app.Version to the new version. Errors: ErrConflict when it has
 	// another; ErrAppNotFound.
@@ -33,6 +36,12 @@ type Registry interface {
 	// Apps lists the apps of an account by id, at most limit, beginning after
 	// the given id. Apps whose creation has not finished are left out.
 	Apps(ctx context.Context, account string, after uint32, limit int) ([]*App, error)
+}
+
+// Loaded is what reading one app came to: the app, or why there is none.
+type Loaded struct {
+	App *App
+	Err error
 }
 
 // ForApp says which app an error of a Registry is about.

@@ -38,7 +38,8 @@ func (c *appCache) get(ctx context.Context, id uint32, now time.Time) (*account.
 	if app, isCurrent := c.peek(id, now); isCurrent {
 		return app, nil
 	}
-	return c.read(ctx, id, now)
+	loaded := c.read(ctx, []uint32{id}, now)[0]
+	return loaded.App, loaded.Err
 }
 
 // peek returns the record that is cached, or nil, and whether it is current.
@@ -73,22 +74,24 @@ func (c *appCache) confirm(app *account.App, at time.Time) {
 	}
 }
 
-// read reads a record and caches it.
-func (c *appCache) read(ctx context.Context, id uint32, now time.Time) (*account.App, error) {
+// read reads records and caches them.
+func (c *appCache) read(ctx context.Context, ids []uint32, now time.Time) []account.Loaded {
 	c.mu.RLock()
 	forgotten := c.forgotten
 	c.mu.RUnlock()
-	app, err := c.registry.App(ctx, id)
-	if err != nil {
-		return nil, account.ForApp(id, err)
-	}
+	loaded := c.registry.Load(ctx, ids)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.forgotten == forgotten {
-		c.makeRoom()
-		c.apps[id] = cachedApp{app, now}
+	for i := range loaded {
+		switch l := &loaded[i]; {
+		case l.Err != nil:
+			l.Err = account.ForApp(ids[i], l.Err)
+		case c.forgotten == forgotten:
+			c.makeRoom()
+			c.apps[ids[i]] = cachedApp{l.App, now}
+		}
 	}
-	return app, nil
+	return loaded
 }
 
 // makeRoom drops any one record when the cache is full.

@@ -17,7 +17,7 @@ var noon = time.Date(2024, 6, 15, 12, 0, 0, 0, time.FixedZone("", 8*60*60))
 // counting counts the steps and reads of a store, and can answer for it.
 type counting struct {
 	*storetest.Model
-	applies, txns, reads int
+	applies, txns, reads int                   // reads of any number of apps
 	answer               func(quota.Txn) error // nil: the model answers
 	arrive               func()                // called once, at the first step
 }
@@ -39,9 +39,9 @@ func (c *counting) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome 
 	return outcomes
 }
 
-func (c *counting) App(ctx context.Context, id uint32) (*account.App, error) {
+func (c *counting) Load(ctx context.Context, ids []uint32) []account.Loaded {
 	c.reads++
-	return c.Model.App(ctx, id)
+	return c.Model.Load(ctx, ids)
 }
 
 // fixture is an Enforcer with one premium app, 7, whose record is cached.
@@ -126,6 +126,45 @@ func TestOneStepOfTheStore(t *testing.T) {
 			t.Errorf("%d steps with %d transactions", f.store.applies, f.store.txns)
 		}
 	})
+}
+
+// TestBatchOfManyApps: their records are read together, those that are not
+// known and those that decide by themselves and are not current any more.
+func TestBatchOfManyApps(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 800*time.Millisecond)
+	var requests []*quota.Request
+	for id := uint32(100); id < 150; id++ {
+		app := &account.App{ID: id, Account: "a", Region: "sg", Edition: "standard", Created: noon, FanoutBits: 8}
+		if id%2 == 0 {
+			if err := f.store.CreateApp(t.Context(), app, 1000, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		requests = append(requests,
+			&quota.Request{App: id, Action: &quota.UseFeature{Feature: "user_status"}},
+			&quota.Request{App: id, Action: &quota.Login{UserID: "alice"}})
+	}
+	for _, want := range []struct {
+		after          time.Duration
+		reads, applies int
+	}{
+		{0, 1, 1},                       // all of them for the first time
+		{799 * time.Millisecond, 1, 1},  // the unknown ones
+		{1601 * time.Millisecond, 2, 1}, // the unknown ones, then those that deny a feature
+	} {
+		f.now = noon.Add(want.after)
+		f.store.reads, f.store.applies = 0, 0
+		for i, r := range f.CheckAll(t.Context(), requests) {
+			isLogin, isKnown := i%2 == 1, i/2%2 == 0
+			if r.Err != nil || r.Decision.Allowed != (isLogin && isKnown) {
+				t.Errorf("item %d: %+v", i, r)
+			}
+		}
+		if f.store.reads != want.reads || f.store.applies != want.applies {
+			t.Errorf("after %v: %d reads and %d steps, want %d and %d", want.after, f.store.reads, f.store.applies, want.reads, want.applies)
+		}
+	}
 }
 
 func TestCachedRecord(t *testing.T) {

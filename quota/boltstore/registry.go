@@ -74,6 +74,23 @@ func (s *Store) App(ctx context.Context, id uint32) (*account.App, error) {
 	return app, err
 }
 
+// Load implements account.Registry.
+func (s *Store) Load(ctx context.Context, ids []uint32) []account.Loaded {
+	loaded := make([]account.Loaded, len(ids))
+	err := s.view(ctx, func(tx *bolt.Tx) error {
+		for i, id := range ids {
+			loaded[i].App, loaded[i].Err = readApp(tx, id)
+		}
+		return nil
+	})
+	if err != nil {
+		for i := range loaded {
+			loaded[i] = account.Loaded{Err: err}
+		}
+	}
+	return loaded
+}
+
 func readApp(tx *bolt.Tx, id uint32) (*account.App, error) {
 	stored := tx.Bucket(appsBucket).Get(appKey(id))
 	if stored == nil {

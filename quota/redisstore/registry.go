@@ -159,6 +159,15 @@ func (s *Store) App(ctx context.Context, id uint32) (*account.App, error) {
 	return nil, err
 }
 
+// Load implements account.Registry.
+func (s *Store) Load(ctx context.Context, ids []uint32) []account.Loaded {
+	loaded := make([]account.Loaded, len(ids))
+	for i, id := range ids {
+		loaded[i].App, loaded[i].Err = s.App(ctx, id)
+	}
+	return loaded
+}
+
 // header reads an app's record; there may be none.
 func (s *Store) header(ctx context.Context, id uint32) (*account.App, error) {
 	reply, err := s.do(ctx, s.readHeader(id))

@@ -41,6 +41,15 @@ func (m *Model) App(_ context.Context, id uint32) (*account.App, error) {
 	return nil, account.ErrAppNotFound
 }
 
+// Load implements account.Registry.
+func (m *Model) Load(ctx context.Context, ids []uint32) []account.Loaded {
+	loaded := make([]account.Loaded, len(ids))
+	for i, id := range ids {
+		loaded[i].App, loaded[i].Err = m.App(ctx, id)
+	}
+	return loaded
+}
+
 // UpdateApp implements account.Registry.
 func (m *Model) UpdateApp(_ context.Context, app *account.App) error {
 	m.mu.Lock()

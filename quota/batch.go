@@ -1,0 +1,241 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+)
+
+// batch is the work of one CheckAll.
+type batch struct {
+	e        *Enforcer
+	catalog  *catalog.Snapshot
+	now      time.Time
+	requests []*Request
+	results  []Result
+	apps     map[uint32]*loadedApp // read once, so that items of an app share a version
+}
+
+// loadedApp is an app as the items of a batch see it.
+type loadedApp struct {
+	app *account.App
+	err error
+	// isCurrent: the record was read or confirmed so recently that it may
+	// decide by itself. A step of the store confirms it in any case.
+	isCurrent bool
+	// isOutdated: it was not, and was read again.
+	isOutdated bool
+	// now is the batch's instant, or the app's clock when that is ahead: one
+	// app's clock must not move another's.
+	now time.Time
+}
+
+// round plans and applies the pending requests, and returns those that must
+// be planned anew.
+func (b *batch) round(ctx context.Context, pending []int) []int {
+	plans := make([]*planner, 0, len(pending))
+	txns := make([]Txn, 0, len(pending))
+	asked := make([]int, 0, len(pending))
+	for k, d := range b.drafts(ctx, pending) {
+		i := pending[k]
+		if b.settleLocally(b.requests[i], d, &b.results[i]) {
+			continue
+		}
+		plans, txns, asked = append(plans, d.planner), append(txns, d.planner.txn), append(asked, i)
+	}
+	if len(txns) == 0 {
+		return nil
+	}
+	endTogether(txns)
+	var again []int
+	for k, o := range b.e.store.Apply(ctx, txns) {
+		i, t, passed := asked[k], &txns[k], (*WindowPassedError)(nil)
+		switch {
+		case o.Err == nil:
+			b.e.apps.confirm(plans[k].app, b.now)
+			plans[k].decide(b.requests[i], &o, &b.results[i].Decision)
+		case errors.Is(o.Err, ErrStale):
+			b.e.apps.refused(plans[k].app)
+			delete(b.apps, t.App)
+			again = append(again, i)
+		case errors.As(o.Err, &passed):
+			if loaded := b.apps[t.App]; loaded != nil {
+				loaded.now = passed.Clock
+			}
+			again = append(again, i)
+		case plans[k].isDeniedAnyway(o.Err):
+			plans[k].denyUnjudged(b.requests[i], &b.results[i].Decision)
+		default:
+			b.results[i].Err = describe(o.Err, t)
+		}
+	}
+	return again
+}
+
+// endTogether gives the transactions of an app the earliest end of a window
+// among them: when the day turns under a batch, all of them are planned anew
+// and keep their order.
+func endTogether(txns []Txn) {
+	if len(txns) == 1 {
+		return
+	}
+	ends := make(map[uint32]time.Time)
+	for i := range txns {
+		if end := txns[i].WindowEnd; !end.IsZero() && (ends[txns[i].App].IsZero() || end.Before(ends[txns[i].App])) {
+			ends[txns[i].App] = end
+		}
+	}
+	for i := range txns {
+		txns[i].WindowEnd = ends[txns[i].App]
+	}
+}
+
+// isDeniedAnyway reports whether a request that plan or state deny is denied
+// though the store could not judge the rest of it. One with an id may have
+// taken effect before, which only the store knows: it finds that out before it
+// looks at the group.
+func (p *planner) isDeniedAnyway(err error) bool {
+	if len(p.violations) == 0 {
+		return false
+	}
+	return errors.Is(err, ErrGroupExists) || errors.Is(err, ErrGroupType) || p.txn.Request.IsZero()
+}
+
+// describe names the group in an error of the store about it.
+func describe(err error, t *Txn) error {
+	if errors.Is(err, ErrGroupExists) || errors.Is(err, ErrGroupType) {
+		return fmt.Errorf("group %s: %w", quote(t.Group.ID), err)
+	}
+	return err
+}
+
+// draft is a request's plan, or why there is none.
+type draft struct {
+	planner *planner
+	err     error
+}
+
+// isFinal reports whether the draft decides by itself, without the step of the
+// store that would confirm the record it was made from.
+func (d draft) isFinal() bool {
+	return d.err != nil || d.planner.isLocal() || len(d.planner.violations) > 0
+}
+
+// drafts plans the pending requests. What the record of an app decides without
+// the store's confirmation needs a current one: of all such apps those are read
+// together, and the plans for them are made again.
+func (b *batch) drafts(ctx context.Context, pending []int) []draft {
+	var missing []uint32
+	for _, i := range pending {
+		id := b.requests[i].App
+		if _, ok := b.apps[id]; ok {
+			continue
+		}
+		l := &loadedApp{now: b.now}
+		if l.app, l.isCurrent = b.e.apps.peek(id, b.now); l.app == nil {
+			missing = append(missing, id)
+		}
+		b.apps[id] = l
+	}
+	b.read(ctx, missing)
+	drafts := make([]draft, len(pending))
+	var outdated []uint32
+	for k, i := range pending {
+		l := b.apps[b.requests[i].App]
+		drafts[k] = b.draft(l, b.requests[i])
+		if !l.isCurrent && !l.isOutdated && drafts[k].isFinal() {
+			l.isOutdated = true
+			outdated = append(outdated, b.requests[i].App)
+		}
+	}
+	b.read(ctx, outdated)
+	for k, i := range pending {
+		if l := b.apps[b.requests[i].App]; l.isOutdated {
+			drafts[k] = b.draft(l, b.requests[i])
+		}
+	}
+	return drafts
+}
+
+// read reads the records of apps, in one step.
+func (b *batch) read(ctx context.Context, ids []uint32) {
+	if len(ids) == 0 {
+		return
+	}
+	for k, loaded := range b.e.apps.read(ctx, ids, b.now) {
+		l := b.apps[ids[k]]
+		l.app, l.err, l.isCurrent = loaded.App, loaded.Err, true
+	}
+}
+
+// settleLocally reports whether a request is decided, or failed, without the
+// store; else its transaction is complete.
+func (b *batch) settleLocally(r *Request, d draft, result *Result) bool {
+	switch {
+	case errors.Is(d.err, account.ErrAppNotFound):
+		result.Decision = b.unknownApp(r)
+		return true
+	case d.err != nil:
+		result.Err = d.err
+		return true
+	case d.planner.isLocal():
+		d.planner.decideLocally(r, &result.Decision)
+		return true
+	}
+	// A local denial still goes to the store, to find what else denies the
+	// action; with a request id, because an effect it had before comes first.
+	switch p := d.planner; {
+	case r.Mode == CheckOnly, p.txn.Group.Op == GroupRead:
+		p.txn.Mode = ModeJudge
+	case len(p.violations) > 0:
+		p.txn.Mode = ModeJudge
+		p.txn.Request = r.key()
+	default:
+		p.txn.Mode = ModeConsume
+		if r.Mode == Adjust {
+			p.txn.Mode = ModeForce
+		}
+		p.txn.Request = r.key()
+	}
+	return false
+}
+
+// draft plans a request for an app and judges what needs no store.
+func (b *batch) draft(l *loadedApp, r *Request) draft {
+	if l.err != nil {
+		return draft{err: l.err}
+	}
+	edition, ok := b.catalog.Edition(l.app.Edition)
+	if !ok {
+		return draft{err: unknownEdition(l.app, b.catalog)}
+	}
+	p := &planner{
+		catalog: b.catalog, app: l.app, edition: edition, client: r.Client, now: l.now,
+		adjust: r.Mode == Adjust,
+	}
+	if err := p.plan(r.Action); err != nil {
+		return draft{err: err}
+	}
+	p.suspend()
+	p.sortViolations()
+	return draft{planner: p}
+}
+
+// unknownApp is the denial of every request for an app that does not exist.
+func (b *batch) unknownApp(r *Request) Decision {
+	d := Decision{
+		Source: SourceStore, ViolationCount: 1,
+		Violations: []Violation{{
+			Reason: AppNotFound, UpstreamCode: b.catalog.Codes().AppNotFound,
+			Message: fmt.Sprintf("there is no app %d", r.App),
+		}},
+	}
+	if !r.Basic {
+		d.CatalogVersion = b.catalog.Version()
+	}
+	return d
+}
