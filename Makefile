@@ -18,6 +18,7 @@ run: build ## Serve with the embedded store and demo apps
 
 .PHONY: build
 build: ## Build the binary into .bin
+	@test -x $(BIN)/imquota || echo "building imquota: the first time takes a minute or two"
 	@go build -trimpath -o $(BIN)/imquota ./cmd/imquota
 
 .PHONY: test
@@ -75,5 +76,5 @@ $(BIN)/protoc-gen-go: tools/protoc/go.mod
 	@cd tools/protoc && go build -o $(BIN)/ tool && touch $@
 
 .PHONY: clean
-clean: ## Remove what was built, and the demo store
+clean: ## Remove what was built, and the demo store with all it counted
 	rm -rf $(BIN) data

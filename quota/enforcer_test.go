@@ -345,7 +345,7 @@ func TestRejectedSettingIsNotRemembered(t *testing.T) {
 // override changes the app's record behind the Enforcer's back.
 func (f *fixture) override(limit int64) {
 	f.t.Helper()
-	app, err := f.store.Model.App(f.t.Context(), 7)
+	app, err := f.store.App(f.t.Context(), 7)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func (checkCmd) Help() string {
 
   imquota check add-friend --app 1400000001 --user alice --friend bob
 
-Exit codes: 0 allowed, 2 denied, 1 a fault or wrong usage.`
+Of counters of several users the tightest is shown. Exit codes: 0 allowed, 2 denied, 1 a fault or wrong usage.`
 }
 
 // checkFlags are what all actions have.

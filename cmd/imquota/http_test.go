@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 
+	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/quota/redisstore/redistest"
 )
 
@@ -251,5 +253,64 @@ func TestHTTPAddressTaken(t *testing.T) {
 	got := run(t, "serve", "--store", "bolt:"+filepath.Join(t.TempDir(), "y.db"), "--listen", "127.0.0.1:0", "--http-listen", other.Addr().String())
 	if got.code != exitFault || !strings.Contains(got.err, "--http-listen "+other.Addr().String()) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// docsRequest finds the requests over HTTP that the docs show.
+var docsRequest = regexp.MustCompile("(?s)```http\nPOST (\\S+)\n(.*?)```")
+
+// TestDocsRequests sends what the docs show, and what the README gives curl.
+func TestDocsRequests(t *testing.T) {
+	t.Parallel()
+	p := serveHTTP(t, "--demo")
+	api, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := docsRequest.FindAllStringSubmatch(string(api), -1)
+	for _, m := range regexp.MustCompile(`curl -d '(.*?)' \\\s+127\.0\.0\.1:7401(\S+)`).FindAllStringSubmatch(string(readme), -1) {
+		found = append(found, []string{m[0], m[2], m[1]})
+	}
+	if len(found) != 2 {
+		t.Fatalf("%d requests, want one of each page", len(found))
+	}
+	for _, m := range found {
+		if code, text := p.fetch(m[1], m[2]); code != http.StatusOK || !strings.Contains(strings.ReplaceAll(text, " ", ""), `"allowed":true`) {
+			t.Errorf("%s: %d %s", m[0], code, text)
+		}
+	}
+}
+
+// TestDocsNameWhatThereIs: the metrics and reasons in the docs are those of the
+// code, all of them.
+func TestDocsNameWhatThereIs(t *testing.T) {
+	t.Parallel()
+	operating, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := serveHTTP(t, "--demo")
+	p.ask("check", "use-feature", "--app", "1400000002", "--feature", "community")
+	p.ask("app", "get", "--app", "7")
+	_, page := p.fetch("/metrics", "")
+	for _, name := range regexp.MustCompile("`(imquota_[a-z_]+)`").FindAllStringSubmatch(string(operating), -1) {
+		if !strings.Contains(page, "\n"+name[1]) {
+			t.Errorf("there is no metric %s", name[1])
+		}
+	}
+	obvious := map[string]bool{"UNSPECIFIED": true, "INVALID_FIELD": true, "MALFORMED_REQUEST": true, "APP_NOT_FOUND": true, "APP_EXISTS": true, "OVERLOADED": true, "CALLER_GONE": true}
+	for _, name := range imquotav1.ErrorReason_name {
+		reason := strings.TrimPrefix(name, "ERROR_REASON_")
+		if !obvious[reason] && !strings.Contains(string(operating)+string(api), "`"+reason+"`") {
+			t.Errorf("no page explains %s", reason)
+		}
 	}
 }

@@ -11,7 +11,7 @@ type releaseCmd struct {
 	RemoveFriend       removeFriendCmd       `cmd:"" help:"Two users are friends no more."`
 	LeaveGroup         leaveGroupCmd         `cmd:"" help:"A user leaves a group."`
 	RemoveGroupMembers removeGroupMembersCmd `cmd:"" help:"Users are removed from a group."`
-	DissolveGroup      dissolveGroupCmd      `cmd:"" help:"A group is dissolved."`
+	DissolveGroup      dissolveGroupCmd      `cmd:"" help:"A group is dissolved. Its members keep what they have joined, until remove-group-members."`
 	DeleteUsers        deleteUsersCmd        `cmd:"" help:"Users are deleted, with their own counters."`
 	ReturnQuota        returnQuotaCmd        `cmd:"" help:"A quota that the catalog marks direct is given back."`
 }
