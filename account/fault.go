@@ -24,7 +24,7 @@ const (
 	StoreUnavailable    FaultReason = "STORE_UNAVAILABLE"     // cannot be reached
 	StoreReadOnly       FaultReason = "STORE_READ_ONLY"       // refuses writes
 	StoreEvicting       FaultReason = "STORE_EVICTING"        // may drop counters
-	StoreNotInitialized FaultReason = "STORE_NOT_INITIALIZED" // never initialised, or lost everything
+	StoreNotInitialized FaultReason = "STORE_NOT_INITIALIZED" // never initialised, or lost its mark
 	StoreOutOfMemory    FaultReason = "STORE_OUT_OF_MEMORY"   // refuses to grow
 	OutcomeUnknown      FaultReason = "OUTCOME_UNKNOWN"       // sent, and the reply was lost
 	UsageUnknown        FaultReason = "USAGE_UNKNOWN"         // a counter cannot be read

@@ -51,7 +51,7 @@ func onStores(t *testing.T, test func(t *testing.T, s stores)) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = store.Close() })
-			if _, _, err := store.Init(t.Context()); err != nil {
+			if _, _, err := store.Init(t.Context(), false); err != nil {
 				t.Fatal(err)
 			}
 			return store

@@ -23,7 +23,7 @@ func TestRedisCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	if _, _, err := store.Init(t.Context()); err != nil {
+	if _, _, err := store.Init(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	sc := start(t, store, newClock("2024-06-15T12:00:00+08:00"), catalog.Default())

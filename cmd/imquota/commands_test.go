@@ -383,6 +383,37 @@ func TestRedisMustBeInitialised(t *testing.T) {
 	}
 }
 
+// TestLostMark: a Redis that lost its mark and kept apps is initialised anew
+// only by name.
+func TestLostMark(t *testing.T) {
+	t.Parallel()
+	server := redistest.Standalone(t)
+	url := "redis://" + server.Addr
+	run(t, "store", "init", "--store", url)
+	p := serve(t, "--store", url)
+	if got := p.ask("app", "create", "--account", "a", "--app", "7"); got.code != exitFine {
+		t.Fatalf("create: %+v", got)
+	}
+	if err := server.Client().Del(t.Context(), "imq:store").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, output := range []string{"table", "json"} {
+		got := run(t, "store", "init", "--store", url, "-o", output)
+		if got.code != exitFault || !strings.Contains(got.err, "STORE_NOT_INITIALIZED") || !strings.Contains(got.err, "--accept-loss") {
+			t.Errorf("-o %s: %+v", output, got)
+		}
+	}
+	if got := run(t, "store", "init", "--accept-loss", "--store", url); got.code != exitFine || !strings.Contains(got.out, "is initialised now") {
+		t.Errorf("with the loss accepted: %+v", got)
+	}
+	if got := run(t, "store", "status", "--store", url); got.code != exitFine {
+		t.Errorf("status: %+v", got)
+	}
+	if got := serve(t, "--store", url).ask("app", "get", "--app", "7"); got.code != exitFine {
+		t.Errorf("an app that was not lost: %+v", got)
+	}
+}
+
 func TestServesWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.Standalone(t)

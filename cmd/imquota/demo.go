@@ -19,7 +19,7 @@ var demoApps = []account.NewApp{
 
 // makeDemo makes the demo apps that are not there yet.
 func makeDemo(ctx context.Context, s store, apps *account.Apps) error {
-	if _, _, err := initialize(ctx, s); err != nil {
+	if _, _, err := initialize(ctx, s, false); err != nil {
 		return err
 	}
 	for _, app := range demoApps {

@@ -75,6 +75,7 @@ type storeCmd struct {
 type storeInitCmd struct {
 	storeFlag
 	outputFlag
+	AcceptLoss bool `help:"Initialise anew a Redis whose mark is lost, whole or in part: apps whose counters are gone as well are unknown from then on."`
 }
 
 // Run carries the command out.
@@ -86,7 +87,7 @@ func (c *storeInitCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	defer func() { _ = opened.Close() }()
-	id, created, err := initialize(ctx, opened)
+	id, created, err := initialize(ctx, opened, c.AcceptLoss)
 	if err != nil {
 		return err
 	}
@@ -103,10 +104,10 @@ func (c *storeInitCmd) Run(ctx context.Context, s *streams) error {
 }
 
 // initialize marks a store as imquota's; the embedded one is when it is opened.
-func initialize(ctx context.Context, s store) (id string, created bool, err error) {
+func initialize(ctx context.Context, s store, acceptLoss bool) (id string, created bool, err error) {
 	switch s := s.(type) {
 	case *redisstore.Store:
-		return s.Init(ctx)
+		return s.Init(ctx, acceptLoss)
 	case *boltstore.Store:
 		return s.StoreID(), false, nil
 	}

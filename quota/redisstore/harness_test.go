@@ -43,7 +43,7 @@ func openProbing(t testing.TB, url string, every time.Duration) *Store {
 func initialized(t testing.TB, url string) *Store {
 	t.Helper()
 	s := open(t, url)
-	if _, _, err := s.Init(t.Context()); err != nil {
+	if _, _, err := s.Init(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -54,6 +54,17 @@ func standalone(t testing.TB, args ...string) (*redistest.Server, *Store) {
 	t.Helper()
 	server := redistest.Standalone(t, args...)
 	return server, initialized(t, "redis://"+server.Addr)
+}
+
+// refusing opens the store as a user who may write only keys that match.
+func refusing(t *testing.T, server *redistest.Server, writable ...string) *Store {
+	t.Helper()
+	args := []any{"ACL", "SETUSER", "narrow", "reset", "on", ">pw", "+@all", "%R~*"}
+	for _, pattern := range writable {
+		args = append(args, "%RW~"+pattern)
+	}
+	redisDo(t, server, args...)
+	return open(t, "redis://narrow:pw@"+server.Addr)
 }
 
 // newApp creates an app.

@@ -2,8 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -106,6 +104,8 @@ func (s *Store) probe(ctx context.Context) *account.Fault {
 	switch {
 	case err != nil:
 		return s.faultOf(err, false)
+	case found[0] == nil && found[1] != nil:
+		return s.fault(account.StoreNotInitialized, "is not initialised to the end; repeat imquota store init")
 	case found[0] == nil:
 		return s.notInitialized()
 	}
@@ -120,10 +120,7 @@ func (s *Store) checkFormat(found any) *account.Fault {
 }
 
 func (s *Store) notInitialized() *account.Fault {
-	return &account.Fault{
-		Reason: account.StoreNotInitialized,
-		Detail: s.target.String() + " is empty: it was never initialised (imquota store init), or it lost everything",
-	}
+	return s.fault(account.StoreNotInitialized, "has no store id: it was never initialised (imquota store init), or it lost its mark")
 }
 
 // probeServers looks at the server, or at every primary of a cluster.
@@ -207,63 +204,4 @@ func (s *Store) compareClocks(ctx context.Context, c redis.Cmdable) *account.Fau
 
 func (s *Store) fault(reason account.FaultReason, format string, args ...any) *account.Fault {
 	return &account.Fault{Reason: reason, Detail: s.target.String() + " " + fmt.Sprintf(format, args...)}
-}
-
-// Init marks the database as imquota's, once. It answers the store's id and
-// whether it was drawn now.
-func (s *Store) Init(ctx context.Context) (id string, created bool, err error) {
-	s.probing.Lock() // a probe that began before would report what is over
-	defer s.probing.Unlock()
-	if f := s.probeServers(ctx); f != nil {
-		return "", false, f
-	}
-	if err := s.markDirectories(ctx); err != nil {
-		return "", false, err
-	}
-	var draw [16]byte
-	_, _ = rand.Read(draw[:]) // never fails
-	mine := hex.EncodeToString(draw[:])
-	c := &command{script: initScript, whole: true, keys: []string{s.storeKey()}, args: []any{mine, format}, writes: true}
-	s.deliver(ctx, time.Now().Add(retryFor), []*command{c})
-	if c.err != nil {
-		return "", false, c.err
-	}
-	reply, _ := c.cmd.Slice()
-	if len(reply) != 2 {
-		return "", false, s.faultOf(errReply, true)
-	}
-	if f := s.checkFormat(reply[1]); f != nil {
-		return "", false, f
-	}
-	id, _ = reply[0].(string)
-	s.note(&health{})
-	return id, id == mine, nil
-}
-
-// directoryMark is a field of every directory of an initialised store. One
-// without it was lost with a node of the Cluster: of the apps that it does not
-// name, nobody knows whether they were there.
-const directoryMark = "mark"
-
-// markDirectories marks the directories of an empty store. Those of a store
-// that has its own mark are left alone: what was lost stays noticed.
-func (s *Store) markDirectories(ctx context.Context) error {
-	mark, err := s.client.HMGet(ctx, s.storeKey(), "id").Result()
-	if err != nil {
-		return s.faultOf(err, false)
-	}
-	if mark[0] != nil {
-		return nil
-	}
-	commands := make([]*command, directories)
-	for i := range commands {
-		commands[i] = &command{args: []any{"hset", s.directoryKey(uint32(i)), directoryMark, format}, writes: true}
-	}
-	s.deliver(ctx, time.Now().Add(retryFor), commands)
-	for _, c := range commands {
-		if c.err != nil {
-			return c.err
-		}
-	}
-	return nil
 }

@@ -140,7 +140,7 @@ func TestLostNode(t *testing.T) {
 	server, s := standalone(t)
 	newApp(t, s, 1)
 	redisDo(t, server, "DEL", s.headerKey(1), s.directoryKey(1))
-	if _, _, err := s.Init(t.Context()); err != nil { // repairs nothing
+	if _, _, err := s.Init(t.Context(), false); err != nil { // repairs nothing
 		t.Fatal(err)
 	}
 	for _, id := range []uint32{1, 1 + directories} {
@@ -164,7 +164,7 @@ func TestRecoversAfterRestart(t *testing.T) {
 	t.Parallel()
 	server := redistest.Standalone(t)
 	s := openProbing(t, "redis://"+server.Addr, 50*time.Millisecond)
-	if _, _, err := s.Init(t.Context()); err != nil {
+	if _, _, err := s.Init(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	app := newApp(t, s, 1)
@@ -197,7 +197,7 @@ func TestInitDrawsOneID(t *testing.T) {
 		s := open(t, "redis://"+server.Addr)
 		all.Go(func() {
 			var err error
-			if ids[i], created[i], err = s.Init(context.WithoutCancel(t.Context())); err != nil {
+			if ids[i], created[i], err = s.Init(context.WithoutCancel(t.Context()), false); err != nil {
 				t.Error(err)
 			}
 		})
@@ -215,7 +215,7 @@ func TestInitDrawsOneID(t *testing.T) {
 	if draws != 1 {
 		t.Errorf("%d callers drew the id, want one", draws)
 	}
-	again, fresh, err := open(t, "redis://"+server.Addr).Init(t.Context())
+	again, fresh, err := open(t, "redis://"+server.Addr).Init(t.Context(), false)
 	if err != nil || fresh || again != ids[0] {
 		t.Errorf("Init again answered %q, %v, %v; want %q, false", again, fresh, err, ids[0])
 	}
@@ -226,10 +226,10 @@ func TestInitRefusesWhatItCannotUse(t *testing.T) {
 	server := redistest.Standalone(t)
 	s := open(t, "redis://"+server.Addr)
 	redisDo(t, server, "HSET", "imq:store", "id", "abc", "format", "99")
-	_, _, err := s.Init(t.Context())
+	_, _, err := s.Init(t.Context(), false)
 	wantReason(t, err, account.StoreNotInitialized)
 	redisDo(t, server, "CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
-	_, _, err = s.Init(t.Context())
+	_, _, err = s.Init(t.Context(), false)
 	wantReason(t, err, account.StoreEvicting)
 }
 

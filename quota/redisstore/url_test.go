@@ -178,7 +178,7 @@ func TestPasswordIsNeverTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := open(t, url)
-			_, _, initErr := s.Init(t.Context())
+			_, _, initErr := s.Init(t.Context(), false)
 			_, appErr := s.App(t.Context(), 1)
 			for what, err := range map[string]error{"Ready": s.Ready(t.Context()), "Init": initErr, "App": appErr} {
 				wantReason(t, err, "STORE_UNAVAILABLE")
