@@ -13,7 +13,8 @@ import (
 type Registry interface {
 	// CreateApp stores a new app and gives it a place in its account, of which
 	// there are maxApps. It sets the app's Version. Repeating a call that broke
-	// off finishes it.
+	// off finishes it; one that nobody repeats holds its place for some minutes
+	// at most, unless there is an app.
 	//
 	// Errors: ErrAppExists, ErrAccountFull; ErrUsageUnknown when the id belongs
 	// to an app whose counters are lost, unless acceptLoss; with it, only a lost

@@ -14,8 +14,8 @@ import (
 // which are part of names, hold no colon.
 //
 //	imq:store                     what marks the database as ours
-//	imq:{dir:N}                   app -> live or pending, and its account; and a mark
-//	imq:{acct:ACCOUNT}            app -> live or pending
+//	imq:{dir:N}                   app -> live and its account; and a mark
+//	imq:{acct:ACCOUNT}            app -> live, or pending TOKEN SECONDS
 //	imq:{APP}:app                 the header and the record
 //	imq:{APP}:c                   the app's counters: quota -> count
 //	imq:{APP}:w:WINDOW            the same, of a window

@@ -1,14 +1,21 @@
 -- Takes a place for an app in its account, if one is left.
 --
--- KEYS[1]  the account, a hash: app -> pending or live
--- ARGV     app, places
--- Returns 1 when the app has a place now, 0 when none is left.
+-- KEYS[1]  the account, a hash: app -> live, or pending TOKEN SECONDS
+-- ARGV     app, places, a fresh token
+-- Returns what the account says of the app now: live, or pending with the token
+-- that it was found with, else the fresh one; "" when no place is left.
+--
+-- The time is this server's, in seconds of Unix time: how long a place has been
+-- pending is judged here too, in pending.lua.
 
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then
-  return 1
+local place = redis.call('HGET', KEYS[1], ARGV[1])
+if place == 'live' then
+  return place
 end
-if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[2]) then
-  return 0
+if not place and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[2]) then
+  return ''
 end
-redis.call('HSET', KEYS[1], ARGV[1], 'pending')
-return 1
+local token = place and string.match(place, '^pending (%w+) %d+$') or ARGV[3]
+place = 'pending ' .. token .. ' ' .. redis.call('TIME')[1]
+redis.call('HSET', KEYS[1], ARGV[1], place)
+return place

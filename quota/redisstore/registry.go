@@ -11,23 +11,6 @@ import (
 	"github.com/imquota/imquota/account"
 )
 
-// An app lies in three slots of a cluster, which no step can write at once: its
-// account, the directory and its own. They are written in an order that a
-// reader can tell where it broke off:
-//
-//  1. the account: pending, if there is a place
-//  2. the directory: pending
-//  3. the app
-//  4. the directory: live
-//  5. the account: live
-//
-// An app that is live in the directory and has no header is one whose counters
-// are lost; one that is pending and has none was never there.
-const (
-	pending = "pending"
-	live    = "live"
-)
-
 func versionText(v account.Version) string {
 	return strconv.FormatUint(v.Epoch, 36) + "." + strconv.FormatUint(v.Revision, 10)
 }
@@ -40,106 +23,6 @@ func parseVersion(text string) (v account.Version, err error) {
 	v.Revision, err = strconv.ParseUint(revision, 10, 64)
 	return v, err
 }
-
-// CreateApp implements account.Registry.
-func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, acceptLoss bool) error {
-	record, err := account.EncodeApp(app)
-	if err != nil {
-		return err
-	}
-	version := account.FirstVersion()
-
-	// An id that is taken is refused before it takes a place.
-	existing, err := s.App(ctx, app.ID)
-	switch {
-	case err == nil:
-		return s.finish(ctx, existing)
-	case errors.Is(err, account.ErrUsageUnknown) && acceptLoss:
-		if err := s.checkOwner(ctx, app); err != nil {
-			return err
-		}
-	case errors.Is(err, account.ErrAppNotFound) && !acceptLoss:
-	default:
-		return err
-	}
-	if err := s.takePlace(ctx, app, maxApps); err != nil {
-		return err
-	}
-	if err := s.write(ctx, "hsetnx", s.directoryKey(app.ID), appField(app.ID), pending+" "+app.Account); err != nil {
-		return err
-	}
-	made, err := s.run(ctx, createScript, s.headerKey(app.ID), versionText(version), string(record))
-	if err != nil {
-		return err
-	}
-	if made != int64(1) {
-		return s.lostRace(ctx, app)
-	}
-	if err := s.settle(ctx, app); err != nil {
-		return err
-	}
-	app.Version = version
-	return nil
-}
-
-// checkOwner refuses to create a lost app anew in an account that is not its
-// own.
-func (s *Store) checkOwner(ctx context.Context, app *account.App) error {
-	places, err := s.read(ctx, "hmget", s.directoryKey(app.ID), appField(app.ID))
-	if err != nil {
-		return err
-	}
-	place, _ := places[0].(string)
-	if owner, ok := strings.CutPrefix(place, live+" "); ok && owner != app.Account {
-		return account.ErrAppExists
-	}
-	return nil
-}
-
-// finish completes the creation of an app that broke off after its record was
-// written, and answers that the app exists.
-func (s *Store) finish(ctx context.Context, existing *account.App) error {
-	if err := s.settle(ctx, existing); err != nil {
-		return err
-	}
-	return account.ErrAppExists
-}
-
-// lostRace gives back the place of an app that someone else created meanwhile,
-// unless it is in the same account.
-func (s *Store) lostRace(ctx context.Context, app *account.App) error {
-	existing, err := s.App(ctx, app.ID)
-	if err != nil {
-		return err
-	}
-	if existing.Account != app.Account {
-		if err := s.write(ctx, "hdel", s.accountKey(app.Account), appField(app.ID)); err != nil {
-			return err
-		}
-	}
-	return s.finish(ctx, existing)
-}
-
-func (s *Store) takePlace(ctx context.Context, app *account.App, maxApps int) error {
-	taken, err := s.run(ctx, placeScript, s.accountKey(app.Account), appField(app.ID), maxApps)
-	if err != nil {
-		return err
-	}
-	if taken != int64(1) {
-		return account.ErrAccountFull
-	}
-	return nil
-}
-
-// settle makes an app live everywhere.
-func (s *Store) settle(ctx context.Context, app *account.App) error {
-	if err := s.write(ctx, "hset", s.directoryKey(app.ID), appField(app.ID), live+" "+app.Account); err != nil {
-		return err
-	}
-	return s.write(ctx, "hset", s.accountKey(app.Account), appField(app.ID), live)
-}
-
-func appField(app uint32) string { return strconv.FormatUint(uint64(app), 10) }
 
 // App implements account.Registry.
 func (s *Store) App(ctx context.Context, id uint32) (*account.App, error) {
@@ -168,31 +51,50 @@ func (s *Store) Load(ctx context.Context, ids []uint32) []account.Loaded {
 	return loaded
 }
 
-// header reads an app's record; there may be none.
+// header reads an app's record; there may be none. One that is unsettled it
+// settles first: what has been shown is never taken for what never was.
 func (s *Store) header(ctx context.Context, id uint32) (*account.App, error) {
-	reply, err := s.do(ctx, s.readHeader(id))
-	if err != nil {
-		return nil, err
+	for range createAttempts {
+		reply, err := s.do(ctx, s.readHeader(id))
+		if err != nil {
+			return nil, err
+		}
+		app, token, err := decodeHeader(id, reply)
+		if token == "" || err != nil {
+			return app, err
+		}
+		isSettled, err := s.settle(ctx, app.Account, id, token)
+		if err != nil {
+			return nil, err
+		}
+		if isSettled {
+			return app, nil
+		}
+		// It was undone, but there may be another by now.
 	}
-	return decodeHeader(id, reply)
+	return nil, s.undone(id)
 }
 
 func (s *Store) readHeader(id uint32) *command {
-	return &command{args: []any{"hmget", s.headerKey(id), "v", "r"}}
+	return &command{args: []any{"hmget", s.headerKey(id), "v", "r", "u"}}
 }
 
-func decodeHeader(id uint32, reply any) (*account.App, error) {
+// decodeHeader returns the app of a header, if there is one, and the token of
+// its creation while it is unsettled.
+func decodeHeader(id uint32, reply any) (app *account.App, unsettled string, err error) {
 	found, _ := reply.([]any)
-	if len(found) != 2 || found[0] == nil && found[1] == nil {
-		return nil, nil
+	if len(found) != 3 || found[0] == nil && found[1] == nil {
+		return nil, "", nil
 	}
 	version, _ := found[0].(string)
 	record, _ := found[1].(string)
 	v, err := parseVersion(version)
 	if err != nil {
-		return nil, account.DamagedRecord(id)
+		return nil, "", account.DamagedRecord(id)
 	}
-	return account.DecodeApp(id, []byte(record), v)
+	unsettled, _ = found[2].(string)
+	app, err = account.DecodeApp(id, []byte(record), v)
+	return app, unsettled, err
 }
 
 // missing tells why an app has no header: the store lost everything, it lost
@@ -281,8 +183,8 @@ func (s *Store) appsOf(ctx context.Context, name string, ids []uint32) ([]*accou
 		if commands[i].err != nil {
 			return nil, commands[i].err
 		}
-		app, err := decodeHeader(id, commands[i].cmd.Val())
-		if app == nil && err == nil {
+		app, unsettled, err := decodeHeader(id, commands[i].cmd.Val())
+		if err == nil && (app == nil || unsettled != "") {
 			app, err = s.App(ctx, id)
 		}
 		switch {

@@ -18,6 +18,18 @@ var updateLua string
 //go:embed place.lua
 var placeLua string
 
+//go:embed pending.lua
+var pendingLua string
+
+//go:embed confirm.lua
+var confirmLua string
+
+//go:embed vacate.lua
+var vacateLua string
+
+//go:embed settle.lua
+var settleLua string
+
 //go:embed init.lua
 var initLua string
 
@@ -42,8 +54,12 @@ func newApplyScripts(body string) applyScripts {
 }
 
 var (
-	createScript = newScript("", createLua)
-	updateScript = newScript("", updateLua)
-	placeScript  = newScript("", placeLua)
-	initScript   = newScript("", initLua)
+	createScript  = newScript("", createLua)
+	updateScript  = newScript("", updateLua)
+	placeScript   = newScript("", placeLua)
+	pendingScript = newScript(" flags=no-writes", pendingLua)
+	confirmScript = newScript(evenIfFull, confirmLua)
+	vacateScript  = newScript(evenIfFull, vacateLua)
+	settleScript  = newScript(evenIfFull, settleLua)
+	initScript    = newScript("", initLua)
 )

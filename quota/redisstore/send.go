@@ -134,12 +134,6 @@ func (s *Store) do(ctx context.Context, c *command) (any, error) {
 	return c.cmd.Val(), c.err
 }
 
-// write runs a command that changes something.
-func (s *Store) write(ctx context.Context, args ...any) error {
-	_, err := s.do(ctx, &command{args: args, writes: true})
-	return err
-}
-
 // read runs a command that changes nothing and answers a list of strings, or
 // nil for what is not there.
 func (s *Store) read(ctx context.Context, args ...any) ([]any, error) {

@@ -163,6 +163,12 @@ var registryClauses = map[string]func(*fixture){
 				f.Fatal(err)
 			}
 			listed += len(apps)
+			if len(apps) > 0 {
+				continue
+			}
+			if err := f.store.CreateApp(f.Context(), newApp(name), 1, false); err != nil {
+				f.Errorf("the account that did not get it: %v", err)
+			}
 		}
 		f.wantSame("listed", 1, listed)
 	},
@@ -226,6 +232,20 @@ var registryClauses = map[string]func(*fixture){
 		}
 		f.app = anew
 		f.one(f.txn(on(groups, 1, catalog.Unlimited())))
+	},
+	"a creation that is refused takes no place": func(f *fixture) {
+		small := unique("small")
+		taken, first, second := newApp(small), newApp(small), newApp(small)
+		taken.ID = f.app.ID
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), taken, 1, false), account.ErrAppExists)
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), newApp(small), 1, true), account.ErrAppNotFound)
+		if err := f.store.CreateApp(f.Context(), first, 1, false); err != nil {
+			f.Fatal(err)
+		}
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), second, 1, false), account.ErrAccountFull)
+		if err := f.store.CreateApp(f.Context(), second, 2, false); err != nil {
+			f.Errorf("with one place more: %v", err)
+		}
 	},
 }
 

@@ -1,0 +1,16 @@
+-- Makes the place of an app live, if the app's creation still has it. This is
+-- where a creation is decided: registry.go says why once and for all.
+--
+-- KEYS[1]  the account, a hash: app -> live, or pending TOKEN SECONDS
+-- ARGV     app, token
+-- Returns 1 when the place is live now, 0 when this creation has none.
+
+local place = redis.call('HGET', KEYS[1], ARGV[1])
+if place == 'live' then
+  return 1
+end
+if not place or string.match(place, '^pending (%w+) %d+$') ~= ARGV[2] then
+  return 0
+end
+redis.call('HSET', KEYS[1], ARGV[1], 'live')
+return 1

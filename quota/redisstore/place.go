@@ -1,0 +1,157 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/imquota/imquota/account"
+)
+
+// placeHeldFor is how long a creation may hold a pending place once its account
+// is full. A creation is a handful of round trips, each over after seconds, so
+// only one that broke off is older; one that goes on all the same begins anew.
+const placeHeldFor = 5 * time.Minute
+
+// place is what an account says of one of its apps.
+type place struct {
+	app   uint32
+	text  string // live, or pending TOKEN SECONDS
+	token string // what the app's creation bears
+	isOld bool   // held for longer than a creation takes
+}
+
+func appField(app uint32) string { return strconv.FormatUint(uint64(app), 10) }
+
+func drawToken() string {
+	var draw [8]byte
+	_, _ = rand.Read(draw[:]) // never fails
+	return strconv.FormatUint(binary.BigEndian.Uint64(draw[:]), 36)
+}
+
+// takePlace takes a place for an app that is about to be created. When none is
+// left it looks for places that belong to no app.
+func (s *Store) takePlace(ctx context.Context, name string, id uint32, maxApps int) (place, error) {
+	p, err := s.askPlace(ctx, name, id, maxApps)
+	if !errors.Is(err, account.ErrAccountFull) {
+		return p, err
+	}
+	if err := s.sweepPlaces(ctx, name); err != nil {
+		return place{}, err
+	}
+	return s.askPlace(ctx, name, id, maxApps)
+}
+
+func (s *Store) askPlace(ctx context.Context, name string, id uint32, maxApps int) (place, error) {
+	token := drawToken()
+	reply, err := s.run(ctx, placeScript, s.accountKey(name), appField(id), maxApps, token)
+	if err != nil {
+		return place{}, err
+	}
+	text, _ := reply.(string)
+	if text == "" {
+		return place{}, account.ErrAccountFull
+	}
+	if words := strings.Fields(text); len(words) == 3 {
+		token = words[1]
+	}
+	return place{app: id, text: text, token: token}, nil
+}
+
+// sweepPlaces looks at the pending places of an account: it finishes those
+// whose app is there and gives back those that belong to none. What cannot be
+// told stays as it is.
+func (s *Store) sweepPlaces(ctx context.Context, name string) error {
+	pending, err := s.pendingPlaces(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, p := range pending {
+		isFree, err := s.isFree(ctx, name, p)
+		if err == nil && isFree {
+			_, err = s.repeatable(ctx, vacateScript, s.accountKey(name), appField(p.app), p.text)
+		}
+		if err != nil && !isDamaged(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) pendingPlaces(ctx context.Context, name string) ([]place, error) {
+	reply, err := s.repeatable(ctx, pendingScript, s.accountKey(name), int64(placeHeldFor/time.Second))
+	if err != nil {
+		return nil, err
+	}
+	list, _ := reply.([]any)
+	var pending []place
+	for fields := range slices.Chunk(list, 3) {
+		if len(fields) != 3 {
+			break
+		}
+		field, _ := fields[0].(string)
+		id, err := strconv.ParseUint(field, 10, 32)
+		if err != nil {
+			continue
+		}
+		p := place{app: uint32(id), isOld: fields[2] == int64(1)}
+		p.text, _ = fields[1].(string)
+		if words := strings.Fields(p.text); len(words) == 3 {
+			p.token = words[1]
+		}
+		pending = append(pending, p)
+	}
+	return pending, nil
+}
+
+// isFree reports whether a pending place belongs to no app. An app that is
+// there and of this account has it; reading it has settled it.
+func (s *Store) isFree(ctx context.Context, name string, p place) (bool, error) {
+	app, err := s.App(ctx, p.app)
+	switch {
+	case errors.Is(err, account.ErrAppNotFound):
+		return p.isOld, nil
+	case errors.Is(err, account.ErrUsageUnknown):
+		owner, err := s.owner(ctx, p.app)
+		return p.isOld && owner != name, err
+	case err != nil:
+		return false, err
+	case app.Account != name:
+		return true, nil
+	}
+	// Settled, and pending still: the account lost its tail.
+	_, err = s.repeatable(ctx, confirmScript, s.accountKey(name), appField(p.app), p.token)
+	return false, err
+}
+
+// isDamaged reports whether an error is about one app alone.
+func isDamaged(err error) bool {
+	f, ok := errors.AsType[*account.Fault](err)
+	return ok && (f.Reason == account.UsageUnknown || f.Reason == account.RecordNewer)
+}
+
+// breakOff gives a pending place back, because err ended its creation before
+// there was an app, and returns err. Where err leaves that open, or the place
+// cannot be given back, the place stays until the account is full.
+func (s *Store) breakOff(ctx context.Context, name string, p place, err error) error {
+	f, isFault := errors.AsType[*account.Fault](err)
+	if isFault && f.Reason == account.OutcomeUnknown {
+		return err
+	}
+	// The caller's time may be what is up.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.target.timeout)
+	defer cancel()
+	c := &command{script: vacateScript, keys: []string{s.accountKey(name)}, args: []any{appField(p.app), p.text}}
+	s.deliver(ctx, time.Now(), []*command{c})
+	if c.err == nil || !isFault {
+		return err
+	}
+	told := *f
+	told.Detail += "; the account counts the app that was not created for up to " + strconv.Itoa(int(placeHeldFor/time.Minute)) + " minutes"
+	return &told
+}
