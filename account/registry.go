@@ -35,7 +35,9 @@ type Registry interface {
 	UpdateApp(ctx context.Context, app *App) error
 
 	// Apps lists the apps of an account by id, at most limit, beginning after
-	// the given id. Apps whose creation has not finished are left out.
+	// the given id. Apps whose creation has not finished are left out. Errors:
+	// ErrUsageUnknown when one of them is lost, or the Fault of one; both name
+	// it, as ForApp does.
 	Apps(ctx context.Context, account string, after uint32, limit int) ([]*App, error)
 }
 

@@ -156,7 +156,7 @@ func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) 
 			}
 			app, err := readApp(tx, id)
 			if err != nil {
-				return err
+				return account.ForApp(id, err)
 			}
 			apps = append(apps, app)
 		}

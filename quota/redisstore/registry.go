@@ -181,7 +181,7 @@ func (s *Store) appsOf(ctx context.Context, name string, ids []uint32) ([]*accou
 	var apps []*account.App
 	for i, id := range ids {
 		if commands[i].err != nil {
-			return nil, commands[i].err
+			return nil, account.ForApp(id, commands[i].err)
 		}
 		app, unsettled, err := decodeHeader(id, commands[i].cmd.Val())
 		if err == nil && (app == nil || unsettled != "") {
@@ -190,7 +190,7 @@ func (s *Store) appsOf(ctx context.Context, name string, ids []uint32) ([]*accou
 		switch {
 		case errors.Is(err, account.ErrAppNotFound): // not finished
 		case err != nil:
-			return nil, err
+			return nil, account.ForApp(id, err)
 		case app.Account == name:
 			apps = append(apps, app)
 		}

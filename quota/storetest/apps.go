@@ -233,6 +233,14 @@ var registryClauses = map[string]func(*fixture){
 		f.app = anew
 		f.one(f.txn(on(groups, 1, catalog.Unlimited())))
 	},
+	"a list names the app that is lost": func(f *fixture) {
+		f.harness.Lose(f.T, f.store, f.app)
+		_, err := f.store.Apps(f.Context(), f.app.Account, 0, 10)
+		f.wantRegistryErr(err, account.ErrUsageUnknown)
+		if want := fmt.Sprintf("app %d", f.app.ID); err == nil || !strings.Contains(err.Error(), want) {
+			f.Errorf("%v does not name %s", err, want)
+		}
+	},
 	"a creation that is refused takes no place": func(f *fixture) {
 		small := unique("small")
 		taken, first, second := newApp(small), newApp(small), newApp(small)
