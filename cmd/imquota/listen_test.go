@@ -216,6 +216,8 @@ func TestTLSToPlaintext(t *testing.T) {
 	if got := loginOver(t, p.addresses[0], "--tls", "--timeout", "2s"); got.code != exitFault || !strings.Contains(got.err, "does not speak TLS") {
 		t.Errorf("%+v", got)
 	}
+	p.signal(syscall.SIGTERM)
+	p.end()
 	if hint := p.stdout.String(); !strings.Contains(hint, "grpcurl -plaintext") {
 		t.Errorf("the demo says %q", hint)
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/imquota/imquota/account"
 )
@@ -26,29 +25,101 @@ func parseVersion(text string) (v account.Version, err error) {
 
 // App implements account.Registry.
 func (s *Store) App(ctx context.Context, id uint32) (*account.App, error) {
-	app, err := s.header(ctx, id)
-	if app != nil || err != nil {
-		return app, err
-	}
-	err = s.missing(ctx, id)
-	if !errors.Is(err, account.ErrUsageUnknown) {
-		return nil, err
-	}
-	// It is lost, or was created between the two reads: the directory calls an
-	// app live only once its header is there.
-	if app, again := s.header(ctx, id); app != nil || again != nil {
-		return app, again
-	}
-	return nil, err
+	loaded := s.Load(ctx, []uint32{id})[0]
+	return loaded.App, loaded.Err
 }
 
-// Load implements account.Registry.
+// Load implements account.Registry: one step for the records, another one for
+// all that have none. An app whose creation is not settled, or that may be lost,
+// takes steps of its own.
 func (s *Store) Load(ctx context.Context, ids []uint32) []account.Loaded {
 	loaded := make([]account.Loaded, len(ids))
+	headers := make([]*command, len(ids))
 	for i, id := range ids {
-		loaded[i].App, loaded[i].Err = s.App(ctx, id)
+		headers[i] = s.readHeader(id)
 	}
+	if err := s.doAll(ctx, headers); err != nil {
+		for i := range loaded {
+			loaded[i].Err = err
+		}
+		return loaded
+	}
+	var missing []int
+	for i, id := range ids {
+		l := &loaded[i]
+		if l.Err = headers[i].err; l.Err != nil {
+			continue
+		}
+		var unsettled string
+		l.App, unsettled, l.Err = decodeHeader(id, headers[i].cmd.Val())
+		if unsettled != "" && l.Err == nil {
+			l.App, l.Err = s.header(ctx, id)
+		}
+		if l.App == nil && l.Err == nil {
+			missing = append(missing, i)
+		}
+	}
+	s.explain(ctx, ids, missing, loaded)
 	return loaded
+}
+
+// explain tells why apps have no header: the store lost everything, it lost the
+// app, or there never was one.
+func (s *Store) explain(ctx context.Context, ids []uint32, missing []int, loaded []account.Loaded) {
+	if len(missing) == 0 {
+		return
+	}
+	commands := make([]*command, 1, 1+len(missing))
+	commands[0] = &command{args: []any{"hmget", s.storeKey(), "id"}}
+	for _, i := range missing {
+		commands = append(commands, &command{args: []any{"hmget", s.directoryKey(ids[i]), directoryMark, appField(ids[i])}})
+	}
+	err := s.doAll(ctx, commands)
+	if err == nil {
+		err = s.markOf(commands[0])
+	}
+	for k, i := range missing {
+		l := &loaded[i]
+		if l.Err = err; err != nil {
+			continue
+		}
+		if l.Err = isKnown(commands[1+k]); !errors.Is(l.Err, account.ErrUsageUnknown) {
+			continue
+		}
+		// It is lost, or was created between the two reads: the directory calls
+		// an app live only once its header is there.
+		if app, again := s.header(ctx, ids[i]); app != nil || again != nil {
+			loaded[i] = account.Loaded{App: app, Err: again}
+		}
+	}
+}
+
+// markOf returns what is wrong with the store's mark, and notes it.
+func (s *Store) markOf(c *command) error {
+	if c.err != nil {
+		return c.err
+	}
+	if mark, _ := c.cmd.Val().([]any); len(mark) == 1 && mark[0] != nil {
+		return nil
+	}
+	f := s.notInitialized()
+	s.note(newHealth(f))
+	return f
+}
+
+// isKnown tells an app that was lost from one that never was, by its directory.
+func isKnown(c *command) error {
+	if c.err != nil {
+		return c.err
+	}
+	places, _ := c.cmd.Val().([]any)
+	if len(places) != 2 || places[0] == nil {
+		return account.ErrUsageUnknown
+	}
+	if state, _ := places[1].(string); strings.HasPrefix(state, live) {
+		return account.ErrUsageUnknown
+	}
+	return account.ErrAppNotFound
 }
 
 // header reads an app's record; there may be none. One that is unsettled it
@@ -97,31 +168,6 @@ func decodeHeader(id uint32, reply any) (app *account.App, unsettled string, err
 	return app, unsettled, err
 }
 
-// missing tells why an app has no header: the store lost everything, it lost
-// this app, or there never was one.
-func (s *Store) missing(ctx context.Context, id uint32) error {
-	mark, err := s.read(ctx, "hmget", s.storeKey(), "id")
-	if err != nil {
-		return err
-	}
-	if len(mark) != 1 || mark[0] == nil {
-		f := s.notInitialized()
-		s.note(newHealth(f))
-		return f
-	}
-	places, err := s.read(ctx, "hmget", s.directoryKey(id), directoryMark, appField(id))
-	if err != nil {
-		return err
-	}
-	if len(places) != 2 || places[0] == nil {
-		return account.ErrUsageUnknown
-	}
-	if state, _ := places[1].(string); strings.HasPrefix(state, live) {
-		return account.ErrUsageUnknown
-	}
-	return account.ErrAppNotFound
-}
-
 // UpdateApp implements account.Registry.
 func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
 	record, err := account.EncodeApp(app)
@@ -139,7 +185,11 @@ func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
 	case reply == int64(0):
 		return account.ErrConflict
 	}
-	return s.missing(ctx, app.ID)
+	loaded := s.Load(ctx, []uint32{app.ID})[0]
+	if loaded.Err == nil {
+		return account.ErrConflict // it was created meanwhile
+	}
+	return loaded.Err
 }
 
 // Apps implements account.Registry.
@@ -173,26 +223,14 @@ func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) 
 // appsOf reads those apps of an account whose creation has finished, in one
 // round trip unless something is wrong.
 func (s *Store) appsOf(ctx context.Context, name string, ids []uint32) ([]*account.App, error) {
-	commands := make([]*command, len(ids))
-	for i, id := range ids {
-		commands[i] = s.readHeader(id)
-	}
-	s.deliver(ctx, time.Now().Add(retryFor), commands)
 	var apps []*account.App
-	for i, id := range ids {
-		if commands[i].err != nil {
-			return nil, account.ForApp(id, commands[i].err)
-		}
-		app, unsettled, err := decodeHeader(id, commands[i].cmd.Val())
-		if err == nil && (app == nil || unsettled != "") {
-			app, err = s.App(ctx, id)
-		}
+	for i, l := range s.Load(ctx, ids) {
 		switch {
-		case errors.Is(err, account.ErrAppNotFound): // not finished
-		case err != nil:
-			return nil, account.ForApp(id, err)
-		case app.Account == name:
-			apps = append(apps, app)
+		case errors.Is(l.Err, account.ErrAppNotFound): // not finished
+		case l.Err != nil:
+			return nil, account.ForApp(ids[i], l.Err)
+		case l.App.Account == name:
+			apps = append(apps, l.App)
 		}
 	}
 	return apps, nil

@@ -134,6 +134,15 @@ func (s *Store) do(ctx context.Context, c *command) (any, error) {
 	return c.cmd.Val(), c.err
 }
 
+// doAll runs commands together; each has its own error, unless none is sent.
+func (s *Store) doAll(ctx context.Context, commands []*command) error {
+	if err := s.admit(ctx); err != nil {
+		return err
+	}
+	s.deliver(ctx, time.Now().Add(retryFor), commands)
+	return nil
+}
+
 // read runs a command that changes nothing and answers a list of strings, or
 // nil for what is not there.
 func (s *Store) read(ctx context.Context, args ...any) ([]any, error) {

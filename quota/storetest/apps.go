@@ -68,6 +68,22 @@ var registryClauses = map[string]func(*fixture){
 		f.wantRegistryErr(err, account.ErrAppNotFound)
 		f.wantRegistryErr(f.store.UpdateApp(f.Context(), app), account.ErrAppNotFound)
 	},
+	"many apps are loaded together": func(f *fixture) {
+		second := f.create(unique("acme"))
+		ids := []uint32{f.app.ID, f.app.ID + 1<<30, second.ID, f.app.ID}
+		got := f.store.Load(f.Context(), ids)
+		f.wantSame("results", len(ids), len(got))
+		for i, want := range []*account.App{f.app, nil, second, f.app} {
+			if want == nil {
+				f.wantRegistryErr(got[i].Err, account.ErrAppNotFound)
+				continue
+			}
+			if got[i].Err != nil || got[i].App.ID != want.ID || got[i].App.Version != want.Version {
+				f.Errorf("app %d: %+v, %v", ids[i], got[i].App, got[i].Err)
+			}
+		}
+		f.wantSame("of none", 0, len(f.store.Load(f.Context(), nil)))
+	},
 	"only what is lost is accepted as lost": func(f *fixture) {
 		app := newApp(unique("never"))
 		f.wantRegistryErr(f.store.CreateApp(f.Context(), app, roomy, true), account.ErrAppNotFound)

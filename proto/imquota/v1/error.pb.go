@@ -53,7 +53,7 @@ const (
 	ErrorReason_ERROR_REASON_STORE_READ_ONLY ErrorReason = 11
 	// UNAVAILABLE: the store may evict counters and is not trusted.
 	ErrorReason_ERROR_REASON_STORE_EVICTING ErrorReason = 12
-	// UNAVAILABLE: the store was never initialised, or lost everything.
+	// UNAVAILABLE: the store was never initialised, or lost its mark.
 	ErrorReason_ERROR_REASON_STORE_NOT_INITIALIZED ErrorReason = 13
 	// UNAVAILABLE: the store is out of memory; nothing was counted.
 	ErrorReason_ERROR_REASON_STORE_OUT_OF_MEMORY ErrorReason = 14
