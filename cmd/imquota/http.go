@@ -49,7 +49,8 @@ func (f *front) newHTTP(ctx context.Context, isQuotasOnly bool) (*http.Server, e
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", known(gateway))
+	// No page of a browser on this machine may count, or change apps, unseen.
+	mux.Handle("/", http.NewCrossOriginProtection().Handler(known(gateway)))
 	mux.Handle("GET /metrics", f.metrics.page())
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", f.readyz)

@@ -94,6 +94,27 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
+// TestPagesOfBrowsers: a page that a browser on this machine shows cannot make
+// it count or change an app.
+func TestPagesOfBrowsers(t *testing.T) {
+	t.Parallel()
+	p := serveHTTP(t, "--demo")
+	for header, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://pages.example"} {
+		body := `{"appId": 1400000001, "login": {"userId": "alice"}}`
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.http+"/imquota.v1.QuotaService/CheckQuota", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set(header, value)
+		if code, text := fetched(t, http.DefaultClient, request); code != http.StatusForbidden {
+			t.Errorf("%s %s: %d %s", header, value, code, text)
+		}
+	}
+	if got := p.ask("usage", "show", "--app", "1400000001", "--quota", "users"); !strings.Contains(got.out, "0  of 100") {
+		t.Errorf("it was counted: %+v", got)
+	}
+}
+
 // TestMetrics: what was decided is counted, over HTTP and gRPC alike, and no
 // label has the id of an app, a user or a group.
 func TestMetrics(t *testing.T) {
