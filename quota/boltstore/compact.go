@@ -39,14 +39,11 @@ func Compact(ctx context.Context, path string, o Options, progress func(done, to
 		return 0, 0, err
 	}
 	// The lock is held until the path names the new file.
-	defer func() { err = errors.Join(err, source.Close()) }()
-	info, err := os.Stat(target)
-	if err != nil {
-		return 0, 0, err
-	}
+	defer func() { err = errors.Join(err, source.db.Close()) }()
+	info := source.info
 	temporary := compactPath(target)
 	defer os.Remove(temporary) //nolint:errcheck // it is gone if all went well
-	if err := guard(func() error { return copyFile(ctx, source, temporary, progress) }); err != nil {
+	if err := copyFile(ctx, source.db, temporary, progress); err != nil {
 		return info.Size(), 0, fmt.Errorf("compact the store %s: %w", path, err)
 	}
 	if after, err = replaceFile(target, temporary, info); err != nil {
@@ -80,12 +77,14 @@ func copyFile(ctx context.Context, source *bolt.DB, path string, progress func(d
 		return err
 	}
 	// One sync at the end is enough for a file that nobody counts on yet.
-	target, err := bolt.Open(path, 0o600, &bolt.Options{NoSync: true, NoGrowSync: true, FreelistType: bolt.FreelistMapType})
+	options := boltOptions(Options{})
+	options.NoSync, options.NoGrowSync = true, true
+	target, err := bolt.Open(path, 0o600, options)
 	if err != nil {
 		return err
 	}
 	c := &copier{ctx: ctx, target: target, progress: progress}
-	err = source.View(c.copyAll)
+	err = guard(func() error { return source.View(c.copyAll) })
 	if err == nil {
 		err = target.Sync()
 	}

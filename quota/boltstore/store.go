@@ -77,10 +77,11 @@ func Open(path string, o Options) (*Store, error) {
 			return nil, fmt.Errorf("make the store %s: %w", path, err)
 		}
 	}
-	db, err := openFile(path, o)
+	f, err := openFile(path, o)
 	if err != nil {
 		return nil, err
 	}
+	db := f.db
 	_ = os.Remove(compactPath(path)) // what a Compact left that was killed
 	s := &Store{
 		db: db, path: path, update: db.Update,
