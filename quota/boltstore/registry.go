@@ -5,11 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 
 	"github.com/imquota/imquota/account"
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 func accountPrefix(name string) []byte { return append([]byte{byte(len(name))}, name...) }
@@ -150,20 +148,4 @@ func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) 
 		return nil
 	})
 	return apps, err
-}
-
-// view reads. It does not wait for the writer.
-func (s *Store) view(ctx context.Context, read func(tx *bolt.Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return gone(err)
-	}
-	// What was not synced is seen all the same, and must not be vouched for.
-	if err := s.Ready(ctx); err != nil {
-		return err
-	}
-	err := s.db.View(read)
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return errClosed
-	}
-	return err
 }
