@@ -22,9 +22,9 @@ const compactFill = 0.9
 func compactPath(path string) string { return path + ".compact" }
 
 // Compact rewrites a store's file without the space that is free in it, and
-// returns its size in bytes before and after. Nobody may have the store open.
-// From time to time it tells progress how many of all bytes of keys and values
-// are copied; progress may be nil.
+// without what is past, and returns its size in bytes before and after. Nobody
+// may have the store open. From time to time it tells progress how many of all
+// bytes of keys and values it copies are copied; progress may be nil.
 //
 // The file is replaced in one step: an error, the end of ctx or of the process
 // leave it as it was, or replaced and whole.
@@ -105,7 +105,7 @@ type copier struct {
 func (c *copier) copyAll(source *bolt.Tx) error {
 	top := source.Cursor()
 	for name, _ := top.First(); name != nil; name, _ = top.Next() {
-		if err := c.measure(source.Bucket(name)); err != nil {
+		if err := c.measure(source.Bucket(name), name); err != nil {
 			return err
 		}
 	}
@@ -124,16 +124,19 @@ func (c *copier) copyAll(source *bolt.Tx) error {
 
 // measure adds up what there is to copy: the file's size would count the space
 // that is not.
-func (c *copier) measure(source *bolt.Bucket) error {
+func (c *copier) measure(source *bolt.Bucket, name []byte) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
 	return source.ForEach(func(k, v []byte) error {
-		if v == nil {
-			return c.measure(source.Bucket(k))
+		switch {
+		case v != nil:
+			c.total += int64(len(k) + len(v))
+			return nil
+		case isPast(source.Tx(), name, k):
+			return nil
 		}
-		c.total += int64(len(k) + len(v))
-		return nil
+		return c.measure(source.Bucket(k), k)
 	})
 }
 
@@ -144,6 +147,9 @@ func (c *copier) copyBucket(source *bolt.Bucket, path [][]byte) error {
 	}
 	return source.ForEach(func(k, v []byte) error {
 		if v == nil {
+			if isPast(source.Tx(), path[len(path)-1], k) {
+				return nil
+			}
 			if err := c.copyBucket(source.Bucket(k), append(slices.Clip(path), k)); err != nil {
 				return err
 			}
