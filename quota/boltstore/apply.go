@@ -15,7 +15,7 @@ import (
 )
 
 // Apply implements quota.Store. Transactions that only judge do not wait for
-// the disk.
+// the disk, save those with a request id.
 func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 	outcomes := make([]quota.Outcome, len(txns))
 	run := func(tx *bolt.Tx) error {
@@ -41,9 +41,13 @@ func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 	return outcomes
 }
 
+// writes reports whether the writer is to run transactions. Those with a request
+// id it is even if they only judge: a reader sees a commit before it is synced,
+// and to answer "replayed" from it promises what a power failure may take back.
+// The writer begins after all that it committed before is on the disk.
 func writes(txns []quota.Txn) bool {
 	for i := range txns {
-		if txns[i].Mode != quota.ModeJudge {
+		if txns[i].Mode != quota.ModeJudge || !txns[i].Request.IsZero() {
 			return true
 		}
 	}

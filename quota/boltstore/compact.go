@@ -22,9 +22,9 @@ const compactFill = 0.9
 func compactPath(path string) string { return path + ".compact" }
 
 // Compact rewrites a store's file without the space that is free in it, and
-// returns its size in bytes before and after. Nobody may have the store open.
-// From time to time it tells progress how many of all bytes of keys and values
-// are copied; progress may be nil.
+// without what is past, and returns its size in bytes before and after. Nobody
+// may have the store open. From time to time it tells progress how many of all
+// bytes of keys and values it copies are copied; progress may be nil.
 //
 // The file is replaced in one step: an error, the end of ctx or of the process
 // leave it as it was, or replaced and whole.
@@ -39,14 +39,11 @@ func Compact(ctx context.Context, path string, o Options, progress func(done, to
 		return 0, 0, err
 	}
 	// The lock is held until the path names the new file.
-	defer func() { err = errors.Join(err, source.Close()) }()
-	info, err := os.Stat(target)
-	if err != nil {
-		return 0, 0, err
-	}
+	defer func() { err = errors.Join(err, source.db.Close()) }()
+	info := source.info
 	temporary := compactPath(target)
 	defer os.Remove(temporary) //nolint:errcheck // it is gone if all went well
-	if err := guard(func() error { return copyFile(ctx, source, temporary, progress) }); err != nil {
+	if err := copyFile(ctx, source.db, temporary, progress); err != nil {
 		return info.Size(), 0, fmt.Errorf("compact the store %s: %w", path, err)
 	}
 	if after, err = replaceFile(target, temporary, info); err != nil {
@@ -80,12 +77,14 @@ func copyFile(ctx context.Context, source *bolt.DB, path string, progress func(d
 		return err
 	}
 	// One sync at the end is enough for a file that nobody counts on yet.
-	target, err := bolt.Open(path, 0o600, &bolt.Options{NoSync: true, NoGrowSync: true, FreelistType: bolt.FreelistMapType})
+	options := boltOptions(Options{})
+	options.NoSync, options.NoGrowSync = true, true
+	target, err := bolt.Open(path, 0o600, options)
 	if err != nil {
 		return err
 	}
 	c := &copier{ctx: ctx, target: target, progress: progress}
-	err = source.View(c.copyAll)
+	err = guard(func() error { return source.View(c.copyAll) })
 	if err == nil {
 		err = target.Sync()
 	}
@@ -106,7 +105,7 @@ type copier struct {
 func (c *copier) copyAll(source *bolt.Tx) error {
 	top := source.Cursor()
 	for name, _ := top.First(); name != nil; name, _ = top.Next() {
-		if err := c.measure(source.Bucket(name)); err != nil {
+		if err := c.measure(source.Bucket(name), name); err != nil {
 			return err
 		}
 	}
@@ -125,16 +124,19 @@ func (c *copier) copyAll(source *bolt.Tx) error {
 
 // measure adds up what there is to copy: the file's size would count the space
 // that is not.
-func (c *copier) measure(source *bolt.Bucket) error {
+func (c *copier) measure(source *bolt.Bucket, name []byte) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
 	return source.ForEach(func(k, v []byte) error {
-		if v == nil {
-			return c.measure(source.Bucket(k))
+		switch {
+		case v != nil:
+			c.total += int64(len(k) + len(v))
+			return nil
+		case isPast(source.Tx(), name, k):
+			return nil
 		}
-		c.total += int64(len(k) + len(v))
-		return nil
+		return c.measure(source.Bucket(k), k)
 	})
 }
 
@@ -145,6 +147,9 @@ func (c *copier) copyBucket(source *bolt.Bucket, path [][]byte) error {
 	}
 	return source.ForEach(func(k, v []byte) error {
 		if v == nil {
+			if isPast(source.Tx(), path[len(path)-1], k) {
+				return nil
+			}
 			if err := c.copyBucket(source.Bucket(k), append(slices.Clip(path), k)); err != nil {
 				return err
 			}

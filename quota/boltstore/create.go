@@ -44,7 +44,7 @@ func createFile(path string, o Options) error {
 }
 
 func openNew(path string, o Options) (*bolt.DB, error) {
-	return bolt.Open(path, 0o600, &bolt.Options{Timeout: o.lockWait(), FreelistType: bolt.FreelistMapType})
+	return bolt.Open(path, 0o600, boltOptions(o))
 }
 
 // initialise makes the buckets and draws the store's id.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
@@ -23,40 +22,43 @@ const openings = 5
 
 // openFile locks a store's file and opens it. What it refuses it has not
 // written to.
-func openFile(path string, o Options) (*bolt.DB, error) {
+func openFile(path string, o Options) (*boltFile, error) {
 	for range openings {
-		db, err := lockFile(path, o)
+		f, err := lockFile(path, o)
 		switch {
 		case errors.Is(err, errReplaced):
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("open the store %s: %w", path, err)
 		}
-		return db, nil
+		return f, nil
 	}
 	return nil, fmt.Errorf("open the store %s: %w, %d times", path, errReplaced, openings)
 }
 
-// lockFile looks at the file through a read-only database first: opening one
-// for writing may write a list of free pages, to somebody else's file too.
-func lockFile(path string, o Options) (*bolt.DB, error) {
+// lockFile looks at the file through a read-only database first, and at all
+// pages in use. bbolt looks at them too when it opens a file for writing, to find
+// the free ones, but in a goroutine of its own, which guard does not reach: one
+// that is damaged would end the process. And somebody else's file is not opened
+// for writing at all.
+func lockFile(path string, o Options) (*boltFile, error) {
 	if err := checkFile(path); err != nil {
 		return nil, err
 	}
 	if err := inspect(path, o); err != nil {
 		return nil, err
 	}
-	db, opened, err := openBolt(path, o, false)
+	f, err := openBolt(path, o, false)
 	if err != nil {
 		return nil, explain(err)
 	}
 	// The lock is on the file, not on its name: whoever waited for one that was
 	// compacted away would go on with counters that nobody finds again.
-	if named, err := os.Stat(path); err != nil || !os.SameFile(named, opened) {
-		_ = db.Close()
+	if named, err := os.Stat(path); err != nil || !os.SameFile(named, f.info) {
+		_ = f.db.Close()
 		return nil, errReplaced
 	}
-	return db, nil
+	return f, nil
 }
 
 // checkFile refuses what bbolt would hang on, make or overwrite.
@@ -77,19 +79,21 @@ func checkFile(path string) error {
 
 // inspect checks that the file is one of ours, and whole.
 func inspect(path string, o Options) error {
-	db, opened, err := openBolt(path, o, true)
+	f, err := openBolt(path, o, true)
 	if err != nil {
 		return explain(err)
 	}
-	defer db.Close() //nolint:errcheck // it was only read
+	defer f.db.Close() //nolint:errcheck // it was only read
 	return guard(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			if tx.Size() > opened.Size() {
+		return f.db.View(func(tx *bolt.Tx) error {
+			if tx.Size() > f.info.Size() {
 				// Reading past the end of a mapped file would end the process.
-				return fmt.Errorf("it is damaged: cut off after %d of %d bytes", opened.Size(), tx.Size())
+				return fmt.Errorf("it is damaged: cut off after %d of %d bytes", f.info.Size(), tx.Size())
 			}
-			_, err := identify(tx)
-			return err
+			if _, err := identify(tx); err != nil {
+				return err
+			}
+			return checkPages(f.file, tx)
 		})
 	})
 }
@@ -111,47 +115,50 @@ func identify(tx *bolt.Tx) (id string, err error) {
 	return string(meta.Get(idKey)), nil
 }
 
-// openBolt opens a file that exists. It returns what was opened, which the path
-// may not name any more.
-func openBolt(path string, o Options, readOnly bool) (db *bolt.DB, opened os.FileInfo, err error) {
-	var file *os.File
-	open := func(name string, flag int, mode os.FileMode) (*os.File, error) {
+// boltFile is an open database. The path may not name it any more.
+type boltFile struct {
+	db   *bolt.DB
+	file *os.File // of db
+	info os.FileInfo
+}
+
+// openBolt opens a file that exists.
+func openBolt(path string, o Options, readOnly bool) (*boltFile, error) {
+	f := &boltFile{}
+	options := boltOptions(o)
+	options.ReadOnly = readOnly
+	options.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
 		var err error
-		if file, err = os.OpenFile(name, flag&^os.O_CREATE, mode); err == nil && o.opened != nil {
+		if f.file, err = os.OpenFile(name, flag&^os.O_CREATE, mode); err == nil && o.opened != nil {
 			o.opened()
 		}
-		return file, err
+		return f.file, err
 	}
-	err = guard(func() error {
-		var err error
-		db, err = bolt.Open(path, 0, &bolt.Options{
-			Timeout: o.lockWait(), FreelistType: bolt.FreelistMapType, ReadOnly: readOnly, OpenFile: open,
-		})
+	err := guard(func() (err error) {
+		f.db, err = bolt.Open(path, 0, options)
 		return err
 	})
 	if err != nil {
-		if file != nil {
-			abandon(file)
+		if f.file != nil {
+			_ = abandon(f.file)
 		}
-		return nil, nil, err
+		return nil, err
 	}
-	if opened, err = file.Stat(); err != nil {
-		_ = db.Close()
-		return nil, nil, err
+	if f.info, err = f.file.Stat(); err != nil {
+		_ = f.db.Close()
+		return nil, err
 	}
-	return db, opened, nil
+	return f, nil
 }
 
-// guard turns what bbolt does on damaged pages, which is to panic or to read
-// where there is no memory, into an error.
-func guard(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("it is damaged: %v", cause)
-		}
-	}()
-	return f()
+// boltOptions are those that all files are opened with.
+//
+// The list of free pages is not written: bbolt would write the whole of it with
+// every commit, 8 bytes a page, and each generation of request ids that is
+// dropped leaves thousands. They are found anew by a visit to all that are in
+// use, when the file is opened (BenchmarkOpen) and when a commit has failed.
+func boltOptions(o Options) *bolt.Options {
+	return &bolt.Options{Timeout: o.lockWait(), FreelistType: bolt.FreelistMapType, NoFreelistSync: true}
 }
 
 // explain says what is wrong in an operator's words.

@@ -18,7 +18,7 @@ func chown(path string, like os.FileInfo) error {
 
 // abandon closes a file that bbolt panicked over. Closing alone would not let
 // go of the lock: it is held by the mapping, too, which nobody can undo.
-func abandon(file *os.File) {
+func abandon(file *os.File) error {
 	_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN)
-	_ = file.Close()
+	return file.Close()
 }

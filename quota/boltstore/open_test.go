@@ -28,7 +28,7 @@ func filled(t *testing.T, path string) []byte {
 	return read(t, path)
 }
 
-func read(t *testing.T, path string) []byte {
+func read(t testing.TB, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -37,7 +37,7 @@ func read(t *testing.T, path string) []byte {
 	return b
 }
 
-func write(t *testing.T, path string, b []byte) {
+func write(t testing.TB, path string, b []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestOpenRefuses(t *testing.T) {
 			})
 		}, "a database, but not a store of imquota"},
 		{"another program's database without a list of free pages", func(t *testing.T, path string) {
-			// Opening this one for writing writes the list.
+			// Whoever opens this one for writing, and would keep a list, writes it.
 			db, err := bolt.Open(path, 0o600, &bolt.Options{NoFreelistSync: true})
 			if err != nil {
 				t.Fatal(err)
@@ -120,8 +120,10 @@ func TestOpenRefuses(t *testing.T) {
 			clear(b[2*pageSize:])
 			write(t, path, b)
 		}, "it is damaged"},
-		{"a store whose list of free pages is overwritten", func(t *testing.T, path string) {
-			b := filled(t, path)
+		{"an earlier version's store whose list of free pages is overwritten", func(t *testing.T, path string) {
+			filled(t, path)
+			keepList(t, path)
+			b := read(t, path)
 			for at := 2 * pageSize; at < len(b); at += pageSize {
 				const freelistFlag = 0x10
 				if flags := b[at+8 : at+10]; flags[0] == freelistFlag {

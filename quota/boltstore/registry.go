@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 
 	"github.com/imquota/imquota/account"
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 func accountPrefix(name string) []byte { return append([]byte{byte(len(name))}, name...) }
@@ -163,20 +161,4 @@ func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) 
 		return nil
 	})
 	return apps, err
-}
-
-// view reads. It does not wait for the writer.
-func (s *Store) view(ctx context.Context, read func(tx *bolt.Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return gone(err)
-	}
-	// What was not synced is seen all the same, and must not be vouched for.
-	if err := s.Ready(ctx); err != nil {
-		return err
-	}
-	err := s.db.View(read)
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return errClosed
-	}
-	return err
 }

@@ -19,17 +19,23 @@ import (
 // Store keeps records and counters in one bbolt file. It implements
 // quota.Store and account.Registry.
 type Store struct {
-	db   *bolt.DB
+	*boltFile
 	path string
 	id   string
 
-	update func(func(tx *bolt.Tx) error) error // db.Update, but in tests
-	broken atomic.Pointer[account.Fault]       // why nothing is answered any more
+	update    func(func(tx *bolt.Tx) error) error // transact, but in tests
+	committed atomic.Int64                        // the number of the last commit
+	broken    atomic.Pointer[account.Fault]       // why nothing is answered any more
+
+	door  sync.Mutex    // held while a transaction begins, or a reader's ends
+	lost  atomic.Bool   // bbolt may not be asked any more
+	stuck chan struct{} // closed when the writer may wait for a lock of bbolt's for ever
 
 	queue   chan *work
 	closing chan struct{}
 	stopped chan struct{}
 	once    sync.Once
+	closed  error // what Close returns
 }
 
 // Options configures a store. The zero value is right for production.
@@ -77,20 +83,22 @@ func Open(path string, o Options) (*Store, error) {
 			return nil, fmt.Errorf("make the store %s: %w", path, err)
 		}
 	}
-	db, err := openFile(path, o)
+	f, err := openFile(path, o)
 	if err != nil {
 		return nil, err
 	}
 	_ = os.Remove(compactPath(path)) // what a Compact left that was killed
 	s := &Store{
-		db: db, path: path, update: db.Update,
+		boltFile: f, path: path, stuck: make(chan struct{}),
 		queue: make(chan *work, queueSize), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	if err := db.View(func(tx *bolt.Tx) error {
+	s.update = s.transact
+	if err := f.db.View(func(tx *bolt.Tx) error {
+		s.committed.Store(int64(tx.ID()))
 		s.id, err = identify(tx)
 		return err
 	}); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the store %s: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("open the store %s: %w", path, err), f.db.Close())
 	}
 	go s.write()
 	return s, nil
@@ -104,10 +112,8 @@ func (s *Store) String() string { return "the embedded store " + s.path }
 
 // Ready reports whether the store can answer.
 func (s *Store) Ready(context.Context) error {
-	select {
-	case <-s.closing:
+	if s.isClosing() {
 		return errClosed
-	default:
 	}
 	if fault := s.broken.Load(); fault != nil {
 		return fault
@@ -117,9 +123,31 @@ func (s *Store) Ready(context.Context) error {
 
 var errClosed = &account.Fault{Reason: account.StoreUnavailable, Detail: "the store is closed"}
 
+func (s *Store) isClosing() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
 // Close answers what waits and closes the file.
 func (s *Store) Close() error {
-	s.once.Do(func() { close(s.closing) })
-	<-s.stopped
-	return s.db.Close()
+	s.once.Do(func() {
+		close(s.closing)
+		select {
+		case <-s.stopped:
+		case <-s.stuck:
+		}
+		s.door.Lock() // whoever is in it came before closing, and may lose the file yet
+		lost := s.lost.Load()
+		s.door.Unlock()
+		if lost {
+			s.closed = abandon(s.file)
+		} else {
+			s.closed = s.db.Close()
+		}
+	})
+	return s.closed
 }

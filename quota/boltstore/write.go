@@ -75,7 +75,7 @@ func (s *step) makeCounters(w catalog.Window) (*bolt.Bucket, error) {
 		return b, nil
 	}
 	windows := s.tx.Bucket(windowsBucket)
-	if err := dropBuckets(windows, appKey(s.txn.App), keptUntil(s.txn.App, s.clock)); err != nil {
+	if err := dropBuckets(windows, appKey(s.txn.App), windowsPast(s.txn.App, s.clock)); err != nil {
 		return nil, err
 	}
 	return windows.CreateBucket(windowKey(s.txn.App, w))
@@ -181,14 +181,14 @@ func (s *step) remember() error {
 		return nil
 	}
 	s.changed = true
-	requests, now := s.tx.Bucket(requestsBucket), generationOf(s.clock)
-	b := requests.Bucket(generationKey(s.txn.App, now))
+	requests, now := s.tx.Bucket(requestsBucket), generationKey(s.txn.App, generationOf(s.clock))
+	b := requests.Bucket(now)
 	if b == nil {
-		if err := dropBuckets(requests, appKey(s.txn.App), generationKey(s.txn.App, now-1)); err != nil {
+		if err := dropBuckets(requests, appKey(s.txn.App), generationsPast(s.txn.App, s.clock)); err != nil {
 			return err
 		}
 		var err error
-		if b, err = requests.CreateBucket(generationKey(s.txn.App, now)); err != nil {
+		if b, err = requests.CreateBucket(now); err != nil {
 			return err
 		}
 	}

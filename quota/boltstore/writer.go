@@ -33,12 +33,17 @@ func (s *Store) submit(ctx context.Context, do func(tx *bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return gone(err)
 	}
+	if err := s.Ready(ctx); err != nil {
+		return err
+	}
 	select {
 	case s.queue <- w:
 	case <-ctx.Done():
 		return gone(ctx.Err())
 	case <-s.closing:
 		return errClosed
+	case <-s.stuck:
+		return s.broken.Load()
 	}
 	select {
 	case err := <-w.done:
@@ -51,6 +56,9 @@ func (s *Store) submit(ctx context.Context, do func(tx *bolt.Tx) error) error {
 		default:
 			return errClosed
 		}
+	case <-s.stuck:
+		fault := s.broken.Load()
+		return &account.Fault{Reason: account.OutcomeUnknown, Detail: fault.Detail, Err: fault.Err}
 	}
 }
 
@@ -143,6 +151,10 @@ func (s *Store) settle(batch []*work, err error) {
 		for _, w := range batch {
 			w.done <- w.answer
 		}
+		return
+	}
+	if fault, ok := errors.AsType[*account.Fault](err); ok {
+		reply(batch, fault)
 		return
 	}
 	// A write that failed (the disk is full, say) leaves what was there. After

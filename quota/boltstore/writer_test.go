@@ -155,3 +155,37 @@ func TestFailedCommit(t *testing.T) {
 		})
 	}
 }
+
+// TestReplayedMeansOnDisk: readers see a commit that is not synced yet. A
+// request of it is not answered as one that took effect until it is.
+func TestReplayedMeansOnDisk(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t))
+	app := found(t, s, 1)
+	release := block(t, s)
+	committed, sync := make(chan struct{}), make(chan struct{})
+	s.update = func(do func(*bolt.Tx) error) error {
+		err := s.transact(do)
+		s.update = s.transact
+		close(committed)
+		<-sync
+		return err
+	}
+	release()
+	txn := adding(app, "sent")
+	txn.Request = request(1)
+	first := start(t.Context(), s, txn)
+	<-committed
+	same(t, "counter of a read", int64(1), used(t, s, app, "sent"))
+
+	txn.Mode = quota.ModeJudge
+	asked := start(t.Context(), s, txn)
+	for len(s.queue) == 0 && len(asked) == 0 {
+		runtime.Gosched()
+	}
+	if len(asked) != 0 {
+		t.Error("it is answered before the sync")
+	}
+	close(sync)
+	same(t, "applied, replayed", []bool{true, true}, []bool{(<-first)[0].Applied, (<-asked)[0].Replayed})
+}

@@ -1,0 +1,125 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/imquota/imquota/account"
+	bolt "go.etcd.io/bbolt"
+)
+
+// begin starts a transaction.
+//
+// Damage at the head of the file makes bbolt panic while it holds locks that
+// nothing releases any more. So transactions begin, and those of readers end,
+// one at a time, and not at all once the file is lost: else they would wait for
+// such a lock for ever. The writer may wait for one already, in a commit; then
+// nobody is to wait for the writer.
+func (s *Store) begin(writable bool) (*bolt.Tx, error) {
+	s.door.Lock()
+	defer s.door.Unlock()
+	if !writable && s.isClosing() {
+		return nil, errClosed
+	}
+	if fault := s.broken.Load(); fault != nil {
+		return nil, fault
+	}
+	oldest := s.committed.Load()
+	if writable {
+		oldest++ // it has the next number
+	}
+	var tx *bolt.Tx
+	err := guard(func() (err error) {
+		tx, err = s.db.Begin(writable)
+		return err
+	})
+	if err == nil && int64(tx.ID()) < oldest {
+		// Where the last commit is damaged, bbolt goes on from the one before.
+		err = damageError{"its last commit is gone"}
+	}
+	damage, ok := errors.AsType[damageError](err)
+	switch {
+	case err == nil:
+		return tx, nil
+	case !ok:
+		return nil, &account.Fault{Reason: account.StoreUnavailable, Detail: "the store " + s.path + " cannot be read", Err: err}
+	}
+	fault := s.lose(damage)
+	if !writable {
+		close(s.stuck)
+	}
+	return nil, fault
+}
+
+// end ends a reader's transaction.
+func (s *Store) end(tx *bolt.Tx) {
+	s.door.Lock()
+	defer s.door.Unlock()
+	if !s.lost.Load() {
+		_ = tx.Rollback() // which is how one ends that only read
+	}
+}
+
+// view reads. It does not wait for the writer.
+//
+// A damaged page is a fault of this call alone: others may need none like it.
+// The fault is not UsageUnknown, because it is the file that is to be restored;
+// to create an app anew would not help.
+func (s *Store) view(ctx context.Context, read func(tx *bolt.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return gone(err)
+	}
+	tx, err := s.begin(false)
+	if err != nil {
+		return err
+	}
+	err = guard(func() error { return read(tx) })
+	s.end(tx)
+	if damage, ok := errors.AsType[damageError](err); ok {
+		return s.damaged(damage)
+	}
+	return err
+}
+
+// transact writes. db.Update would not do: it answers a panic by looking for the
+// free pages among all pages, in a goroutine of its own, and on the page that
+// made it panic that one ends the process.
+func (s *Store) transact(do func(tx *bolt.Tx) error) error {
+	tx, err := s.begin(true)
+	if err != nil {
+		return err
+	}
+	number, done := int64(tx.ID()), false
+	err = guard(func() error {
+		if err := do(tx); err != nil {
+			_ = tx.Rollback()
+			return err
+		}
+		done = true
+		return tx.Commit()
+	})
+	damage, ok := errors.AsType[damageError](err)
+	switch {
+	case err == nil:
+		s.committed.Store(number)
+	case ok:
+		fault := s.lose(damage)
+		if done {
+			fault = &account.Fault{Reason: account.OutcomeUnknown, Detail: fault.Detail, Err: fault.Err}
+		}
+		return fault
+	}
+	return err
+}
+
+// lose gives the file up: bbolt is left as it is and not asked again.
+func (s *Store) lose(damage damageError) *account.Fault {
+	fault := s.damaged(damage)
+	s.lost.Store(true)
+	s.broken.CompareAndSwap(nil, fault)
+	return fault
+}
+
+func (s *Store) damaged(damage damageError) *account.Fault {
+	return &account.Fault{Reason: account.StoreUnavailable, Detail: "the store " + s.path + " is damaged; restore it from a backup", Err: damage}
+}
