@@ -116,9 +116,13 @@ const (
 // before the store heard of it.
 const NoDay int32 = -1 << 31
 
+// AnyDay is the Day of a touch that makes a record even of a group that was
+// dissolved a moment ago: an operator's word.
+const AnyDay int32 = 1<<31 - 1
+
 // GroupStep changes one group's record: type, day of creation, members.
 //
-// A group that was dissolved is remembered for a day or two: a join that comes
+// A group that was dissolved is remembered for two days at least: a join that comes
 // late must not make it again, or it would be dissolved, and counted, twice.
 type GroupStep struct {
 	Op GroupOp

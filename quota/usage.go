@@ -271,7 +271,7 @@ func (s *UsageSetting) planMembers(p *planner, q *catalog.Quota, c Charge) error
 	if !t.HasMembers {
 		return &account.InvalidError{Field: "group_type", Description: "the members of a " + t.Key + " group are not counted"}
 	}
-	p.txn.Group = GroupStep{Op: GroupTouch, ID: s.Subject, Type: t.Code, Day: p.day()}
+	p.txn.Group = GroupStep{Op: GroupTouch, ID: s.Subject, Type: t.Code, Day: AnyDay}
 	p.chargeIn(t.Key, "", q, c)
 	return nil
 }

@@ -224,7 +224,7 @@ func (s *appService) SetUsage(ctx context.Context, in *imquotav1.SetUsageRequest
 	}
 	c, err := s.enforcer.SetUsage(ctx, quota.UsageSetting{
 		App: in.GetAppId(), RequestID: in.GetRequestId(), Caller: operator, Quota: in.GetQuota(), Subject: in.GetSubject(),
-		Used: in.GetUsed(), Observed: in.Observed, DryRun: in.GetDryRun(), GroupType: in.GetGroupType(),
+		Used: in.GetUsed(), Observed: in.Observed, DryRun: in.GetDryRun(), GroupType: keyOf(s.enforcer.Catalog(), in.GetGroupType()),
 	})
 	if err != nil {
 		return nil, toStatus(err)

@@ -269,7 +269,15 @@ func TestSetUsage(t *testing.T) {
 			t.Errorf("retried: %v", out)
 		}
 		s.wantUsed(1, "friends", "alice", "", 11)
-		must(&imquotav1.SetUsageRequest{Quota: "group_members", Subject: "g", Used: 20, GroupType: "Public"})
+		must(&imquotav1.SetUsageRequest{Quota: "group_members", Subject: "g", Used: 20, GroupType: "Public", RequestId: "g1"})
+		if out := must(&imquotav1.SetUsageRequest{Quota: "group_members", Subject: "g", Used: 20, GroupType: "public", RequestId: "g1"}); !out.GetReplayed() {
+			t.Errorf("the same by another name of the type: %v", out)
+		}
+		s.allow(createGroup(1, "gone", "work"))
+		s.release(dissolve(1, "gone"))
+		if out := must(&imquotav1.SetUsageRequest{Quota: "group_members", Subject: "gone", Used: 7, GroupType: "work"}); out.GetAfter() != 7 {
+			t.Errorf("a group that was dissolved before: %v", out)
+		}
 		if d := s.check(joinGroup(1, "g", "public", "x")); d.GetAllowed() {
 			t.Error("a group set to its limit is not full")
 		}

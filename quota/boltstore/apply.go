@@ -193,12 +193,7 @@ func (s *step) readGroup(o *quota.Outcome) error {
 	if step.Op == quota.GroupNone {
 		return nil
 	}
-	stored := s.tx.Bucket(groupsBucket).Get(idKeyOf(s.txn.App, step.ID))
-	goneOn, isGone := decodeGone(stored)
-	if isGone {
-		stored = nil
-	}
-	g, err := decodeGroup(stored)
+	g, err := decodeGroup(s.tx.Bucket(groupsBucket).Get(idKeyOf(s.txn.App, step.ID)))
 	if err != nil {
 		return corrupt("group", step.ID)
 	}
@@ -211,11 +206,22 @@ func (s *step) readGroup(o *quota.Outcome) error {
 		return quota.ErrGroupType
 	case !g.Found && step.Op == quota.GroupCreate:
 		s.exists, s.group = true, quota.GroupRecord{Type: step.Type, Day: step.Day}
-	case !g.Found && step.Op == quota.GroupTouch && isGone && step.Day <= goneOn+1: // too late
+	case !g.Found && step.Op == quota.GroupTouch && s.wentLately(): // too late
 	case !g.Found && step.Op == quota.GroupTouch:
 		s.exists, s.group = true, quota.GroupRecord{Type: step.Type, Day: quota.NoDay}
 	}
 	return nil
+}
+
+// wentLately reports whether the group was dissolved on this day or the one
+// before.
+func (s *step) wentLately() bool {
+	for _, day := range []int32{s.txn.Group.Day, s.txn.Group.Day - 1} {
+		if b := s.tx.Bucket(windowsBucket).Bucket(goneKey(s.txn.App, day)); b != nil && b.Get([]byte(s.txn.Group.ID)) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // applies reports whether a charge is for this group.

@@ -33,6 +33,13 @@ func windowKey(app uint32, w catalog.Window) []byte {
 	return append(k, w.Kind...)
 }
 
+// goneKey names the bucket of the groups that an app dissolved on a day. It is
+// kept until the day after is over in every zone.
+func goneKey(app uint32, day int32) []byte {
+	const secondsOfDay = 24 * 60 * 60
+	return append(keptUntil(app, time.Unix((int64(day)+3)*secondsOfDay, 0)), "gone"...)
+}
+
 func keptUntil(app uint32, at time.Time) []byte {
 	return binary.BigEndian.AppendUint64(appKey(app), uint64(at.Unix()))
 }

@@ -55,20 +55,6 @@ func decodeUser(b []byte) (user, error) {
 	return user{month: int32(n)}, nil
 }
 
-// dissolved begins the value of a group that was dissolved: its day follows.
-const dissolved = '-'
-
-func encodeGone(day int32) []byte { return binary.AppendVarint([]byte{dissolved}, int64(day)) }
-
-// decodeGone returns the day that a group was dissolved on, if it was.
-func decodeGone(b []byte) (day int32, ok bool) {
-	if len(b) < 2 || b[0] != dissolved {
-		return 0, false
-	}
-	n, size := binary.Varint(b[1:])
-	return int32(n), size == len(b)-1 && n == int64(int32(n))
-}
-
 func encodeGroup(g quota.GroupRecord) []byte {
 	return binary.AppendVarint(binary.AppendVarint([]byte{g.Type}, int64(g.Day)), g.Members)
 }

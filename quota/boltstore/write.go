@@ -68,17 +68,25 @@ func (s *step) writeCounters(c *quota.Charge, found *quota.ChargeOutcome) error 
 	return nil
 }
 
-// makeCounters is counters, made if need be; with a new window, those that may
-// be forgotten are dropped.
+// makeCounters is counters, made if need be.
 func (s *step) makeCounters(w catalog.Window) (*bolt.Bucket, error) {
 	if b := s.counters(w); b != nil {
 		return b, nil
 	}
+	return s.makeWindow(windowKey(s.txn.App, w))
+}
+
+// makeWindow makes a bucket among the windows, if it is not there; with a new
+// one, those that may be forgotten are dropped.
+func (s *step) makeWindow(key []byte) (*bolt.Bucket, error) {
 	windows := s.tx.Bucket(windowsBucket)
+	if b := windows.Bucket(key); b != nil {
+		return b, nil
+	}
 	if err := dropBuckets(windows, appKey(s.txn.App), windowsPast(s.txn.App, s.clock)); err != nil {
 		return nil, err
 	}
-	return windows.CreateBucket(windowKey(s.txn.App, w))
+	return windows.CreateBucket(key)
 }
 
 func (s *step) writeUsers() error {
@@ -136,10 +144,10 @@ func (s *step) writeGroup(members int64) error {
 		return nil
 	case step.Op == quota.GroupDissolve:
 		s.changed = true
-		if err := b.Put(key, encodeGone(step.Day)); err != nil {
+		if err := b.Delete(key); err != nil {
 			return err
 		}
-		return s.sweepGroups(b, key)
+		return s.noteGone()
 	case s.group.Found && s.group.Members == members:
 		return nil
 	}
@@ -148,30 +156,14 @@ func (s *step) writeGroup(members int64) error {
 	return b.Put(key, encodeGroup(s.group))
 }
 
-// sweptGroups bounds the work of one sweep.
-const sweptGroups = 16
-
-// sweepGroups forgets groups that were dissolved so long ago that no join comes
-// for them any more, among those that lie behind one that is dissolved now.
-func (s *step) sweepGroups(b *bolt.Bucket, from []byte) error {
-	var outdated [][]byte
-	c := b.Cursor()
-	c.Seek(from)
-	for range sweptGroups {
-		key, value := c.Next()
-		if !bytes.HasPrefix(key, appKey(s.txn.App)) {
-			break
-		}
-		if day, ok := decodeGone(value); ok && day+1 < s.txn.Group.Day {
-			outdated = append(outdated, bytes.Clone(key))
-		}
+// noteGone notes that the group was dissolved today, beside the windows of the
+// app, with which it is dropped.
+func (s *step) noteGone() error {
+	gone, err := s.makeWindow(goneKey(s.txn.App, s.txn.Group.Day))
+	if err != nil {
+		return err
 	}
-	for _, key := range outdated {
-		if err := b.Delete(key); err != nil {
-			return err
-		}
-	}
-	return nil
+	return gone.Put([]byte(s.txn.Group.ID), []byte{})
 }
 
 // remember keeps the request's fingerprint; with a new generation, those that

@@ -116,6 +116,14 @@ var groupClauses = map[string]func(*fixture){
 		f.now = f.now.AddDate(0, 0, 1)
 		join(true)
 	},
+	"an operator's word brings a group back": func(f *fixture) {
+		f.one(f.groupTxn(quota.GroupCreate, "g", 'w', 2))
+		f.one(f.groupTxn(quota.GroupDissolve, "g", 0, 0))
+		set := f.groupTxn(quota.GroupTouch, "g", 'w', 5)
+		set.Group.Day = quota.AnyDay
+		f.one(set)
+		f.wantGroup("g", quota.GroupRecord{Found: true, Type: 'w', Day: quota.NoDay, Members: 5})
+	},
 	"groups that are gone for long are forgotten": func(f *fixture) {
 		ids := names("group", 40)
 		for _, id := range ids {
