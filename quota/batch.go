@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/imquota/imquota/account"
@@ -27,8 +28,6 @@ type loadedApp struct {
 	// isCurrent: the record was read or confirmed so recently that it may
 	// decide by itself. A step of the store confirms it in any case.
 	isCurrent bool
-	// isOutdated: it was not, and was read again.
-	isOutdated bool
 	// now is the batch's instant, or the app's clock when that is ahead: one
 	// app's clock must not move another's.
 	now time.Time
@@ -145,17 +144,17 @@ func (b *batch) drafts(ctx context.Context, pending []int) []draft {
 	drafts := make([]draft, len(pending))
 	var outdated []uint32
 	for k, i := range pending {
-		l := b.apps[b.requests[i].App]
+		id := b.requests[i].App
+		l := b.apps[id]
 		drafts[k] = b.draft(l, b.requests[i])
-		if !l.isCurrent && !l.isOutdated && drafts[k].isFinal() {
-			l.isOutdated = true
-			outdated = append(outdated, b.requests[i].App)
+		if !l.isCurrent && drafts[k].isFinal() && !slices.Contains(outdated, id) {
+			outdated = append(outdated, id)
 		}
 	}
 	b.read(ctx, outdated)
 	for k, i := range pending {
-		if l := b.apps[b.requests[i].App]; l.isOutdated {
-			drafts[k] = b.draft(l, b.requests[i])
+		if id := b.requests[i].App; slices.Contains(outdated, id) {
+			drafts[k] = b.draft(b.apps[id], b.requests[i])
 		}
 	}
 	return drafts

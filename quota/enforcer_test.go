@@ -285,8 +285,6 @@ func TestDenialBeforeFault(t *testing.T) {
 	}
 }
 
-// TestRejectedSettingIsNotRemembered: a setting that is refused can be mended
-// under the same id.
 // TestUnjudgedDenialKnowsNoUpgrade: where the store could not judge the rest of
 // a denied action, no edition is said to allow it.
 func TestUnjudgedDenialKnowsNoUpgrade(t *testing.T) {
@@ -326,6 +324,8 @@ func TestUnjudgedDenialKnowsNoUpgrade(t *testing.T) {
 	}
 }
 
+// TestRejectedSettingIsNotRemembered: a setting that is refused can be mended
+// under the same id.
 func TestRejectedSettingIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 0)
@@ -340,8 +340,6 @@ func TestRejectedSettingIsNotRemembered(t *testing.T) {
 	}
 }
 
-// TestChangedElsewhere: a cached record that another process changed is found
-// out by the step that counts, before anything is counted with it.
 // override changes the app's record behind the Enforcer's back.
 func (f *fixture) override(limit int64) {
 	f.t.Helper()
@@ -356,6 +354,8 @@ func (f *fixture) override(limit int64) {
 	}
 }
 
+// TestChangedElsewhere: a cached record that another process changed is found
+// out by the step that counts, before anything is counted with it.
 func TestChangedElsewhere(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 0)

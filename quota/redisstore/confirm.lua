@@ -1,5 +1,5 @@
 -- Makes the place of an app live, if the app's creation still has it. This is
--- where a creation is decided: registry.go says why once and for all.
+-- where a creation is decided: create.go says why once and for all.
 --
 -- KEYS[1]  the account, a hash: app -> live, or pending TOKEN SECONDS
 -- ARGV     app, token

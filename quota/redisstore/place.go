@@ -71,8 +71,13 @@ func (s *Store) sweepPlaces(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range pending {
-		isFree, err := s.isFree(ctx, name, p)
+	ids := make([]uint32, len(pending))
+	for i, p := range pending {
+		ids[i] = p.app
+	}
+	for i, l := range s.Load(ctx, ids) {
+		p := pending[i]
+		isFree, err := s.isFree(ctx, name, p, l)
 		if err == nil && isFree {
 			_, err = s.repeatable(ctx, vacateScript, s.accountKey(name), appField(p.app), p.text)
 		}
@@ -111,21 +116,20 @@ func (s *Store) pendingPlaces(ctx context.Context, name string) ([]place, error)
 
 // isFree reports whether a pending place belongs to no app. An app that is
 // there and of this account has it; reading it has settled it.
-func (s *Store) isFree(ctx context.Context, name string, p place) (bool, error) {
-	app, err := s.App(ctx, p.app)
+func (s *Store) isFree(ctx context.Context, name string, p place, l account.Loaded) (bool, error) {
 	switch {
-	case errors.Is(err, account.ErrAppNotFound):
+	case errors.Is(l.Err, account.ErrAppNotFound), errors.Is(l.Err, account.ErrUsageUnknown) && !p.isOld:
 		return p.isOld, nil
-	case errors.Is(err, account.ErrUsageUnknown):
+	case errors.Is(l.Err, account.ErrUsageUnknown):
 		owner, err := s.owner(ctx, p.app)
-		return p.isOld && owner != name, err
-	case err != nil:
-		return false, err
-	case app.Account != name:
+		return owner != name, err
+	case l.Err != nil:
+		return false, l.Err
+	case l.App.Account != name:
 		return true, nil
 	}
 	// Settled, and pending still: the account lost its tail.
-	_, err = s.repeatable(ctx, confirmScript, s.accountKey(name), appField(p.app), p.token)
+	_, err := s.repeatable(ctx, confirmScript, s.accountKey(name), appField(p.app), p.token)
 	return false, err
 }
 

@@ -50,8 +50,8 @@ func (s *Store) Ready(ctx context.Context) error {
 
 // note keeps what is known of the store's health now.
 func (s *Store) note(h *health) {
-	if h.fault == nil {
-		s.wasSound.Store(true)
+	if !h.isAway {
+		s.wasSound.Store(h.fault == nil)
 	}
 	s.health.Store(h)
 }

@@ -363,4 +363,11 @@ func TestAwayFromTheStart(t *testing.T) {
 	wantReason(t, s.Ready(t.Context()), account.StoreUnavailable)
 	proxy.Pass()
 	mustApply(t, s, txnOf(app, add("users", 1))) // it was sound: a call finds out first
+
+	redisDo(t, server, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+	wantReason(t, s.Ready(t.Context()), account.StoreEvicting)
+	proxy.Reject()
+	wantReason(t, s.Ready(t.Context()), account.StoreUnavailable)
+	proxy.Pass()
+	wantReason(t, applyOne(t.Context(), s, txnOf(app, add("users", 1))).Err, account.StoreUnavailable)
 }

@@ -227,8 +227,10 @@ func (s *Store) appsOf(ctx context.Context, name string, ids []uint32) ([]*accou
 	for i, l := range s.Load(ctx, ids) {
 		switch {
 		case errors.Is(l.Err, account.ErrAppNotFound): // not finished
-		case l.Err != nil:
+		case errors.Is(l.Err, account.ErrUsageUnknown), isDamaged(l.Err):
 			return nil, account.ForApp(ids[i], l.Err)
+		case l.Err != nil:
+			return nil, l.Err
 		case l.App.Account == name:
 			apps = append(apps, l.App)
 		}

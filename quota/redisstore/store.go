@@ -23,7 +23,7 @@ type Store struct {
 	scripts applyScripts
 
 	health   atomic.Pointer[health]
-	wasSound atomic.Bool // some probe found nothing wrong
+	wasSound atomic.Bool // the last probe that was answered found nothing wrong
 	probing  sync.Mutex
 	first    sync.Once
 	probed   chan struct{} // closed by the first probe

@@ -61,10 +61,10 @@ func (p *Proxy) DropReply() { p.set(dropping) }
 // DropReplyTo is DropReply for the next request that holds a word, whatever
 // else is asked meanwhile.
 func (p *Proxy) DropReplyTo(word string) {
-	p.set(dropping)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.word = word
+	p.mode, p.word = dropping, word
+	clear(p.asked)
 }
 
 // HalfOpen forwards what clients send and swallows every reply, as when the
