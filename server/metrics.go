@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
@@ -72,7 +73,7 @@ func reasonOf(err error) string {
 
 // decided counts a decision.
 func (m *Metrics) decided(action string, d *quota.Decision) {
-	m.decisions.WithLabelValues(action, strconv.FormatBool(d.Allowed), fromSource(d.Source).String()).Inc()
+	m.decisions.WithLabelValues(action, strconv.FormatBool(d.Allowed), strings.TrimPrefix(fromSource(d.Source).String(), "SOURCE_")).Inc()
 	if len(d.Violations) == 0 {
 		return
 	}
@@ -81,7 +82,7 @@ func (m *Metrics) decided(action string, d *quota.Decision) {
 	if of == "" {
 		of = v.Feature
 	}
-	m.denials.WithLabelValues(reasons[v.Reason].String(), of).Inc()
+	m.denials.WithLabelValues(strings.TrimPrefix(reasons[v.Reason].String(), "REASON_"), of).Inc()
 }
 
 // failed counts an item of a batch that was not decided.

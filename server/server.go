@@ -60,7 +60,7 @@ var (
 	AdminServices = []string{imquotav1.AppService_ServiceDesc.ServiceName}
 )
 
-// MaxMessageBytes bounds a request. A full batch and a thousand user ids take a
-// hundredth of it; the rest is there so that a list that is far too long is
+// MaxMessageBytes bounds a request. A full batch with a thousand user ids takes a
+// fortieth of it; the rest is there so that a list that is far too long is
 // answered with its field's name, not by grpc-go with RESOURCE_EXHAUSTED.
 const MaxMessageBytes = 4 << 20

@@ -106,7 +106,7 @@ type appCreateCmd struct {
 	Edition       string `help:"The edition that an existing customer has." placeholder:"KEY"`
 	Import        string `help:"JSON file with what an existing customer brings along: an AppImport, such as {\"edition\": \"standard\", \"orders\": [...]}." type:"existingfile" placeholder:"FILE"`
 	ExpectedUsers int64  `help:"How many users it may reach: how finely counters are spread, fixed from now on. A million when it is not given." placeholder:"N"`
-	AcceptLoss    bool   `help:"Create it again although the store lost its counters: they start at zero."`
+	AcceptLoss    bool   `help:"Create it again although the store lost its record: counters that it lost too start at zero."`
 }
 
 // Run carries the command out.

@@ -57,7 +57,7 @@ func printCatalog(w io.Writer, cat *catalog.Snapshot, width int) {
 		})
 	}
 	if width > 0 && t.width() > width {
-		t = t.without(0)
+		t = t.withoutFirst()
 	}
 	t.write(w)
 	printNotes(w, cat)

@@ -28,8 +28,8 @@ type clientFlags struct {
 	Server  string        `help:"Server to ask: HOST:PORT or unix:PATH." default:"${listen}" group:"Server:"`
 	TLS     bool          `name:"tls" help:"Use TLS." group:"Server:"`
 	TLSCA   string        `name:"tls-ca" help:"Authorities to trust instead of the system's, a PEM file." placeholder:"FILE" group:"Server:"`
-	TLSCert string        `name:"tls-cert" help:"Certificate to show to the server, a PEM file." placeholder:"FILE" group:"Server:"`
-	TLSKey  string        `name:"tls-key" help:"Its key, a PEM file." placeholder:"FILE" group:"Server:"`
+	TLSCert string        `name:"tls-cert" env:"IMQUOTA_CLIENT_TLS_CERT" help:"Certificate to show to the server, a PEM file." placeholder:"FILE" group:"Server:"`
+	TLSKey  string        `name:"tls-key" env:"IMQUOTA_CLIENT_TLS_KEY" help:"Its key, a PEM file." placeholder:"FILE" group:"Server:"`
 	Timeout time.Duration `help:"How long to wait for the answer." default:"5s" group:"Server:"`
 
 	outputFlag
@@ -110,12 +110,8 @@ func (f *clientFlags) transport() (credentials.TransportCredentials, error) {
 	if config.RootCAs, err = authorities("--tls-ca", f.TLSCA); err != nil {
 		return nil, err
 	}
-	if f.TLSCert != "" || f.TLSKey != "" {
-		pair, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
+	if config.Certificates, err = keyPair(f.TLSCert, f.TLSKey); err != nil {
+		return nil, err
 	}
 	return credentials.NewTLS(config), nil
 }

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -13,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 )
 
 // Bounds of a connection over HTTP.
@@ -24,17 +30,13 @@ const (
 
 // newHTTP returns the server of the same services as JSON over HTTP, beside
 // the pages of a monitoring system.
-func (f *front) newHTTP(ctx context.Context, isQuotasOnly bool) (*http.Server, error) {
+func (f *front) newHTTP(ctx context.Context, isQuotasOnly, isLoopback bool) (*http.Server, error) {
 	local := &inProcess{methods: make(map[string]method), intercept: f.intercept}
 	f.services.RegisterQuota(local)
 	if !isQuotasOnly {
 		f.services.RegisterAdmin(local)
 	}
-	// A field that nobody knows is a mistake: a misspelt requestId would count twice.
-	json := &runtime.JSONPb{
-		MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true},
-		UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false},
-	}
+	json := &strictJSON{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}}
 	gateway := runtime.NewServeMux(runtime.WithMarshalerOption(runtime.MIMEWildcard, json), runtime.WithErrorHandler(httpError))
 	for _, register := range []func() error{
 		func() error {
@@ -50,7 +52,11 @@ func (f *front) newHTTP(ctx context.Context, isQuotasOnly bool) (*http.Server, e
 	}
 	mux := http.NewServeMux()
 	// No page of a browser on this machine may count, or change apps, unseen.
-	mux.Handle("/", http.NewCrossOriginProtection().Handler(known(gateway)))
+	services := http.NewCrossOriginProtection().Handler(known(gateway))
+	if isLoopback {
+		services = byAddress(services)
+	}
+	mux.Handle("/", services)
 	mux.Handle("GET /metrics", f.metrics.page())
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", f.readyz)
@@ -59,6 +65,45 @@ func (f *front) newHTTP(ctx context.Context, isQuotasOnly bool) (*http.Server, e
 		ReadHeaderTimeout: httpHeaderTimeout, ReadTimeout: httpReadTimeout, IdleTimeout: httpIdleTimeout,
 		ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelWarn),
 	}, nil
+}
+
+// strictJSON reads one message and nothing else. A field that nobody knows is a
+// mistake: a misspelt requestId would count twice. So is what follows the
+// message: nobody would answer it.
+type strictJSON struct{ runtime.JSONPb }
+
+// NewDecoder implements runtime.Marshaler.
+func (j *strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		text, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		if len(bytes.TrimSpace(text)) == 0 {
+			return io.EOF // an empty message, to the gateway
+		}
+		m, ok := v.(proto.Message)
+		if !ok {
+			return j.Unmarshal(text, v)
+		}
+		return protojson.Unmarshal(text, m)
+	})
+}
+
+// byAddress refuses requests that came to loopback by a name that may be anybody's:
+// a page that has its own name lead here is of the same origin.
+func byAddress(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if host != "localhost" && net.ParseIP(strings.Trim(host, "[]")) == nil {
+			http.Error(w, "on loopback this server is called by its address, or localhost, not "+strconv.Quote(host), http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // known tells the services who asks, as gRPC does.

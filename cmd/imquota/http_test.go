@@ -67,6 +67,8 @@ func TestHTTP(t *testing.T) {
 		{"denied", check, `{"appId": 1400000002, "useFeature": {"feature": "community"}}`, http.StatusOK, []string{`"allowed":false`, "REASON_FEATURE_NOT_IN_EDITION", `"upstreamCode":10059`, `"edition":"premium"`, `"amount":"699.00"`}},
 		{"a field that is wrong", check, `{"appId": 0, "login": {"userId": "alice"}}`, http.StatusBadRequest, []string{`"reason":"INVALID_FIELD"`, `"field":"app_id"`}},
 		{"a field that nobody knows", check, `{"appId": 1400000001, "requestID": "r", "login": {"userId": "alice"}}`, http.StatusBadRequest, []string{`"reason":"MALFORMED_REQUEST"`, "requestID"}},
+		{"more than one", check, `{"appId": 1400000001, "login": {"userId": "a"}} {"appId": 1400000001, "login": {"userId": "b"}}`, http.StatusBadRequest, []string{`"reason":"MALFORMED_REQUEST"`}},
+		{"nothing", check, ` `, http.StatusBadRequest, []string{`"reason":"INVALID_FIELD"`, `"field":"app_id"`}},
 		{"no JSON", check, `appId=1`, http.StatusBadRequest, []string{`"reason":"MALFORMED_REQUEST"`}},
 		{"too long", check, `{"requestId": "` + strings.Repeat("r", 5<<20) + `"}`, http.StatusBadRequest, []string{`"reason":"MALFORMED_REQUEST"`, "too large"}},
 		{"no such app", "/imquota.v1.AppService/GetApp", `{"appId": 7}`, http.StatusNotFound, []string{`"reason":"APP_NOT_FOUND"`}},
@@ -99,13 +101,16 @@ func TestHTTP(t *testing.T) {
 func TestPagesOfBrowsers(t *testing.T) {
 	t.Parallel()
 	p := serveHTTP(t, "--demo")
-	for header, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://pages.example"} {
+	for header, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://pages.example", "Host": "pages.example:7401"} {
 		body := `{"appId": 1400000001, "login": {"userId": "alice"}}`
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.http+"/imquota.v1.QuotaService/CheckQuota", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		request.Header.Set(header, value)
+		if header == "Host" { // a name that leads to loopback
+			request.Host = value
+		}
 		if code, text := fetched(t, http.DefaultClient, request); code != http.StatusForbidden {
 			t.Errorf("%s %s: %d %s", header, value, code, text)
 		}
@@ -134,11 +139,11 @@ func TestMetrics(t *testing.T) {
 		t.Fatalf("code %d: %s", code, page)
 	}
 	for _, want := range []string{
-		`imquota_decisions_total{action="login",allowed="true",source="SOURCE_STORE"} 3`,
-		`imquota_decisions_total{action="join_group",allowed="true",source="SOURCE_STORE"} 1`,
-		`imquota_decisions_total{action="leave_group",allowed="true",source="SOURCE_STORE"} 1`,
-		`imquota_decisions_total{action="use_feature",allowed="false",source="SOURCE_CACHE"} 1`,
-		`imquota_denials_total{of="community",reason="REASON_FEATURE_NOT_IN_EDITION"} 1`,
+		`imquota_decisions_total{action="login",allowed="true",source="STORE"} 3`,
+		`imquota_decisions_total{action="join_group",allowed="true",source="STORE"} 1`,
+		`imquota_decisions_total{action="leave_group",allowed="true",source="STORE"} 1`,
+		`imquota_decisions_total{action="use_feature",allowed="false",source="CACHE"} 1`,
+		`imquota_denials_total{of="community",reason="FEATURE_NOT_IN_EDITION"} 1`,
 		`imquota_faults_total{method="CheckQuota",reason="INVALID_FIELD"} 1`,
 		`imquota_faults_total{method="BatchCheckQuota",reason="INVALID_FIELD"} 1`,
 		`imquota_faults_total{method="GetApp",reason="APP_NOT_FOUND"} 1`,

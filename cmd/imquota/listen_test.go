@@ -164,7 +164,8 @@ func TestTLS(t *testing.T) {
 		t.Errorf("a TCP address with a certificate answered plain text: %+v", got)
 	}
 	for flags, says := range map[string]string{
-		"--tls-cert " + cert:           "--tls-key",
+		"--tls-key " + key:             "--tls-key needs --tls-cert",
+		"--tls-cert " + cert:           "--tls-cert needs --tls-key",
 		"--tls-client-ca " + ours.file: "--tls-cert",
 		"--tls-client-ca " + key + " --tls-cert " + cert + " --tls-key " + key: "holds no certificate",
 	} {

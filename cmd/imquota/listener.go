@@ -88,11 +88,12 @@ func (c *serveCmd) listenHTTP(ctx context.Context, f *front) (*listener, error) 
 	if isQuotasOnly {
 		l.services = "QuotaService"
 	}
-	if f.http, err = f.newHTTP(ctx, isQuotasOnly); err != nil {
+	_, isUnix := l.Listener.(*net.UnixListener)
+	if f.http, err = f.newHTTP(ctx, isQuotasOnly, !isBeyond && !isUnix); err != nil {
 		return l, err
 	}
 	l.server = f.http
-	if _, isUnix := l.Listener.(*net.UnixListener); f.tls != nil && !isUnix {
+	if f.tls != nil && !isUnix {
 		l.Listener = tls.NewListener(l.Listener, f.tls)
 	}
 	return l, nil

@@ -283,6 +283,18 @@ func TestStopLetsCallsFinish(t *testing.T) {
 	}
 }
 
+// TestVariablesOfTheServer: a probe that runs in the server's environment asks
+// it as it would anywhere.
+func TestVariablesOfTheServer(t *testing.T) {
+	p := serve(t, "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"))
+	t.Setenv("IMQUOTA_TLS_CERT", "server.pem")
+	t.Setenv("IMQUOTA_TLS_KEY", "server.key")
+	t.Setenv("IMQUOTA_TLS_CLIENT_CA", "clients.pem")
+	if got := p.ask("health"); got.code != exitFine {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestEmptyVariables: set to nothing is not set.
 func TestEmptyVariables(t *testing.T) {
 	t.Setenv("IMQUOTA_LISTEN", "")

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -134,15 +133,15 @@ func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 // columnGap is what stands between two columns.
 const columnGap = "  "
 
-// without returns the table without one column.
-func (t *table) without(column int) *table {
+// withoutFirst returns the table without its first column.
+func (t *table) withoutFirst() *table {
 	out := &table{right: make(map[int]bool)}
 	for i := range t.right {
 		out.right[i-1] = true
 	}
 	for _, row := range t.rows {
 		if len(row) > 1 { // a lone cell is a heading
-			row = slices.Delete(slices.Clone(row), column, column+1)
+			row = row[1:]
 		}
 		out.add(row...)
 	}

@@ -19,11 +19,11 @@ func (c *serveCmd) tlsConfig() (*tls.Config, error) {
 		}
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	pair, err := keyPair(c.TLSCert, c.TLSKey)
 	if err != nil {
-		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		return nil, err
 	}
-	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	config := &tls.Config{Certificates: pair, MinVersion: tls.VersionTLS12}
 	if config.ClientCAs, err = authorities("--tls-client-ca", c.TLSClientCA); err != nil {
 		return nil, err
 	}
@@ -31,6 +31,24 @@ func (c *serveCmd) tlsConfig() (*tls.Config, error) {
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	return config, nil
+}
+
+// keyPair reads the certificate and key of --tls-cert and --tls-key; none when
+// neither is given.
+func keyPair(cert, key string) ([]tls.Certificate, error) {
+	switch {
+	case cert == "" && key == "":
+		return nil, nil
+	case cert == "":
+		return nil, errors.New("--tls-key needs --tls-cert")
+	case key == "":
+		return nil, errors.New("--tls-cert needs --tls-key")
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+	}
+	return []tls.Certificate{pair}, nil
 }
 
 // authorities reads the certificates of a flag's file; nil without a file.

@@ -41,8 +41,8 @@ type CreateAppRequest struct {
 	ExpectedUsers int64 `protobuf:"varint,6,opt,name=expected_users,json=expectedUsers,proto3" json:"expected_users,omitempty"`
 	// What an existing customer brings along. Optional.
 	Import *AppImport `protobuf:"bytes,7,opt,name=import,proto3" json:"import,omitempty"`
-	// Create the app again although the store lost its counters: they start at
-	// zero. Refused unless they are lost.
+	// Create the app again although the store lost its record: counters that it
+	// lost too start at zero, others go on. Refused unless the record is lost.
 	AcceptLoss    bool `protobuf:"varint,8,opt,name=accept_loss,json=acceptLoss,proto3" json:"accept_loss,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
