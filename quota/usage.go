@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
@@ -99,8 +100,8 @@ type readUsage struct{ query UsageQuery }
 func (a *readUsage) plan(p *planner) error {
 	q := a.query
 	wanted := make(map[string]bool, len(q.Quotas))
-	for _, key := range q.Quotas {
-		if err := a.check(p, key); err != nil {
+	for i, key := range q.Quotas {
+		if err := a.check(p, fmt.Sprintf("quotas[%d]", i), key); err != nil {
 			return err
 		}
 		wanted[key] = true
@@ -128,13 +129,13 @@ func (a *readUsage) plan(p *planner) error {
 }
 
 // check refuses a quota that the query cannot read.
-func (a *readUsage) check(p *planner, key string) error {
+func (a *readUsage) check(p *planner, field, key string) error {
 	quota, ok := p.catalog.Quota(key)
 	switch {
 	case !ok:
-		return &account.InvalidError{Field: "quotas", Description: "unknown quota " + quote(key)}
+		return &account.InvalidError{Field: field, Description: "unknown quota " + quote(key)}
 	case quota.Kind == catalog.KindStatic:
-		return &account.InvalidError{Field: "quotas", Description: key + " is a value of the plan that nothing counts: see the entitlements"}
+		return &account.InvalidError{Field: field, Description: key + " is a value of the plan that nothing counts: see the entitlements"}
 	case quota.Scope == catalog.ScopeUser && a.query.UserID == "":
 		return &account.InvalidError{Field: "user_id", Description: key + " is counted for each user: name one"}
 	case quota.Scope == catalog.ScopeGroup && a.query.GroupID == "":
