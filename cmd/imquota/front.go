@@ -28,7 +28,7 @@ type front struct {
 	intercept          grpc.UnaryServerInterceptor
 	tls                *tls.Config
 	health             *health.Server
-	ready              atomic.Pointer[error] // why the store cannot be trusted
+	ready              atomic.Pointer[error] // why the store cannot be trusted; nil: it can
 	metrics            *metrics
 	log                *slog.Logger
 }
@@ -148,12 +148,11 @@ func (f *front) watch(ctx context.Context, s store) {
 
 // setReady tells everybody who asks whether the store can be trusted.
 func (f *front) setReady(err error) {
-	health, ready := healthpb.HealthCheckResponse_SERVING, 1.0
-	f.ready.Store(nil)
+	health, ready, why := healthpb.HealthCheckResponse_SERVING, 1.0, (*error)(nil)
 	if err != nil {
-		health, ready = healthpb.HealthCheckResponse_NOT_SERVING, 0
-		f.ready.Store(&err)
+		health, ready, why = healthpb.HealthCheckResponse_NOT_SERVING, 0, &err
 	}
+	f.ready.Store(why) // once: in between, a probe must not find a store sound that is not
 	f.metrics.ready.Set(ready)
 	f.health.SetServingStatus("", health)
 	for _, services := range [][]string{server.QuotaServices, server.AdminServices} {
