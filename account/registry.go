@@ -29,6 +29,7 @@ type Registry interface {
 	// Load is App for many, in as few steps of the store as that takes; one
 	// result for each id, in order.
 	Load(ctx context.Context, ids []uint32) []Loaded
+
 	// UpdateApp replaces the record, if the stored one still has app.Version,
 	// and sets app.Version to the new version. Errors: ErrConflict when it has
 	// another; ErrAppNotFound.

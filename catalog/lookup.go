@@ -14,18 +14,18 @@ func (s *Snapshot) GroupType(name string) (*GroupType, bool) {
 
 // EditionNames lists the keys of all editions, for a message.
 func (s *Snapshot) EditionNames() string {
-	keys := make([]string, len(s.editions))
-	for i, e := range s.editions {
-		keys[i] = e.Key
-	}
-	return strings.Join(keys, ", ")
+	return joined(s.editions, func(e *Edition) string { return e.Key })
 }
 
 // GroupTypeNames lists the keys of all types of groups, for a message.
 func (s *Snapshot) GroupTypeNames() string {
-	keys := make([]string, len(s.groupTypes))
-	for i, t := range s.groupTypes {
-		keys[i] = t.Key
+	return joined(s.groupTypes, func(t *GroupType) string { return t.Key })
+}
+
+func joined[T any](list []T, key func(T) string) string {
+	keys := make([]string, len(list))
+	for i, entry := range list {
+		keys[i] = key(entry)
 	}
 	return strings.Join(keys, ", ")
 }

@@ -122,15 +122,16 @@ const AnyDay int32 = 1<<31 - 1
 
 // GroupStep changes one group's record: type, day of creation, members.
 //
-// A group that was dissolved is remembered for two days at least: a join that comes
-// late must not make it again, or it would be dissolved, and counted, twice.
+// A group that was dissolved is remembered for two days at least: a join that
+// comes late must not make it again, or it would be dissolved, and counted,
+// twice.
 type GroupStep struct {
 	Op GroupOp
 	ID string
 	// Type is the catalog.GroupType.Code that the caller says the group has;
 	// a record of another type is ErrGroupType. Zero: not said.
 	Type byte
-	Day  int32 // catalog.Day of now; GroupCreate, GroupTouch, GroupDissolve, Charge.SameDay
+	Day  int32 // catalog.Day of now, or AnyDay; GroupCreate, GroupTouch, GroupDissolve, Charge.SameDay
 }
 
 // Basis says what a charge's delta is multiplied by, or measured from.

@@ -42,10 +42,7 @@ func printCatalogJSON(w io.Writer, cat *catalog.Snapshot) error {
 	for _, e := range cat.Editions() {
 		edition := editionJSON{
 			Key: e.Key, Title: e.Title, MonthlyPrice: e.MonthlyPrice.StringFixed(2),
-			ChangeTo: []string{}, Features: []string{},
-		}
-		for _, to := range e.Reachable {
-			edition.ChangeTo = append(edition.ChangeTo, to.Key)
+			ChangeTo: editionKeys(e.Reachable), Features: []string{},
 		}
 		for _, q := range cat.Quotas() {
 			r := e.Limit(q)

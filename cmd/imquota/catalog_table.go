@@ -90,15 +90,19 @@ func when(holds bool, text, otherwise string) string {
 	return otherwise
 }
 
+func editionKeys(editions []*catalog.Edition) []string {
+	keys := make([]string, len(editions))
+	for i, e := range editions {
+		keys[i] = e.Key
+	}
+	return keys
+}
+
 // printNotes says what the table has no room for.
 func printNotes(w io.Writer, cat *catalog.Snapshot) {
 	notes := &table{}
 	for _, e := range cat.Editions() {
-		var keys []string
-		for _, to := range e.Reachable {
-			keys = append(keys, to.Key)
-		}
-		if len(keys) > 0 {
+		if keys := editionKeys(e.Reachable); len(keys) > 0 {
 			notes.add(e.Key, "can change to "+strings.Join(keys, " or "))
 		}
 	}

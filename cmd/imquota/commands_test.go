@@ -41,6 +41,16 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+// page returns a page of the docs, by its path in the repository.
+func page(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../..", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // docsBlock finds the console sessions of a document.
 var docsBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
 
@@ -48,11 +58,7 @@ var docsBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
 // line.
 func TestDocsShowWhatHappens(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := docsBlock.FindAllStringSubmatch(string(readme), -1)
+	blocks := docsBlock.FindAllStringSubmatch(page(t, "README.md"), -1)
 	if len(blocks) == 0 {
 		t.Fatal("the README shows no session")
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -38,17 +39,11 @@ func (f *front) newHTTP(ctx context.Context, isQuotasOnly, isLoopback bool) (*ht
 	}
 	json := &strictJSON{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}}
 	gateway := runtime.NewServeMux(runtime.WithMarshalerOption(runtime.MIMEWildcard, json), runtime.WithErrorHandler(httpError))
-	for _, register := range []func() error{
-		func() error {
-			return gatewayv1.RegisterQuotaServiceHandlerClient(ctx, gateway, imquotav1.NewQuotaServiceClient(local))
-		},
-		func() error {
-			return gatewayv1.RegisterAppServiceHandlerClient(ctx, gateway, imquotav1.NewAppServiceClient(local))
-		},
-	} {
-		if err := register(); err != nil {
-			return nil, err
-		}
+	if err := errors.Join(
+		gatewayv1.RegisterQuotaServiceHandlerClient(ctx, gateway, imquotav1.NewQuotaServiceClient(local)),
+		gatewayv1.RegisterAppServiceHandlerClient(ctx, gateway, imquotav1.NewAppServiceClient(local)),
+	); err != nil {
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	// No page of a browser on this machine may count, or change apps, unseen.
@@ -90,8 +85,8 @@ func (j *strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
 	})
 }
 
-// byAddress refuses requests that came to loopback by a name that may be anybody's:
-// a page that has its own name lead here is of the same origin.
+// byAddress refuses requests that came to loopback by a name that may be
+// anybody's: a page that has its own name lead here is of the same origin.
 func byAddress(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)

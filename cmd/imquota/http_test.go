@@ -289,16 +289,9 @@ var docsRequest = regexp.MustCompile("(?s)```http\nPOST (\\S+)\n(.*?)```")
 func TestDocsRequests(t *testing.T) {
 	t.Parallel()
 	p := serveHTTP(t, "--demo")
-	api, err := os.ReadFile("../../docs/api.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := docsRequest.FindAllStringSubmatch(string(api), -1)
-	for _, m := range regexp.MustCompile(`curl -d '(.*?)' \\\s+127\.0\.0\.1:7401(\S+)`).FindAllStringSubmatch(string(readme), -1) {
+	api, readme := page(t, "docs/api.md"), page(t, "README.md")
+	found := docsRequest.FindAllStringSubmatch(api, -1)
+	for _, m := range regexp.MustCompile(`curl -d '(.*?)' \\\s+127\.0\.0\.1:7401(\S+)`).FindAllStringSubmatch(readme, -1) {
 		found = append(found, []string{m[0], m[2], m[1]})
 	}
 	if len(found) != 2 {
@@ -315,27 +308,20 @@ func TestDocsRequests(t *testing.T) {
 // code, all of them.
 func TestDocsNameWhatThereIs(t *testing.T) {
 	t.Parallel()
-	operating, err := os.ReadFile("../../docs/operating.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	api, err := os.ReadFile("../../docs/api.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	operating, api := page(t, "docs/operating.md"), page(t, "docs/api.md")
 	p := serveHTTP(t, "--demo")
 	p.ask("check", "use-feature", "--app", "1400000002", "--feature", "community")
 	p.ask("app", "get", "--app", "7")
-	_, page := p.fetch("/metrics", "")
-	for _, name := range regexp.MustCompile("`(imquota_[a-z_]+)`").FindAllStringSubmatch(string(operating), -1) {
-		if !strings.Contains(page, "\n"+name[1]) {
+	_, metrics := p.fetch("/metrics", "")
+	for _, name := range regexp.MustCompile("`(imquota_[a-z_]+)`").FindAllStringSubmatch(operating, -1) {
+		if !strings.Contains(metrics, "\n"+name[1]) {
 			t.Errorf("there is no metric %s", name[1])
 		}
 	}
 	obvious := map[string]bool{"UNSPECIFIED": true, "INVALID_FIELD": true, "MALFORMED_REQUEST": true, "APP_NOT_FOUND": true, "APP_EXISTS": true, "OVERLOADED": true, "CALLER_GONE": true}
 	for _, name := range imquotav1.ErrorReason_name {
 		reason := strings.TrimPrefix(name, "ERROR_REASON_")
-		if !obvious[reason] && !strings.Contains(string(operating)+string(api), "`"+reason+"`") {
+		if !obvious[reason] && !strings.Contains(operating+api, "`"+reason+"`") {
 			t.Errorf("no page explains %s", reason)
 		}
 	}

@@ -41,10 +41,10 @@ func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 	return outcomes
 }
 
-// writes reports whether the writer is to run transactions. Those with a request
-// id it is even if they only judge: a reader sees a commit before it is synced,
-// and to answer "replayed" from it promises what a power failure may take back.
-// The writer begins after all that it committed before is on the disk.
+// writes reports whether the writer is to run transactions: those that write, and
+// those with a request id even if they only judge. A reader sees a commit before
+// it is synced, and to answer "replayed" from it would promise what a power
+// failure may take back. The writer begins after all that it committed before is on the disk.
 func writes(txns []quota.Txn) bool {
 	for i := range txns {
 		if txns[i].Mode != quota.ModeJudge || !txns[i].Request.IsZero() {

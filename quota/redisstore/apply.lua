@@ -165,11 +165,22 @@ local function remembered(t)
   return fingerprint and true or false
 end
 
+-- sweep drops, with the transaction's own drops, what is over among some fields
+-- of a bucket.
+local SWEPT_BUCKETS, SWEPT_FIELDS = 8, 64
+local function sweep(t, key, isOver)
+  local fields = redis.call('HRANDFIELD', KEYS[key], SWEPT_FIELDS, 'WITHVALUES')
+  for i = 1, #fields, 2 do
+    if isOver(fields[i + 1]) then
+      t.dropWrites[#t.dropWrites + 1] = {key, fields[i]}
+    end
+  end
+end
+
 -- What a deleted user leaves behind matters in the month it names alone: then
 -- the user who comes back is not counted again. A deletion sweeps what earlier
 -- months left in its buckets, some fields of some buckets at a time, so that it
 -- stays short whatever it finds.
-local SWEPT_BUCKETS, SWEPT_FIELDS = 8, 64
 local function outdated(t)
   local seen, buckets = {}, 0
   for _, w in ipairs(t.userWrites) do
@@ -179,13 +190,10 @@ local function outdated(t)
       if buckets > SWEPT_BUCKETS then
         return
       end
-      local fields = redis.call('HRANDFIELD', KEYS[key], SWEPT_FIELDS, 'WITHVALUES')
-      for i = 1, #fields, 2 do
-        local value = string.match(fields[i + 1], '^%-%d+$') and tonumber(fields[i + 1])
-        if value and value < -1 and -2 - value < t.month then
-          t.dropWrites[#t.dropWrites + 1] = {key, fields[i]}
-        end
-      end
+      sweep(t, key, function(text)
+        local value = string.match(text, '^%-%d+$') and tonumber(text)
+        return value and value < -1 and -2 - value < t.month
+      end)
     end
   end
 end
@@ -243,14 +251,10 @@ local function goneOn(value)
 end
 
 local function outlasted(t)
-  t.groupSweep = {}
-  local fields = redis.call('HRANDFIELD', KEYS[t.groupKey], SWEPT_FIELDS, 'WITHVALUES')
-  for i = 1, #fields, 2 do
-    local gone = goneOn(fields[i + 1])
-    if gone and gone + 1 < tonumber(t.day) then
-      t.groupSweep[#t.groupSweep + 1] = fields[i]
-    end
-  end
+  sweep(t, t.groupKey, function(text)
+    local gone = goneOn(text)
+    return gone and gone + 1 < tonumber(t.day)
+  end)
 end
 
 -- group reads the group's record and finds the one that charges are for.
@@ -392,9 +396,6 @@ local function write(t)
   if t.groupOp == 5 then
     if t.found then
       change('HSET', t.groupKey, t.group, '-' .. t.day)
-      for _, field in ipairs(t.groupSweep) do
-        change('HDEL', t.groupKey, field)
-      end
     end
   elseif t.groupOp > 1 and t.exists and (not t.found or members ~= t.gMembers) then
     change('HSET', t.groupKey, t.group, t.gType .. t.gDay .. '.' .. text(members))

@@ -67,9 +67,8 @@ func (s *Store) Init(ctx context.Context, acceptLoss bool) (id string, created b
 // that the store has.
 func (s *Store) mark(ctx context.Context, id string) (string, error) {
 	c := &command{script: initScript, whole: true, keys: []string{s.storeKey()}, args: []any{format, id}, writes: true}
-	s.deliver(ctx, time.Now().Add(retryFor), []*command{c})
-	if c.err != nil {
-		return "", c.err
+	if err := s.deliverAll(ctx, []*command{c}); err != nil {
+		return "", err
 	}
 	reply, _ := c.cmd.Slice()
 	if len(reply) != 2 {

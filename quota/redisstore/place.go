@@ -57,10 +57,20 @@ func (s *Store) askPlace(ctx context.Context, name string, id uint32, maxApps in
 	if text == "" {
 		return place{}, account.ErrAccountFull
 	}
-	if words := strings.Fields(text); len(words) == 3 {
-		token = words[1]
+	p := newPlace(id, text)
+	if p.token == "" { // it is live
+		p.token = token
 	}
-	return place{app: id, text: text, token: token}, nil
+	return p, nil
+}
+
+// newPlace reads what an account says of an app.
+func newPlace(id uint32, text string) place {
+	p := place{app: id, text: text}
+	if words := strings.Fields(text); len(words) == 3 {
+		p.token = words[1]
+	}
+	return p
 }
 
 // sweepPlaces looks at the pending places of an account: it finishes those
@@ -104,11 +114,9 @@ func (s *Store) pendingPlaces(ctx context.Context, name string) ([]place, error)
 		if err != nil {
 			continue
 		}
-		p := place{app: uint32(id), isOld: fields[2] == int64(1)}
-		p.text, _ = fields[1].(string)
-		if words := strings.Fields(p.text); len(words) == 3 {
-			p.token = words[1]
-		}
+		text, _ := fields[1].(string)
+		p := newPlace(uint32(id), text)
+		p.isOld = fields[2] == int64(1)
 		pending = append(pending, p)
 	}
 	return pending, nil
