@@ -116,8 +116,14 @@ func (s *Store) transact(do func(tx *bolt.Tx) error) error {
 func (s *Store) lose(damage damageError) *account.Fault {
 	fault := s.damaged(damage)
 	s.lost.Store(true)
-	s.broken.CompareAndSwap(nil, fault)
+	s.giveUp(fault)
 	return fault
+}
+
+// giveUp has the store answer nothing any more, for the first cause there is.
+func (s *Store) giveUp(fault *account.Fault) {
+	s.broken.CompareAndSwap(nil, fault)
+	s.watchers.missed()
 }
 
 func (s *Store) damaged(damage damageError) *account.Fault {
