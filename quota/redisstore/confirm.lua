@@ -1,7 +1,8 @@
 -- Makes the place of an app live, if the app's creation still has it. This is
 -- where a creation is decided: create.go says why once and for all.
 --
--- KEYS[1]  the account, a hash: app -> live, or pending TOKEN SECONDS
+-- KEYS[1]  the account, a hash: app -> live, pending TOKEN SECONDS, or leaving
+--          TOKEN
 -- ARGV     app, token
 -- Returns 1 when the place is live now, 0 when this creation has none.
 

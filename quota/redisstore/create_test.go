@@ -37,12 +37,10 @@ func goOn(t testing.TB, s *Store, app *account.App, p place) {
 	}
 }
 
-func tryHeader(ctx context.Context, s *Store, app *account.App, p place) (any, error) {
-	record, err := account.EncodeApp(app)
-	if err != nil {
-		return nil, err
-	}
-	return s.run(ctx, createScript, s.headerKey(app.ID), versionText(account.FirstVersion()), string(record), p.token)
+func tryHeader(ctx context.Context, s *Store, app *account.App, p place) (bool, error) {
+	fresh := *app
+	fresh.Version = account.FirstVersion()
+	return s.makeHeader(ctx, &fresh, account.Event{}, p.token)
 }
 
 // age makes every pending place of an account as old as can be.
@@ -71,7 +69,7 @@ func mustAge(t testing.TB, c *redis.Client, s *Store, name string) {
 func fill(t testing.TB, s *Store, name string, first uint32, maxApps int) (created int) {
 	t.Helper()
 	for ; ; created++ {
-		err := s.CreateApp(t.Context(), ownedBy(name, first+uint32(created)), maxApps, false)
+		err := s.CreateApp(t.Context(), ownedBy(name, first+uint32(created)), account.Event{}, maxApps, false)
 		if errors.Is(err, account.ErrAccountFull) {
 			return created
 		}
@@ -84,7 +82,7 @@ func fill(t testing.TB, s *Store, name string, first uint32, maxApps int) (creat
 // wantPlaces checks that an account is full of live apps.
 func wantPlaces(t testing.TB, c *redis.Client, s *Store, name string, want int) {
 	t.Helper()
-	apps, err := s.Apps(t.Context(), name, 0, 1000)
+	apps, err := s.Apps(t.Context(), name, 0, 1000, false)
 	if err != nil || len(apps) != want {
 		t.Errorf("%d apps are listed, %v; want %d", len(apps), err, want)
 	}
@@ -127,25 +125,25 @@ func TestPlacesThatBelongToNoApp(t *testing.T) {
 			app := ownedBy(name, id)
 			p := beginPlace(t, s, app, maxApps)
 			goOn(t, s, app, p)
-			if _, err := s.run(t.Context(), confirmScript, s.accountKey(name), appField(id), p.token); err != nil {
+			if _, err := s.run(t.Context(), confirmScript, []string{s.accountKey(name)}, appField(id), p.token); err != nil {
 				t.Fatal(err)
 			}
 		}, maxApps - 1, maxApps - 1},
 		{"a place of an id that another account took", func(t *testing.T, name string, id uint32) {
 			beginPlace(t, s, ownedBy(name, id), maxApps)
-			if err := s.CreateApp(t.Context(), ownedBy(name+".other", id), maxApps, false); err != nil {
+			if err := s.CreateApp(t.Context(), ownedBy(name+".other", id), account.Event{}, maxApps, false); err != nil {
 				t.Fatal(err)
 			}
 		}, maxApps, maxApps},
 		{"a place of an app that another account lost", func(t *testing.T, name string, id uint32) {
 			beginPlace(t, s, ownedBy(name, id), maxApps)
-			if err := s.CreateApp(t.Context(), ownedBy(name+".other", id), maxApps, false); err != nil {
+			if err := s.CreateApp(t.Context(), ownedBy(name+".other", id), account.Event{}, maxApps, false); err != nil {
 				t.Fatal(err)
 			}
 			redisDo(t, server, "DEL", s.headerKey(id))
 		}, maxApps - 1, maxApps},
 		{"a settled app whose place the account forgot", func(t *testing.T, name string, id uint32) {
-			if err := s.CreateApp(t.Context(), ownedBy(name, id), maxApps, false); err != nil {
+			if err := s.CreateApp(t.Context(), ownedBy(name, id), account.Event{}, maxApps, false); err != nil {
 				t.Fatal(err)
 			}
 			redisDo(t, server, "HSET", s.accountKey(name), id, "pending z 1")
@@ -187,7 +185,7 @@ func TestPlaceIsGivenBackAsItWasRead(t *testing.T) {
 			if tt.become != "" {
 				redisDo(t, server, "HSET", s.accountKey("acme"), p.app, strings.Replace(tt.become, "%s", p.token, 1))
 			}
-			given, err := s.repeatable(t.Context(), vacateScript, s.accountKey("acme"), appField(p.app), p.text)
+			given, err := s.repeatable(t.Context(), vacateScript, []string{s.accountKey("acme")}, appField(p.app), p.text)
 			if err != nil || given != tt.given {
 				t.Errorf("gave %v back, %v; want %d", given, err, tt.given)
 			}
@@ -245,7 +243,7 @@ func TestLateCreation(t *testing.T) {
 	t.Run("is undone by a list", func(t *testing.T) {
 		goOn(t, s, late, p)
 		redisDo(t, server, "HSET", s.accountKey("other"), late.ID, "live")
-		if apps, err := s.Apps(t.Context(), "other", 0, 10); err != nil || len(apps) != 0 {
+		if apps, err := s.Apps(t.Context(), "other", 0, 10, false); err != nil || len(apps) != 0 {
 			t.Errorf("listed %v, %v", apps, err)
 		}
 	})
@@ -267,7 +265,7 @@ func TestLateCreation(t *testing.T) {
 	t.Run("gives way to another of the same id", func(t *testing.T) {
 		goOn(t, s, late, p)
 		theirs := ownedBy("theirs", late.ID)
-		if err := s.CreateApp(t.Context(), theirs, maxApps, false); err != nil {
+		if err := s.CreateApp(t.Context(), theirs, account.Event{}, maxApps, false); err != nil {
 			t.Fatal(err)
 		}
 		if isOurs, err := s.settle(t.Context(), late.Account, late.ID, p.token); isOurs || err != nil {
@@ -282,7 +280,7 @@ func TestLateCreation(t *testing.T) {
 		mine := ownedBy("again", 2)
 		p := beginPlace(t, s, mine, maxApps)
 		redisDo(t, server, "HDEL", s.accountKey("again"), mine.ID)
-		if err := s.CreateApp(t.Context(), mine, maxApps, false); err != nil {
+		if err := s.CreateApp(t.Context(), mine, account.Event{}, maxApps, false); err != nil {
 			t.Fatal(err)
 		}
 		if isOurs, err := s.settle(t.Context(), mine.Account, mine.ID, p.token); isOurs || err != nil {
@@ -326,7 +324,7 @@ func TestCreationsThatBreakOff(t *testing.T) {
 				app := ownedBy("acme", 1+random.Uint32N(ids))
 				switch random.IntN(5) {
 				case 0:
-					seen(app.ID, s.CreateApp(ctx, app, maxApps, false))
+					seen(app.ID, s.CreateApp(ctx, app, account.Event{}, maxApps, false))
 				case 1:
 					_, err := s.App(ctx, app.ID)
 					seen(app.ID, err)
@@ -337,7 +335,7 @@ func TestCreationsThatBreakOff(t *testing.T) {
 				case 3: // breaks off after its place, and may go on
 					if p, err := s.takePlace(ctx, "acme", app.ID, maxApps); err == nil {
 						late = append(late, func() {
-							if made, err := tryHeader(ctx, s, app, p); err != nil || made != int64(1) {
+							if made, err := tryHeader(ctx, s, app, p); err != nil || !made {
 								return
 							}
 							if random.IntN(2) == 0 { // or breaks off again
@@ -380,7 +378,7 @@ func TestRefusedCreation(t *testing.T) {
 		newApp(t, s, 1)
 		before := dumpAll(t, server.Client())
 		app := ownedBy("acme", 2)
-		wantReason(t, refusing(t, server, "imq:{acct:*").CreateApp(t.Context(), app, 2, false), account.StoreUnavailable)
+		wantReason(t, refusing(t, server, "imq:{acct:*").CreateApp(t.Context(), app, account.Event{}, 2, false), account.StoreUnavailable)
 		if diff := cmp.Diff(before, dumpAll(t, server.Client())); diff != "" {
 			t.Errorf("a fault left something behind (-before +after):\n%s", diff)
 		}
@@ -389,11 +387,11 @@ func TestRefusedCreation(t *testing.T) {
 		t.Parallel()
 		server, s := standalone(t)
 		app := ownedBy("acme", 2)
-		wantReason(t, refusing(t, server, "imq:{acct:*", "imq:{2}:*").CreateApp(t.Context(), app, 1, false), account.OutcomeUnknown)
-		if apps, err := s.Apps(t.Context(), "acme", 0, 10); err != nil || len(apps) != 1 {
+		wantReason(t, refusing(t, server, "imq:{acct:*", "imq:{2}:*").CreateApp(t.Context(), app, account.Event{}, 1, false), account.OutcomeUnknown)
+		if apps, err := s.Apps(t.Context(), "acme", 0, 10, false); err != nil || len(apps) != 1 {
 			t.Errorf("%d apps, %v: whoever lists them finishes it", len(apps), err)
 		}
-		if err := s.CreateApp(t.Context(), app, 1, false); !errors.Is(err, account.ErrAppExists) {
+		if err := s.CreateApp(t.Context(), app, account.Event{}, 1, false); !errors.Is(err, account.ErrAppExists) {
 			t.Errorf("repeated, it answered %v, want %v", err, account.ErrAppExists)
 		}
 	})
@@ -432,14 +430,14 @@ func TestUnsettledApp(t *testing.T) {
 			return err
 		},
 		"listed": func(uint32) error {
-			apps, err := s.Apps(t.Context(), "listed", 0, 10)
+			apps, err := s.Apps(t.Context(), "listed", 0, 10, false)
 			if len(apps) != 1 {
 				return fmt.Errorf("%d apps, %w", len(apps), err)
 			}
 			return err
 		},
 		"created again": func(id uint32) error {
-			err := s.CreateApp(t.Context(), ownedBy("created again", id), 10, false)
+			err := s.CreateApp(t.Context(), ownedBy("created again", id), account.Event{}, 10, false)
 			if !errors.Is(err, account.ErrAppExists) {
 				return fmt.Errorf("answered %w", err)
 			}
@@ -468,7 +466,7 @@ func TestUnsettledApp(t *testing.T) {
 			if _, err := s.App(t.Context(), id); !errors.Is(err, account.ErrUsageUnknown) {
 				t.Errorf("lost, it is answered as %v, want %v", err, account.ErrUsageUnknown)
 			}
-			if err := s.CreateApp(t.Context(), ownedBy(name, id), 10, false); !errors.Is(err, account.ErrUsageUnknown) {
+			if err := s.CreateApp(t.Context(), ownedBy(name, id), account.Event{}, 10, false); !errors.Is(err, account.ErrUsageUnknown) {
 				t.Errorf("creating it answered %v, want %v", err, account.ErrUsageUnknown)
 			}
 		})

@@ -1,9 +1,11 @@
--- Lists the pending places of an account.
+-- Lists the places of an account that may belong to no app: those that are
+-- pending or leaving.
 --
--- KEYS[1]  the account, a hash: app -> live, or pending TOKEN SECONDS
+-- KEYS[1]  the account, a hash: app -> live, pending TOKEN SECONDS, or leaving
+--          TOKEN
 -- ARGV     for how many seconds a creation may hold a place
--- Returns for each pending place: app, what the account says of it, 1 when it
--- has been held for longer, else 0. Seconds are this server's.
+-- Returns for each such place: app, what the account says of it, 1 when it is
+-- pending for longer or leaving, else 0. Seconds are this server's.
 
 local now = tonumber(redis.call('TIME')[1])
 local fields, list = redis.call('HGETALL', KEYS[1]), {}

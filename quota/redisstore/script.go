@@ -33,6 +33,39 @@ var settleLua string
 //go:embed init.lua
 var initLua string
 
+//go:embed clock.lua
+var clockLua string
+
+//go:embed intime.lua
+var inTimeLua string
+
+//go:embed begin.lua
+var beginLua string
+
+//go:embed announce.lua
+var announceLua string
+
+//go:embed owner.lua
+var ownerLua string
+
+//go:embed leave.lua
+var leaveLua string
+
+//go:embed stay.lua
+var stayLua string
+
+//go:embed free.lua
+var freeLua string
+
+//go:embed sweep.lua
+var sweepLua string
+
+//go:embed lease.lua
+var leaseLua string
+
+//go:embed walk.lua
+var walkLua string
+
 // script is a Lua script and the name that Redis knows it by.
 type script struct{ source, sha string }
 
@@ -53,13 +86,27 @@ func newApplyScripts(body string) applyScripts {
 	return applyScripts{newScript("", body), newScript(evenIfFull, body)}
 }
 
+const noWrites = " flags=no-writes"
+
 var (
 	createScript  = newScript("", createLua)
-	updateScript  = newScript("", updateLua)
+	updateScript  = newScript("", clockLua+inTimeLua+updateLua)
+	deleteScript  = newScript(evenIfFull, clockLua+inTimeLua+updateLua)
+	ownerScript   = newScript("", clockLua+inTimeLua+ownerLua)
+	beginScript   = newScript(noWrites, clockLua+beginLua)
 	placeScript   = newScript("", placeLua)
-	pendingScript = newScript(" flags=no-writes", pendingLua)
+	pendingScript = newScript(noWrites, pendingLua)
 	confirmScript = newScript(evenIfFull, confirmLua)
 	vacateScript  = newScript(evenIfFull, vacateLua)
 	settleScript  = newScript(evenIfFull, settleLua)
+	leaveScript   = newScript(evenIfFull, leaveLua)
+	stayScript    = newScript(evenIfFull, stayLua)
+	freeScript    = newScript(evenIfFull, freeLua)
+	sweepScript   = newScript(evenIfFull, sweepLua)
+	walkScript    = newScript(noWrites, clockLua+walkLua)
 	initScript    = newScript("", initLua)
+
+	// What is deleted must be announced and swept even then.
+	announceScript = newScript(evenIfFull, clockLua+announceLua)
+	leaseScript    = newScript(evenIfFull, leaseLua)
 )

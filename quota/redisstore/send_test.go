@@ -206,7 +206,7 @@ func TestFullServer(t *testing.T) {
 			t.Errorf("%s %d, want %d", name, got, want)
 		}
 	}
-	wantReason(t, s.UpdateApp(t.Context(), app), account.StoreOutOfMemory)
+	wantReason(t, s.UpdateApp(t.Context(), app, account.Event{}), account.StoreOutOfMemory)
 }
 
 func TestCallersTime(t *testing.T) {
