@@ -61,7 +61,7 @@ func TestAccountsInOneStep(t *testing.T) {
 	_, s := standalone(t)
 	count := &trips{}
 	s.client.AddHook(count)
-	if loaded := s.Accounts(t.Context(), names(100, "acct%d")); len(loaded) != 100 || loaded[99].Account.ID != "acct99" {
+	if loaded := s.Accounts(countedContext(t), names(100, "acct%d")); len(loaded) != 100 || loaded[99].Account.ID != "acct99" {
 		t.Errorf("loaded %d", len(loaded))
 	}
 	if got := count.n.Load(); got != 1 {
