@@ -28,14 +28,16 @@ type Store struct {
 	broken    atomic.Pointer[account.Fault]       // why nothing is answered any more
 	watchers  watchers
 
-	door  sync.Mutex    // held while a transaction begins, or a reader's ends
+	door  sync.Mutex    // held while a transaction begins
 	lost  atomic.Bool   // bbolt may not be asked any more
+	given chan struct{} // up: closed when the file is lost
 	stuck chan struct{} // closed when the writer may wait for a lock of bbolt's for ever
 
 	queue   chan *work
 	closing chan struct{}
 	stopped chan struct{}
 	once    sync.Once
+	giving  sync.Once
 	closed  error // what Close returns
 }
 
@@ -95,7 +97,7 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	_ = os.Remove(compactPath(path)) // what a Compact left that was killed
 	s := &Store{
-		boltFile: f, path: path, stuck: make(chan struct{}),
+		boltFile: f, path: path, stuck: make(chan struct{}), given: make(chan struct{}),
 		queue: make(chan *work, queueSize), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.update = s.transact
