@@ -16,6 +16,8 @@ type Account struct {
 	Bills []Bill `json:"bills,omitempty"` // by push, then id
 	// Changes remembers the newest requests that changed the record.
 	Changes []Change `json:"changes,omitempty"`
+	// Changed is when the record was changed last, by the clock of who did.
+	Changed time.Time `json:"changed,omitzero"`
 
 	// Version is set by the Registry; zero while there is no record, as of an
 	// account that was never billed.
@@ -49,6 +51,23 @@ func (b *Bill) OverdueFrom(rules catalog.AccountRules) time.Time {
 
 // Exists reports whether there is such an account at all.
 func (a *Account) Exists() bool { return a.Version.Revision > 0 || a.Apps > 0 || a.Deleted > 0 }
+
+// CheckOwner says that the store has lost an app's account, if that is so: one
+// that has an app holds a place for it, or remembers that it was deleted. What
+// it owes is not known then.
+func CheckOwner(app *App, owner *Account) error {
+	if owner.Exists() {
+		return nil
+	}
+	return ForApp(app.ID, &Fault{Reason: UsageUnknown, Detail: "the store lost the account " + app.Account + ", and with it what it owes"})
+}
+
+// Latest returns the later of an instant and of the last changes of an app and
+// its account. Who made those may have had a clock that is ahead: what was
+// changed holds from the change on by every clock.
+func Latest(now time.Time, app *App, owner *Account) time.Time {
+	return later(later(now, app.Changed), owner.Changed)
+}
 
 // Clone returns a copy that may be changed.
 func (a *Account) Clone() *Account {

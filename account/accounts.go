@@ -69,7 +69,7 @@ func (s *Accounts) RecordBill(ctx context.Context, id string, n NewBill, by Orig
 		}
 		if b.Amount.IsZero() {
 			b.Paid = b.Pushed
-		} else if s.reclaims(&b, now) {
+		} else if s.reclaims(owner, b, now) {
 			return false, &InvalidError{"push_time", fmt.Sprintf("lies so far back that the data of all apps of the account would be reclaimed at once; "+
 				"it is kept for %d days of suspension", s.Catalog().Account().KeptDays)}
 		}
@@ -86,13 +86,19 @@ func (s *Accounts) RecordBill(ctx context.Context, id string, n NewBill, by Orig
 	})
 }
 
-// reclaims reports whether an open bill is so old that apps which it suspends
-// have been suspended for too long already. A slip of the pen is not to cost
-// anybody his data.
-func (s *Accounts) reclaims(b *Bill, now time.Time) bool {
+// reclaims reports whether the account would have been overdue with a bill for so
+// long already that the data of its apps is not kept any more. A slip of the pen
+// is not to cost anybody his data.
+func (s *Accounts) reclaims(owner *Account, b Bill, now time.Time) bool {
 	cat := s.Catalog()
-	first := catalog.Day(b.OverdueFrom(cat.Account()), cat.Zone())
-	return !now.Before(catalog.DayStart(first+int32(cat.Account().KeptDays), cat.Zone()))
+	with := owner.Clone()
+	with.Bills = append(with.Bills, b)
+	since := with.OverdueSince(now, cat.Account())
+	if since.IsZero() {
+		return false
+	}
+	last := catalog.Day(since, cat.Zone()) + int32(cat.Account().KeptDays)
+	return !now.Before(catalog.DayStart(last, cat.Zone()))
 }
 
 // RecordPayment records that a bill was paid, now if at is zero. The first
@@ -145,6 +151,7 @@ func (s *Accounts) update(ctx context.Context, id string, change Change, do func
 			return current, nil
 		}
 		owner.Changes = remember(owner.Changes, change)
+		owner.Changed = later(owner.Changed, s.Now())
 		err = s.Registry.UpdateAccount(ctx, owner)
 		switch {
 		case err == nil:

@@ -117,6 +117,30 @@ func TestAccounts_RecordBillOfLongAgo(t *testing.T) {
 	}
 }
 
+// TestAccounts_RecordBillBesideAnother: what counts is for how long the account
+// would have been overdue without a gap.
+func TestAccounts_RecordBillBesideAnother(t *testing.T) {
+	t.Parallel()
+	w := owing(t)
+	w.now = w.at("2024-06-15 12:00:00")
+	first := account.NewBill{ID: "b1", Amount: usd("1"), Pushed: w.now.AddDate(0, 0, -89)}
+	if _, err := w.accounts.RecordBill(t.Context(), "acme", first, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.AddDate(0, 0, 1)
+	if _, err := w.accounts.RecordPayment(t.Context(), "acme", "b1", w.now.AddDate(0, 0, -40), account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	second := account.NewBill{ID: "b2", Amount: usd("1"), Pushed: w.now.AddDate(0, 0, -45)}
+	w.now = w.now.AddDate(0, 0, 5)
+	_, err := w.accounts.RecordBill(t.Context(), "acme", second, account.Origin{})
+	w.wantInvalid(err, "push_time")
+	second.Pushed = w.now.AddDate(0, 0, -44) // a day after the first was paid
+	if _, err := w.accounts.RecordBill(t.Context(), "acme", second, account.Origin{}); err != nil {
+		t.Errorf("with a gap between them: %v", err)
+	}
+}
+
 func TestAccounts_RecordBillOfNothing(t *testing.T) {
 	t.Parallel()
 	w := owing(t)

@@ -36,6 +36,7 @@ type App struct {
 	Reclaimed time.Time `json:"reclaimed,omitzero"` // its data is reclaimed, whatever is paid from then on
 	Swept     time.Time `json:"swept,omitzero"`     // no counter of the deleted or reclaimed app is left
 	Migrated  time.Time `json:"migrated,omitzero"`  // from the legacy billing mode
+	Changed   time.Time `json:"changed,omitzero"`   // the record, last, by the clock of who did
 
 	// Creation is the request that created the app. It is never forgotten:
 	// repeated, it must not create another one.

@@ -64,6 +64,9 @@ func (s *Apps) Create(ctx context.Context, n NewApp, by Origin) (*App, error) {
 		}
 		return nil, err
 	}
+	if owner := s.Registry.Accounts(ctx, []string{n.Account})[0]; owner.Err != nil {
+		return nil, forAccount(n.Account, owner.Err) // nobody could say how the app stands
+	}
 	app.Creation = by.Change
 	for attempt := range uint32(chooseAttempts) {
 		if n.ID == 0 {
@@ -257,7 +260,10 @@ func (s *Apps) State(ctx context.Context, app *App) (*State, error) {
 	if owner.Err != nil {
 		return nil, forAccount(app.Account, owner.Err)
 	}
-	return app.StateAt(s.Now(), owner.Account, s.Catalog()), nil
+	if err := CheckOwner(app, owner.Account); err != nil {
+		return nil, err
+	}
+	return app.StateAt(Latest(s.Now(), app, owner.Account), owner.Account, s.Catalog()), nil
 }
 
 // Approve approves a feature. The first approval holds.
@@ -444,14 +450,36 @@ func (s *Apps) Delete(ctx context.Context, id uint32, by Origin) (*App, error) {
 	return app, err
 }
 
+// reclaimMargin is for how long an app must have been reclaimed before its data
+// goes: somebody's clock may be behind, and a payment on its way.
+const reclaimMargin = time.Minute
+
 // Reclaim notes that an app's data is reclaimed, if that is so: from then on no
-// payment brings it back.
+// payment brings it back. One that was recorded just before does: the note is
+// taken back. Data may go if the answer is Reclaimed.
 func (s *Apps) Reclaim(ctx context.Context, id uint32, by Origin) (*App, error) {
-	return s.change(ctx, id, "ReclaimApp", by, func(app *App, state *State) (bool, error) {
-		if state.Stage != Reclaimed || !app.Reclaimed.IsZero() {
-			return false, nil
+	isDue := func(state *State) bool {
+		return state.Stage == Reclaimed && !s.Now().Before(state.Since.Add(reclaimMargin))
+	}
+	isNew := false
+	app, err := s.change(ctx, id, "ReclaimApp", by, func(app *App, state *State) (bool, error) {
+		if isNew = app.Reclaimed.IsZero() && isDue(state); isNew {
+			app.Reclaimed = state.Since
 		}
-		app.Reclaimed = state.Since
+		return isNew, nil
+	})
+	if err != nil || !isNew {
+		return app, err
+	}
+	// The account is no part of the step that noted it.
+	without := app.Clone()
+	without.Reclaimed = time.Time{}
+	state, err := s.State(ctx, without)
+	if err != nil || isDue(state) {
+		return app, err
+	}
+	return s.change(ctx, id, "ReclaimApp", Origin{}, func(app *App, _ *State) (bool, error) {
+		app.Reclaimed = time.Time{}
 		return true, nil
 	})
 }
@@ -524,6 +552,7 @@ func (s *Apps) edit(ctx context.Context, id uint32, action string, by Origin, wr
 		// A request that changes nothing is remembered too: repeated later, it
 		// must not undo what was changed since.
 		app.Changes = remember(app.Changes, by.Change)
+		app.Changed = later(app.Changed, s.Now())
 		event, err := by.Event(action, s.Now(), current, app)
 		if err != nil {
 			return nil, err

@@ -48,7 +48,8 @@ func (o Origin) Event(action string, at time.Time, before, after *App) (Event, e
 	return Event{At: at, Action: action, Actor: o.Actor, Certified: o.Certified, RequestID: o.RequestID, Changes: changes}, nil
 }
 
-// compare lists the stored values that differ, but for the memory of requests.
+// compare lists the stored values that differ, but for those that every change
+// sets.
 func compare(before, after *App) ([]FieldChange, error) {
 	old, err := values(before)
 	if err != nil {
@@ -76,7 +77,7 @@ func values(app *App) (map[string]string, error) {
 		return found, nil
 	}
 	record := *app
-	record.Changes, record.Creation = nil, Change{}
+	record.Changes, record.Creation, record.Changed = nil, Change{}, time.Time{}
 	text, err := json.Marshal(&record)
 	if err != nil {
 		return nil, err

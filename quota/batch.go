@@ -183,7 +183,7 @@ func (b *batch) draft(l *standing, r *Request) draft {
 	if l.err != nil {
 		return draft{err: l.err}
 	}
-	state := l.life.At(l.now)
+	state := l.state(l.now)
 	edition, ok := b.catalog.Edition(state.Edition)
 	if !ok {
 		return draft{err: unknownEdition(r.App, state.Edition, b.catalog)}

@@ -22,6 +22,8 @@ type counting struct {
 	answer               func(quota.Txn) error // nil: the model answers
 	arrive               func()                // called once, at the first step
 	during               func()                // called once, while apps are read
+	duringOwners         func()                // the same for accounts
+	lostOwners           bool                  // the store has lost all accounts
 }
 
 func (c *counting) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
@@ -53,7 +55,17 @@ func (c *counting) Load(ctx context.Context, ids []uint32) []account.Loaded {
 
 func (c *counting) Accounts(ctx context.Context, names []string) []account.LoadedAccount {
 	c.owners++
-	return c.Model.Accounts(ctx, names)
+	loaded := c.Model.Accounts(ctx, names)
+	if during := c.duringOwners; during != nil {
+		c.duringOwners = nil
+		during()
+	}
+	for i := range loaded {
+		if c.lostOwners {
+			loaded[i].Account = &account.Account{ID: names[i]}
+		}
+	}
+	return loaded
 }
 
 // fixture is an Enforcer with one premium app, 7, whose record is cached.

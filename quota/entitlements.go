@@ -41,7 +41,7 @@ func (e *Enforcer) Entitlements(ctx context.Context, id uint32, client Client) (
 	if s.err != nil {
 		return nil, s.err
 	}
-	app, state := s.app, s.life.At(now)
+	app, state := s.app, s.state(now)
 	if state.IsGone() {
 		return nil, account.ForApp(id, account.Gone(state))
 	}

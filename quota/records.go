@@ -27,6 +27,7 @@ type records struct {
 	missed    uint64    // what was read before the last miss is not current
 	announced map[account.Subject]announcement
 	number    uint64 // of the last announcement
+	clearAt   int    // how many announcements there are when they are cleared up
 }
 
 // derived is a lifecycle and what it was derived from.
@@ -70,7 +71,7 @@ func newRecords(r account.Registry, clock func() time.Time) *records {
 	return &records{
 		registry: r, clock: clock,
 		apps: make(map[uint32]kept[*account.App]), owners: make(map[string]kept[*account.Account]), derived: make(map[uint32]derived),
-		announced: make(map[account.Subject]announcement),
+		announced: make(map[account.Subject]announcement), clearAt: fewAnnouncements,
 	}
 }
 
@@ -80,12 +81,14 @@ func (c *records) Announced(s account.Subject, until time.Time) {
 	defer c.mu.Unlock()
 	now := c.clock()
 	c.number++
-	if len(c.announced) >= fewAnnouncements {
+	if len(c.announced) >= c.clearAt {
+		// Nothing that was asked for before they were over is on its way any more.
 		for old, a := range c.announced {
-			if now.Sub(a.heard) > slowestRead && !now.Before(a.until) {
+			if now.Sub(a.heard) > slowestRead && now.Sub(a.until) > slowestRead {
 				delete(c.announced, old)
 			}
 		}
+		c.clearAt = max(fewAnnouncements, 2*len(c.announced))
 	}
 	c.announced[s] = announcement{c.number, until, now}
 	if s.App != 0 {
@@ -237,6 +240,11 @@ type standing struct {
 	now time.Time
 }
 
+// state is the app's state at an instant, or when it was changed last.
+func (s *standing) state(now time.Time) *account.State {
+	return s.life.At(account.Latest(now, s.app, s.owner))
+}
+
 // derive derives the states of an app, once for the records that it is made
 // from.
 func (c *records) derive(s *standing, cat *catalog.Snapshot) {
@@ -324,6 +332,9 @@ func (c *records) findOwners(ctx context.Context, all []*standing) {
 	for i, l := range c.readOwners(ctx, names) {
 		for _, s := range waiting[names[i]] {
 			s.owner, s.err = l.Account, account.ForApp(s.id, l.Err)
+			if s.err == nil {
+				s.err = account.CheckOwner(s.app, s.owner)
+			}
 		}
 	}
 }

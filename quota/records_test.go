@@ -2,6 +2,7 @@ package quota_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -248,6 +249,87 @@ func TestOverrideEnds(t *testing.T) {
 			if l.Quota == "friends" && l.Overridden == want {
 				t.Errorf("entitlement at %v: %+v", now, l)
 			}
+		}
+	}
+}
+
+// TestReadingOfAnAccountFromBeforeTheChange is the same for an account.
+func TestReadingOfAnAccountFromBeforeTheChange(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.Announced(theOwner, noon.Add(2*time.Second))
+	f.clock = noon.Add(time.Second)
+	f.store.duringOwners = func() { f.clock = noon.Add(3 * time.Second) }
+	f.wantReads("while it may change", 0, 1)
+	f.wantReads("the answer was late", 0, 1)
+	f.wantReads("read since", 0, 0)
+}
+
+// TestManyAnnouncements: those that are over are forgotten, and not those that an
+// answer on its way may still need.
+func TestManyAnnouncements(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.Announced(theApp, noon.Add(2*time.Second))
+	f.clock = noon.Add(time.Second)
+	f.store.during = func() {
+		f.clock = noon.Add(10500 * time.Millisecond)
+		for id := range uint32(1000) {
+			f.Announced(account.Subject{App: 1000 + id}, f.clock)
+		}
+	}
+	f.wantReads("while it may change", 1, 0)
+	f.wantReads("the answer was late", 1, 0)
+}
+
+// TestClocksThatDiffer: a change that was made by a clock that is ahead holds by
+// one that is behind, from the change on.
+func TestClocksThatDiffer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ahead := noon.Add(4 * time.Second)
+	apps := &account.Apps{Registry: f.store, Catalog: f.Catalog, Now: func() time.Time { return ahead }}
+	accounts := &account.Accounts{Registry: f.store, Catalog: f.Catalog, Now: apps.Now}
+	expect := func(what string, want bool) {
+		t.Helper()
+		f.Missed()
+		for _, action := range []quota.Action{feature, &quota.Login{UserID: "a"}} {
+			if d := f.check(action); d.Allowed != want {
+				t.Errorf("%s: %+v", what, d)
+			}
+		}
+	}
+	if _, err := apps.Disable(t.Context(), 7, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	expect("disabled", false)
+	if _, err := apps.Enable(t.Context(), 7, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	expect("enabled", true)
+	bill := account.NewBill{ID: "b", Amount: decimal.NewFromInt(1), Pushed: ahead.Add(-24 * time.Hour)}
+	if _, err := accounts.RecordBill(t.Context(), "a", bill, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	expect("overdue", false)
+	if _, err := accounts.RecordPayment(t.Context(), "a", "b", time.Time{}, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	expect("paid", true)
+}
+
+// TestLostAccount: an app whose account the store has lost is not taken for one
+// that owes nothing.
+func TestLostAccount(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.Missed()
+	f.store.lostOwners = true
+	for _, action := range []quota.Action{feature, &quota.Login{UserID: "a"}} {
+		_, err := f.Check(t.Context(), &quota.Request{App: 7, Action: action})
+		var fault *account.Fault
+		if !errors.As(err, &fault) || fault.Reason != account.UsageUnknown {
+			t.Errorf("%T: %v", action, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package quota
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -35,11 +36,26 @@ const (
 	keysOfDelete = 1000 // of Remove, for whose end a caller waits
 )
 
+// The work of one tick of Run at most. To look at a key that is not there costs
+// a small part of removing one.
+const (
+	stepsOfTick   = 25
+	removedOfTick = 2000 // keys
+)
+
 // SweepStep is what a Step did.
 type SweepStep struct {
-	Gone        []GoneApp // whose last counter was removed, or would be
-	Next        string    // position to go on from; empty: all apps were looked at
-	Done, Total int64     // parts of the walk over all apps
+	Gone        []GoneApp   // whose last counter was removed, or would be
+	Failed      []FailedApp // that are gone, and could not be swept
+	Removed     int64       // stored keys
+	Next        string      // position to go on from; empty: all apps were looked at
+	Done, Total int64       // parts of the walk over all apps
+}
+
+// FailedApp is an app that could not be swept, for a reason of its own.
+type FailedApp struct {
+	ID  uint32
+	Err error
 }
 
 // GoneApp is an app whose counters nobody may use any more.
@@ -93,7 +109,8 @@ func (s *Sweeper) Step(ctx context.Context, at string, dryRun bool, by account.O
 	if err != nil {
 		return nil, err
 	}
-	budget := int64(keysOfStep)
+	w := &sweepWork{budget: keysOfStep, slice: keysOfSlice, by: by}
+	defer func() { step.Removed = w.removed }()
 	for _, g := range gone {
 		if dryRun {
 			step.Gone = append(step.Gone, g)
@@ -103,19 +120,21 @@ func (s *Sweeper) Step(ctx context.Context, at string, dryRun bool, by account.O
 		if g.App.ID == p.app {
 			from = p.from
 		}
-		app, next, err := s.remove(ctx, g, from, &budget, keysOfSlice, by)
-		if err != nil {
-			return nil, account.ForApp(g.App.ID, err)
-		}
-		if next != 0 {
-			step.Next = position{p.cursor, app.ID, next}.String()
+		app, next, err := s.remove(ctx, w, g, from)
+		switch {
+		case isOfApp(err):
+			// It must not keep those behind it from being swept.
+			step.Failed = append(step.Failed, FailedApp{g.App.ID, err})
+		case err != nil:
+			return nil, err
+		case next != 0:
+			step.Next = position{p.cursor, g.App.ID, next}.String()
 			return step, nil
-		}
-		if !app.Swept.IsZero() {
+		case !app.Swept.IsZero():
 			step.Gone = append(step.Gone, GoneApp{app, g.State})
 		}
-		if budget <= 0 {
-			step.Next = position{p.cursor, app.ID, 0}.String()
+		if w.budget <= 0 {
+			step.Next = position{p.cursor, g.App.ID, 0}.String()
 			return step, nil
 		}
 	}
@@ -123,6 +142,11 @@ func (s *Sweeper) Step(ctx context.Context, at string, dryRun bool, by account.O
 		step.Next = position{cursor: page.Next}.String()
 	}
 	return step, nil
+}
+
+// isOfApp reports whether an error is about one app, so that others can be swept.
+func isOfApp(err error) bool {
+	return err != nil && (account.IsOfRecord(err) || errors.Is(err, ErrStale) || errors.Is(err, account.ErrConflict))
 }
 
 // find returns those of a page's apps that are gone and not swept, from the
@@ -158,58 +182,98 @@ func (s *Sweeper) gone(ctx context.Context, apps []*account.App) ([]GoneApp, err
 		}
 		owners[names[i]] = l.Account
 	}
-	now, cat := s.Now(), s.Catalog()
+	cat := s.Catalog()
 	var gone []GoneApp
 	for _, app := range apps {
-		owner := owners[app.Account]
-		if owner == nil {
+		if !app.Deleted.IsZero() {
+			gone = append(gone, GoneApp{app, deleted(app)}) // whatever its account says
 			continue
 		}
-		if state := app.StateAt(now, owner, cat); state.IsGone() {
+		owner := owners[app.Account]
+		if owner == nil || account.CheckOwner(app, owner) != nil {
+			continue
+		}
+		if state := app.StateAt(account.Latest(s.Now(), app, owner), owner, cat); state.IsGone() {
 			gone = append(gone, GoneApp{app, state})
 		}
 	}
 	return gone, nil
 }
 
+func deleted(app *account.App) *account.State {
+	return &account.State{Stage: account.Deleted, Since: app.Deleted}
+}
+
 // Remove removes all counters of an app that is deleted.
 func (s *Sweeper) Remove(ctx context.Context, app *account.App, by account.Origin) (*account.App, error) {
-	state := &account.State{Stage: account.Deleted, Since: app.Deleted}
 	by.Change = account.Change{} // the request deleted the app; this is another change
 	for from := int64(0); ; {
-		budget := int64(keysOfDelete)
-		swept, next, err := s.remove(ctx, GoneApp{app, state}, from, &budget, keysOfDelete, by)
+		w := &sweepWork{budget: keysOfDelete, slice: keysOfDelete, by: by}
+		swept, next, err := s.remove(ctx, w, GoneApp{app, deleted(app)}, from)
 		if err != nil || next == 0 {
-			return swept, account.ForApp(app.ID, err)
+			return swept, err
 		}
 		from = next
 	}
 }
 
-// remove removes counters of an app as long as the budget of keys lasts, and
-// answers where to go on; zero: none is left, and the record says so.
-func (s *Sweeper) remove(ctx context.Context, g GoneApp, from int64, budget *int64, slice int, by account.Origin) (app *account.App, next int64, err error) {
+// sweepWork is how much may be done, and what was.
+type sweepWork struct {
+	budget  int64 // keys to look at
+	slice   int   // keys of one call of the store
+	removed int64
+	by      account.Origin
+}
+
+// remove removes counters of an app as long as the budget lasts, and answers
+// where to go on; zero: none is left, and the record says so, or it is not gone
+// after all.
+func (s *Sweeper) remove(ctx context.Context, w *sweepWork, g GoneApp, from int64) (app *account.App, next int64, err error) {
+	for range sweepAttempts {
+		app, next, err = s.tryRemove(ctx, w, g, from)
+		if !errors.Is(err, ErrStale) {
+			break
+		}
+		// Another sweeper was faster, or somebody changed the record.
+		current, loadErr := s.Apps.App(ctx, g.App.ID)
+		if loadErr != nil || !current.Swept.IsZero() {
+			return current, 0, loadErr
+		}
+		g.App = current
+	}
+	return app, next, err
+}
+
+// sweepAttempts bounds how often an app is begun with anew because its record
+// was changed.
+const sweepAttempts = 4
+
+func (s *Sweeper) tryRemove(ctx context.Context, w *sweepWork, g GoneApp, from int64) (app *account.App, next int64, err error) {
 	app = g.App
-	if g.State.Stage == account.Reclaimed {
+	switch {
+	case g.State.Stage == account.Reclaimed:
 		// Before the first counter goes: no payment brings them back.
-		if app, err = s.Apps.Reclaim(ctx, app.ID, by); err != nil {
+		if app, err = s.Apps.Reclaim(ctx, app.ID, w.by); err != nil {
 			return nil, 0, err
 		}
-		if app.Reclaimed.IsZero() {
-			return app, 0, nil // it was paid in time after all, by a clock that is behind
+		if app.Reclaimed.IsZero() || !app.Swept.IsZero() {
+			return app, 0, nil // it was paid in time after all, or another was faster
 		}
-	} else if err := s.Registry.FreePlace(ctx, app); err != nil {
-		return nil, 0, err
+	case from == 0:
+		if err := s.Registry.FreePlace(ctx, app); err != nil {
+			return nil, 0, account.ForApp(app.ID, err)
+		}
 	}
-	sweep := Sweep{App: app.ID, FanoutBits: app.FanoutBits, Version: app.Version, Counters: s.counters(), From: from, Limit: slice}
-	for *budget > 0 {
+	sweep := Sweep{App: app.ID, FanoutBits: app.FanoutBits, Version: app.Version, Counters: s.counters(), From: from, Limit: w.slice}
+	for w.budget > 0 {
 		swept, err := s.Store.Sweep(ctx, sweep)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, account.ForApp(app.ID, err)
 		}
-		*budget -= int64(slice)
+		w.budget -= int64(w.slice)
+		w.removed += swept.Removed
 		if swept.Next == 0 {
-			app, err = s.Apps.Sweep(ctx, app.ID, by)
+			app, err = s.Apps.Sweep(ctx, app.ID, w.by)
 			return app, 0, err
 		}
 		sweep.From = swept.Next
@@ -266,9 +330,9 @@ func sweptWindows(k catalog.Kind, now time.Time, zone *time.Location) []catalog.
 // sweepLease is for how long one process has the sweeping to itself.
 const sweepLease = 10 * time.Second
 
-// Run sweeps in the background, a step each time that tick ticks, as long as no
-// other process does. It tells report of every step that removed something or
-// failed.
+// Run sweeps in the background, some steps each time that tick ticks, as long as
+// no other process does. It tells report of every step that removed an app's last
+// counter or failed.
 func (s *Sweeper) Run(ctx context.Context, tick <-chan time.Time, report func(*SweepStep, error)) {
 	var at string
 	var rest time.Time
@@ -281,31 +345,49 @@ func (s *Sweeper) Run(ctx context.Context, tick <-chan time.Time, report func(*S
 		if s.Now().Before(rest) {
 			continue
 		}
-		isOurs, err := s.Store.Lease(ctx, "sweep", sweepLease)
-		if err == nil && !isOurs {
-			at = "" // who has it begins at the beginning
-			continue
-		}
-		var step *SweepStep
-		if err == nil {
-			step, err = s.Step(ctx, at, false, account.Origin{})
-		}
-		if ctx.Err() != nil {
+		var err error
+		if at, err = s.tick(ctx, at, report); ctx.Err() != nil {
 			return // what was broken off the next one ends
 		}
 		if err != nil {
 			report(nil, err)
+		}
+		if at == atRest {
 			at, rest = "", s.Now().Add(sweepRest)
-			continue
-		}
-		if len(step.Gone) > 0 {
-			report(step, nil)
-		}
-		if at = step.Next; at == "" {
-			rest = s.Now().Add(sweepRest)
 		}
 	}
 }
 
-// sweepRest is how long a sweeper waits after it has looked at all apps.
+// atRest is where a sweeper is that has looked at all apps, or cannot.
+const atRest = "at rest"
+
+// sweepRest is how long a sweeper waits then.
 const sweepRest = time.Minute
+
+// tick takes some steps from a position, and answers where to go on.
+func (s *Sweeper) tick(ctx context.Context, at string, report func(*SweepStep, error)) (string, error) {
+	isOurs, err := s.Store.Lease(ctx, "sweep", sweepLease)
+	if err != nil {
+		return atRest, err
+	}
+	if !isOurs {
+		return "", nil // who has it begins at the beginning
+	}
+	removed := int64(0)
+	for range stepsOfTick {
+		step, err := s.Step(ctx, at, false, account.Origin{})
+		if err != nil {
+			return atRest, err
+		}
+		if len(step.Gone) > 0 || len(step.Failed) > 0 {
+			report(step, nil)
+		}
+		if at = step.Next; at == "" {
+			return atRest, nil
+		}
+		if removed += step.Removed; removed >= removedOfTick {
+			break
+		}
+	}
+	return at, nil
+}

@@ -22,7 +22,8 @@ type slowly struct {
 	slices  int64 // calls until an app is swept
 	sweeps  []quota.Sweep
 	isOurs  func() bool
-	broken  error
+	broken  func(*quota.Sweep) error
+	marked  func() // called once, when an app is noted as reclaimed
 	watched func() // called before each sweep
 }
 
@@ -32,7 +33,12 @@ func (s *slowly) Sweep(ctx context.Context, sweep quota.Sweep) (quota.Swept, err
 	}
 	s.sweeps = append(s.sweeps, sweep)
 	if s.broken != nil {
-		return quota.Swept{}, s.broken
+		if err := s.broken(&sweep); err != nil {
+			return quota.Swept{}, err
+		}
+	}
+	if app, err := s.App(ctx, sweep.App); err != nil || app.Version != sweep.Version {
+		return quota.Swept{}, quota.ErrStale
 	}
 	if sweep.From+1 < s.slices {
 		return quota.Swept{Next: sweep.From + 1, Removed: 1}, nil
@@ -41,6 +47,15 @@ func (s *slowly) Sweep(ctx context.Context, sweep quota.Sweep) (quota.Swept, err
 }
 
 func (s *slowly) Lease(context.Context, string, time.Duration) (bool, error) { return s.isOurs(), nil }
+
+func (s *slowly) UpdateApp(ctx context.Context, app *account.App, event account.Event) error {
+	err := s.Model.UpdateApp(ctx, app, event)
+	if marked := s.marked; err == nil && marked != nil && !app.Reclaimed.IsZero() && app.ID == 5 {
+		s.marked = nil
+		marked()
+	}
+	return err
+}
 
 // sweeping is a Sweeper on a model with apps in every state: 1 active, 2
 // suspended, 3 reclaimed, 4 deleted, 5 reclaimed because its account owes.
@@ -182,15 +197,103 @@ func TestPaymentAfterTheFirstCounter(t *testing.T) {
 	}
 }
 
-func TestSweepOfAnotherVersion(t *testing.T) {
+// TestSweepThatAnotherEnds: of two sweepers on one app the slower one finds it
+// swept, and goes on.
+func TestSweepThatAnotherEnds(t *testing.T) {
 	t.Parallel()
 	f := newSweeping(t)
-	f.store.broken = quota.ErrStale
-	if _, err := f.Step(t.Context(), "", false, account.Origin{}); !errors.Is(err, quota.ErrStale) {
+	f.store.slices = 5
+	faster := &quota.Sweeper{Store: f.store.Model, Registry: f.store, Apps: f.Apps, Catalog: catalog.Default, Now: f.Now}
+	f.store.watched = func() {
+		if len(f.store.sweeps) == 2 {
+			f.store.watched = nil
+			if step, err := faster.Step(t.Context(), "", false, account.Origin{}); err != nil || len(step.Gone) != 3 {
+				t.Errorf("the faster one: %+v, %v", step, err)
+			}
+		}
+	}
+	f.walk(false)
+	if len(f.store.sweeps) > 6 {
+		t.Errorf("%d slices where nothing was left", len(f.store.sweeps))
+	}
+	for _, id := range []uint32{3, 4, 5} {
+		if f.app(id).Swept.IsZero() {
+			t.Errorf("app %d is not swept", id)
+		}
+	}
+}
+
+// TestSweepBesideChanges: a record that is changed while its app is swept is
+// read again.
+func TestSweepBesideChanges(t *testing.T) {
+	t.Parallel()
+	f := newSweeping(t)
+	f.store.slices = 3
+	f.store.watched = func() {
+		if len(f.store.sweeps) == 1 {
+			f.store.watched = nil
+			if _, err := f.Apps.Disable(t.Context(), 3, account.Origin{}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if ids, _ := f.walk(false); !slices.Equal(ids, []uint32{3, 4, 5}) {
+		t.Errorf("swept %v", ids)
+	}
+}
+
+// TestSweepPastDamage: an app that cannot be swept keeps no other from it, and
+// is told.
+func TestSweepPastDamage(t *testing.T) {
+	t.Parallel()
+	f := newSweeping(t)
+	damage := account.DamagedRecord(3)
+	f.store.broken = func(s *quota.Sweep) error {
+		if s.App == 3 {
+			return damage
+		}
+		return nil
+	}
+	step, err := f.Step(t.Context(), "", false, account.Origin{})
+	if err != nil || len(step.Gone) != 2 || len(step.Failed) != 1 || step.Failed[0].ID != 3 || !errors.Is(step.Failed[0].Err, damage) || step.Next != "" {
+		t.Errorf("%+v, %v", step, err)
+	}
+	// What is wrong with the store is not of one app.
+	away := &account.Fault{Reason: account.StoreUnavailable}
+	f.store.broken = func(*quota.Sweep) error { return away }
+	if _, err := f.Step(t.Context(), "", false, account.Origin{}); !errors.Is(err, away) {
 		t.Errorf("%v", err)
 	}
-	if !f.app(3).Swept.IsZero() {
-		t.Error("it is said to be swept")
+}
+
+// TestPaymentOnItsWay: a payment that is recorded while the data of the account's
+// apps is about to be reclaimed saves it; nothing is swept within a minute.
+func TestPaymentOnItsWay(t *testing.T) {
+	t.Parallel()
+	f := newSweeping(t)
+	state := func() *account.State {
+		s, err := f.Apps.State(t.Context(), f.app(5))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	f.now = state().Since.Add(time.Minute - 1)
+	if step, err := f.Step(t.Context(), "", false, account.Origin{}); err != nil || !f.app(5).Swept.IsZero() || !f.app(5).Reclaimed.IsZero() {
+		t.Errorf("within a minute: %+v, %v", step, err)
+	}
+	f.now = f.now.Add(1)
+	f.store.marked = func() { // between the note and the first counter
+		accounts := &account.Accounts{Registry: f.store, Catalog: catalog.Default, Now: f.Now}
+		if _, err := accounts.RecordPayment(t.Context(), "owing", "b", f.now.Add(-time.Hour), account.Origin{}); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := f.Step(t.Context(), "", false, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	if app := f.app(5); !app.Reclaimed.IsZero() || !app.Swept.IsZero() || state().Stage != account.Active {
+		t.Errorf("app %+v is %+v", app, state())
 	}
 }
 
@@ -267,9 +370,31 @@ func TestSweepInTheBackground(t *testing.T) {
 	}
 	stop()
 	<-done
-	// Three without the lease, four for 15 slices, one that finds the end of the
-	// work; then it rests.
-	if leases < 7 || leases > 9 || !slices.Equal(swept, []uint32{3, 4, 5}) {
+	// Three without the lease, one with it; then it rests.
+	if leases != 4 || !slices.Equal(swept, []uint32{3, 4, 5}) {
 		t.Errorf("asked for the lease %d times, swept %v", leases, swept)
+	}
+}
+
+// TestTicksAreBounded: a tick looks at a bounded number of keys.
+func TestTicksAreBounded(t *testing.T) {
+	t.Parallel()
+	f := newSweeping(t)
+	f.store.slices = 1000
+	leases := 0
+	f.store.isOurs = func() bool { leases++; return true }
+	ctx, stop := context.WithCancel(t.Context())
+	tick, done := make(chan time.Time), make(chan struct{})
+	go func() {
+		defer close(done)
+		f.Run(ctx, tick, func(*quota.SweepStep, error) {})
+	}()
+	for range 5 {
+		tick <- time.Time{}
+	}
+	stop()
+	<-done
+	if n := len(f.store.sweeps); leases < 4 || n < 100 || n > 5*25*4 {
+		t.Errorf("%d slices in %d ticks", n, leases)
 	}
 }

@@ -64,7 +64,7 @@ func (e *Enforcer) apply(ctx context.Context, cat *catalog.Snapshot, id uint32, 
 		if s.err != nil {
 			return nil, nil, s.err
 		}
-		state := s.life.At(now)
+		state := s.state(now)
 		if state.IsGone() {
 			return nil, nil, account.ForApp(id, account.Gone(state))
 		}

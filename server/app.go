@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -21,17 +22,41 @@ type shown struct {
 
 // app converts an app, whose account it reads.
 func (s *shown) app(ctx context.Context, a *account.App) (*imquotav1.App, error) {
+	out, err := s.load(ctx, a)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return out, nil
+}
+
+func (s *shown) load(ctx context.Context, a *account.App) (*imquotav1.App, error) {
 	owner := s.registry.Accounts(ctx, []string{a.Account})[0]
 	if owner.Err != nil {
-		return nil, toStatus(owner.Err)
+		return nil, owner.Err
+	}
+	if err := account.CheckOwner(a, owner.Account); err != nil {
+		return nil, err
 	}
 	return s.fromApp(a, owner.Account), nil
+}
+
+// changed is app for one that was changed: what keeps it from being shown does
+// not mean that nothing was changed.
+func (s *shown) changed(ctx context.Context, a *account.App) (*imquotav1.App, error) {
+	out, err := s.load(ctx, a)
+	if err != nil {
+		return nil, toStatus(&account.Fault{
+			Reason: account.OutcomeUnknown, Err: err, RetryAfter: conflictRetryAfter,
+			Detail: fmt.Sprintf("the change of app %d was made, but how the app stands could not be read: repeat it with the same request id", a.ID),
+		})
+	}
+	return out, nil
 }
 
 // fromApp converts an app of an account.
 func (s *shown) fromApp(a *account.App, owner *account.Account) *imquotav1.App {
 	cat := s.catalog()
-	state := a.StateAt(s.now(), owner, cat)
+	state := a.StateAt(account.Latest(s.now(), a, owner), owner, cat)
 	out := &imquotav1.App{
 		AppId: a.ID, AccountId: a.Account, Name: a.Name, Region: a.Region, Edition: state.Edition,
 		State: fromStage(state.Stage), GraceUntil: fromTime(state.GraceUntil), SuspendedSince: fromTime(state.Since),

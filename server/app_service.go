@@ -167,7 +167,7 @@ func (s *appService) changed(ctx context.Context) func(*account.App, error) (*im
 		if err != nil {
 			return nil, toStatus(err)
 		}
-		return s.shown.app(ctx, app)
+		return s.shown.changed(ctx, app)
 	}
 }
 
@@ -250,6 +250,10 @@ func (s *appService) ReclaimApps(ctx context.Context, in *imquotav1.ReclaimAppsR
 		out.Apps = append(out.Apps, &imquotav1.ReclaimedApp{
 			AppId: g.App.ID, AccountId: g.App.Account, State: fromStage(g.State.Stage), Since: fromTime(g.State.Since),
 		})
+	}
+	for _, f := range step.Failed {
+		e := toItemError(f.Err)
+		out.Failures = append(out.Failures, &imquotav1.ReclaimFailure{AppId: f.ID, Reason: e.GetReason(), Message: e.GetMessage()})
 	}
 	return out, nil
 }

@@ -56,7 +56,7 @@ func (s *billingService) SetRenewal(ctx context.Context, in *imquotav1.SetRenewa
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	out, err := s.shown.app(ctx, app)
+	out, err := s.shown.changed(ctx, app)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func TestGoldenErrors(t *testing.T) {
 		account.ErrBillNotFound, account.ErrBillExists, account.ErrTooManyBills,
 		account.ErrAddOnActive, quota.ErrGroupExists, quota.ErrGroupType, quota.ErrOverflow,
 		fmt.Errorf("app 7: %w", quota.ErrUnknownEdition), account.ForApp(7, account.ErrUsageUnknown),
-		account.ErrConflict, quota.ErrUnsettled,
+		account.ErrConflict, quota.ErrUnsettled, quota.ErrStale,
 		fault(account.StoreUnavailable, 200*time.Millisecond, nil), fault(account.StoreReadOnly, 0, nil), fault(account.StoreEvicting, 0, nil), fault(account.ClockSkew, 0, nil), fault(account.RecordNewer, 0, nil),
 		fault(account.StoreNotInitialized, 0, nil), fault(account.StoreOutOfMemory, 200*time.Millisecond, nil),
 		fault(account.OutcomeUnknown, 200*time.Millisecond, nil), fault(account.UsageUnknown, 0, nil), fault(account.SlotMoving, 200*time.Millisecond, nil),

@@ -33,9 +33,13 @@ func (c *appReclaimCmd) Run(ctx context.Context, s *streams) error {
 	case err != nil && (c.Output == outputJSON || len(all.GetApps()) == 0):
 		return err
 	case c.Output == outputJSON:
-		return printJSON(s.out, all)
+		err = printJSON(s.out, all)
+	default:
+		c.table(s.out, all, err == nil)
 	}
-	c.table(s.out, all, err == nil)
+	if n := len(all.GetFailures()); n > 0 && err == nil {
+		return fmt.Errorf("%s could not be looked after", when(n == 1, "1 app", fmt.Sprintf("%d apps", n)))
+	}
 	return err
 }
 
@@ -52,6 +56,7 @@ func (c *appReclaimCmd) reclaim(ctx context.Context, conn *connection, terminal 
 			return all, &callError{flags: &c.clientFlags, err: err}
 		}
 		all.Apps = append(all.Apps, step.GetApps()...)
+		all.Failures = append(all.Failures, step.GetFailures()...)
 		token = step.GetNextPageToken()
 		all.Total, all.Done = step.GetTotal(), step.GetTotal()
 		if token != "" { // the last part may take several steps
@@ -69,6 +74,12 @@ func (c *appReclaimCmd) reclaim(ctx context.Context, conn *connection, terminal 
 // table lists the apps, and says what became of them.
 func (c *appReclaimCmd) table(w io.Writer, out *imquotav1.ReclaimAppsResponse, isWhole bool) {
 	n := len(out.GetApps())
+	for _, f := range out.GetFailures() {
+		_, _ = fmt.Fprintf(w, "app %d: %s [%s]\n", f.GetAppId(), f.GetMessage(), upper(f.GetReason(), "ERROR_REASON_"))
+	}
+	if n == 0 && len(out.GetFailures()) > 0 {
+		return
+	}
 	if n == 0 {
 		_, _ = fmt.Fprintln(w, "nothing is left of apps that are gone")
 		return

@@ -135,7 +135,12 @@ func sweep(ctx context.Context, sweeper *quota.Sweeper, log *slog.Logger) {
 			log.Error("the counters of apps that are gone could not be removed; they are tried again", "error", err)
 			return
 		}
-		log.Info("counters of apps that are gone were removed", "apps", len(step.Gone))
+		for _, f := range step.Failed {
+			log.Error("the counters of an app that is gone could not be removed; it is tried again", "app", f.ID, "error", f.Err)
+		}
+		if len(step.Gone) > 0 {
+			log.Info("counters of apps that are gone were removed", "apps", len(step.Gone))
+		}
 	})
 }
 

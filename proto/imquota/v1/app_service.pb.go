@@ -1858,6 +1858,8 @@ type ReclaimAppsResponse struct {
 	Total int64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	// To go on with; empty when all apps were looked at.
 	NextPageToken string `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Apps that are gone and could not be swept; the others were all the same.
+	Failures      []*ReclaimFailure `protobuf:"bytes,5,rep,name=failures,proto3" json:"failures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1920,6 +1922,77 @@ func (x *ReclaimAppsResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ReclaimAppsResponse) GetFailures() []*ReclaimFailure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+// ReclaimFailure is an app that could not be swept.
+type ReclaimFailure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// What was wrong: the reason, as an error of its own would have it.
+	Reason ErrorReason `protobuf:"varint,2,opt,name=reason,proto3,enum=imquota.v1.ErrorReason" json:"reason,omitempty"`
+	// A sentence for a person.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReclaimFailure) Reset() {
+	*x = ReclaimFailure{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReclaimFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReclaimFailure) ProtoMessage() {}
+
+func (x *ReclaimFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReclaimFailure.ProtoReflect.Descriptor instead.
+func (*ReclaimFailure) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ReclaimFailure) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *ReclaimFailure) GetReason() ErrorReason {
+	if x != nil {
+		return x.Reason
+	}
+	return ErrorReason_ERROR_REASON_UNSPECIFIED
+}
+
+func (x *ReclaimFailure) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // ReclaimedApp is an app whose counters nobody may use any more.
 type ReclaimedApp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1937,7 +2010,7 @@ type ReclaimedApp struct {
 
 func (x *ReclaimedApp) Reset() {
 	*x = ReclaimedApp{}
-	mi := &file_imquota_v1_app_service_proto_msgTypes[29]
+	mi := &file_imquota_v1_app_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2022,7 @@ func (x *ReclaimedApp) String() string {
 func (*ReclaimedApp) ProtoMessage() {}
 
 func (x *ReclaimedApp) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_app_service_proto_msgTypes[29]
+	mi := &file_imquota_v1_app_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2035,7 @@ func (x *ReclaimedApp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReclaimedApp.ProtoReflect.Descriptor instead.
 func (*ReclaimedApp) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{29}
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ReclaimedApp) GetAppId() uint32 {
@@ -2019,7 +2092,7 @@ type SetUsageRequest struct {
 
 func (x *SetUsageRequest) Reset() {
 	*x = SetUsageRequest{}
-	mi := &file_imquota_v1_app_service_proto_msgTypes[30]
+	mi := &file_imquota_v1_app_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2104,7 @@ func (x *SetUsageRequest) String() string {
 func (*SetUsageRequest) ProtoMessage() {}
 
 func (x *SetUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_app_service_proto_msgTypes[30]
+	mi := &file_imquota_v1_app_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2117,7 @@ func (x *SetUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUsageRequest.ProtoReflect.Descriptor instead.
 func (*SetUsageRequest) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{30}
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetUsageRequest) GetAppId() uint32 {
@@ -2120,7 +2193,7 @@ type SetUsageResponse struct {
 
 func (x *SetUsageResponse) Reset() {
 	*x = SetUsageResponse{}
-	mi := &file_imquota_v1_app_service_proto_msgTypes[31]
+	mi := &file_imquota_v1_app_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2132,7 +2205,7 @@ func (x *SetUsageResponse) String() string {
 func (*SetUsageResponse) ProtoMessage() {}
 
 func (x *SetUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_app_service_proto_msgTypes[31]
+	mi := &file_imquota_v1_app_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2145,7 +2218,7 @@ func (x *SetUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUsageResponse.ProtoReflect.Descriptor instead.
 func (*SetUsageResponse) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{31}
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SetUsageResponse) GetBefore() int64 {
@@ -2181,7 +2254,7 @@ var File_imquota_v1_app_service_proto protoreflect.FileDescriptor
 const file_imquota_v1_app_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1cimquota/v1/app_service.proto\x12\n" +
-	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14imquota/v1/app.proto\x1a\x16imquota/v1/usage.proto\"\xa0\x02\n" +
+	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14imquota/v1/app.proto\x1a\x16imquota/v1/error.proto\x1a\x16imquota/v1/usage.proto\"\xa0\x02\n" +
 	"\x10CreateAppRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x15\n" +
@@ -2311,12 +2384,17 @@ const file_imquota_v1_app_service_proto_rawDesc = "" +
 	"\adry_run\x18\x01 \x01(\bR\x06dryRun\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x14\n" +
-	"\x05actor\x18\x03 \x01(\tR\x05actor\"\x95\x01\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\"\xcd\x01\n" +
 	"\x13ReclaimAppsResponse\x12,\n" +
 	"\x04apps\x18\x01 \x03(\v2\x18.imquota.v1.ReclaimedAppR\x04apps\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\x03R\x04done\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\x12&\n" +
-	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\xa2\x01\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\x126\n" +
+	"\bfailures\x18\x05 \x03(\v2\x1a.imquota.v1.ReclaimFailureR\bfailures\"r\n" +
+	"\x0eReclaimFailure\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12/\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x17.imquota.v1.ErrorReasonR\x06reason\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xa2\x01\n" +
 	"\fReclaimedApp\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
 	"\n" +
@@ -2370,7 +2448,7 @@ func file_imquota_v1_app_service_proto_rawDescGZIP() []byte {
 	return file_imquota_v1_app_service_proto_rawDescData
 }
 
-var file_imquota_v1_app_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_imquota_v1_app_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_imquota_v1_app_service_proto_goTypes = []any{
 	(*CreateAppRequest)(nil),         // 0: imquota.v1.CreateAppRequest
 	(*AppImport)(nil),                // 1: imquota.v1.AppImport
@@ -2401,76 +2479,80 @@ var file_imquota_v1_app_service_proto_goTypes = []any{
 	(*FieldChange)(nil),              // 26: imquota.v1.FieldChange
 	(*ReclaimAppsRequest)(nil),       // 27: imquota.v1.ReclaimAppsRequest
 	(*ReclaimAppsResponse)(nil),      // 28: imquota.v1.ReclaimAppsResponse
-	(*ReclaimedApp)(nil),             // 29: imquota.v1.ReclaimedApp
-	(*SetUsageRequest)(nil),          // 30: imquota.v1.SetUsageRequest
-	(*SetUsageResponse)(nil),         // 31: imquota.v1.SetUsageResponse
-	(*Order)(nil),                    // 32: imquota.v1.Order
-	(*Approval)(nil),                 // 33: imquota.v1.Approval
-	(*AddOnActivation)(nil),          // 34: imquota.v1.AddOnActivation
-	(*timestamppb.Timestamp)(nil),    // 35: google.protobuf.Timestamp
-	(*App)(nil),                      // 36: imquota.v1.App
-	(AppState)(0),                    // 37: imquota.v1.AppState
-	(*QuotaState)(nil),               // 38: imquota.v1.QuotaState
+	(*ReclaimFailure)(nil),           // 29: imquota.v1.ReclaimFailure
+	(*ReclaimedApp)(nil),             // 30: imquota.v1.ReclaimedApp
+	(*SetUsageRequest)(nil),          // 31: imquota.v1.SetUsageRequest
+	(*SetUsageResponse)(nil),         // 32: imquota.v1.SetUsageResponse
+	(*Order)(nil),                    // 33: imquota.v1.Order
+	(*Approval)(nil),                 // 34: imquota.v1.Approval
+	(*AddOnActivation)(nil),          // 35: imquota.v1.AddOnActivation
+	(*timestamppb.Timestamp)(nil),    // 36: google.protobuf.Timestamp
+	(*App)(nil),                      // 37: imquota.v1.App
+	(ErrorReason)(0),                 // 38: imquota.v1.ErrorReason
+	(AppState)(0),                    // 39: imquota.v1.AppState
+	(*QuotaState)(nil),               // 40: imquota.v1.QuotaState
 }
 var file_imquota_v1_app_service_proto_depIdxs = []int32{
 	1,  // 0: imquota.v1.CreateAppRequest.import:type_name -> imquota.v1.AppImport
-	32, // 1: imquota.v1.AppImport.orders:type_name -> imquota.v1.Order
-	33, // 2: imquota.v1.AppImport.approvals:type_name -> imquota.v1.Approval
-	34, // 3: imquota.v1.AppImport.add_ons:type_name -> imquota.v1.AddOnActivation
-	35, // 4: imquota.v1.AppImport.create_time:type_name -> google.protobuf.Timestamp
-	36, // 5: imquota.v1.CreateAppResponse.app:type_name -> imquota.v1.App
-	36, // 6: imquota.v1.GetAppResponse.app:type_name -> imquota.v1.App
-	36, // 7: imquota.v1.ListAppsResponse.apps:type_name -> imquota.v1.App
-	35, // 8: imquota.v1.ApproveFeatureRequest.approve_time:type_name -> google.protobuf.Timestamp
-	36, // 9: imquota.v1.ApproveFeatureResponse.app:type_name -> imquota.v1.App
-	36, // 10: imquota.v1.ActivateAddOnResponse.app:type_name -> imquota.v1.App
-	35, // 11: imquota.v1.SetLimitOverrideRequest.end_time:type_name -> google.protobuf.Timestamp
-	36, // 12: imquota.v1.SetLimitOverrideResponse.app:type_name -> imquota.v1.App
-	36, // 13: imquota.v1.DisableAppResponse.app:type_name -> imquota.v1.App
-	36, // 14: imquota.v1.EnableAppResponse.app:type_name -> imquota.v1.App
-	36, // 15: imquota.v1.DeleteAppResponse.app:type_name -> imquota.v1.App
-	36, // 16: imquota.v1.MigrateBillingResponse.app:type_name -> imquota.v1.App
-	36, // 17: imquota.v1.RevokeFeatureResponse.app:type_name -> imquota.v1.App
+	33, // 1: imquota.v1.AppImport.orders:type_name -> imquota.v1.Order
+	34, // 2: imquota.v1.AppImport.approvals:type_name -> imquota.v1.Approval
+	35, // 3: imquota.v1.AppImport.add_ons:type_name -> imquota.v1.AddOnActivation
+	36, // 4: imquota.v1.AppImport.create_time:type_name -> google.protobuf.Timestamp
+	37, // 5: imquota.v1.CreateAppResponse.app:type_name -> imquota.v1.App
+	37, // 6: imquota.v1.GetAppResponse.app:type_name -> imquota.v1.App
+	37, // 7: imquota.v1.ListAppsResponse.apps:type_name -> imquota.v1.App
+	36, // 8: imquota.v1.ApproveFeatureRequest.approve_time:type_name -> google.protobuf.Timestamp
+	37, // 9: imquota.v1.ApproveFeatureResponse.app:type_name -> imquota.v1.App
+	37, // 10: imquota.v1.ActivateAddOnResponse.app:type_name -> imquota.v1.App
+	36, // 11: imquota.v1.SetLimitOverrideRequest.end_time:type_name -> google.protobuf.Timestamp
+	37, // 12: imquota.v1.SetLimitOverrideResponse.app:type_name -> imquota.v1.App
+	37, // 13: imquota.v1.DisableAppResponse.app:type_name -> imquota.v1.App
+	37, // 14: imquota.v1.EnableAppResponse.app:type_name -> imquota.v1.App
+	37, // 15: imquota.v1.DeleteAppResponse.app:type_name -> imquota.v1.App
+	37, // 16: imquota.v1.MigrateBillingResponse.app:type_name -> imquota.v1.App
+	37, // 17: imquota.v1.RevokeFeatureResponse.app:type_name -> imquota.v1.App
 	25, // 18: imquota.v1.ListAppEventsResponse.events:type_name -> imquota.v1.AppEvent
-	35, // 19: imquota.v1.AppEvent.event_time:type_name -> google.protobuf.Timestamp
+	36, // 19: imquota.v1.AppEvent.event_time:type_name -> google.protobuf.Timestamp
 	26, // 20: imquota.v1.AppEvent.changes:type_name -> imquota.v1.FieldChange
-	29, // 21: imquota.v1.ReclaimAppsResponse.apps:type_name -> imquota.v1.ReclaimedApp
-	37, // 22: imquota.v1.ReclaimedApp.state:type_name -> imquota.v1.AppState
-	35, // 23: imquota.v1.ReclaimedApp.since:type_name -> google.protobuf.Timestamp
-	38, // 24: imquota.v1.SetUsageResponse.state:type_name -> imquota.v1.QuotaState
-	0,  // 25: imquota.v1.AppService.CreateApp:input_type -> imquota.v1.CreateAppRequest
-	3,  // 26: imquota.v1.AppService.GetApp:input_type -> imquota.v1.GetAppRequest
-	5,  // 27: imquota.v1.AppService.ListApps:input_type -> imquota.v1.ListAppsRequest
-	23, // 28: imquota.v1.AppService.ListAppEvents:input_type -> imquota.v1.ListAppEventsRequest
-	13, // 29: imquota.v1.AppService.DisableApp:input_type -> imquota.v1.DisableAppRequest
-	15, // 30: imquota.v1.AppService.EnableApp:input_type -> imquota.v1.EnableAppRequest
-	17, // 31: imquota.v1.AppService.DeleteApp:input_type -> imquota.v1.DeleteAppRequest
-	27, // 32: imquota.v1.AppService.ReclaimApps:input_type -> imquota.v1.ReclaimAppsRequest
-	7,  // 33: imquota.v1.AppService.ApproveFeature:input_type -> imquota.v1.ApproveFeatureRequest
-	21, // 34: imquota.v1.AppService.RevokeFeature:input_type -> imquota.v1.RevokeFeatureRequest
-	9,  // 35: imquota.v1.AppService.ActivateAddOn:input_type -> imquota.v1.ActivateAddOnRequest
-	11, // 36: imquota.v1.AppService.SetLimitOverride:input_type -> imquota.v1.SetLimitOverrideRequest
-	19, // 37: imquota.v1.AppService.MigrateBilling:input_type -> imquota.v1.MigrateBillingRequest
-	30, // 38: imquota.v1.AppService.SetUsage:input_type -> imquota.v1.SetUsageRequest
-	2,  // 39: imquota.v1.AppService.CreateApp:output_type -> imquota.v1.CreateAppResponse
-	4,  // 40: imquota.v1.AppService.GetApp:output_type -> imquota.v1.GetAppResponse
-	6,  // 41: imquota.v1.AppService.ListApps:output_type -> imquota.v1.ListAppsResponse
-	24, // 42: imquota.v1.AppService.ListAppEvents:output_type -> imquota.v1.ListAppEventsResponse
-	14, // 43: imquota.v1.AppService.DisableApp:output_type -> imquota.v1.DisableAppResponse
-	16, // 44: imquota.v1.AppService.EnableApp:output_type -> imquota.v1.EnableAppResponse
-	18, // 45: imquota.v1.AppService.DeleteApp:output_type -> imquota.v1.DeleteAppResponse
-	28, // 46: imquota.v1.AppService.ReclaimApps:output_type -> imquota.v1.ReclaimAppsResponse
-	8,  // 47: imquota.v1.AppService.ApproveFeature:output_type -> imquota.v1.ApproveFeatureResponse
-	22, // 48: imquota.v1.AppService.RevokeFeature:output_type -> imquota.v1.RevokeFeatureResponse
-	10, // 49: imquota.v1.AppService.ActivateAddOn:output_type -> imquota.v1.ActivateAddOnResponse
-	12, // 50: imquota.v1.AppService.SetLimitOverride:output_type -> imquota.v1.SetLimitOverrideResponse
-	20, // 51: imquota.v1.AppService.MigrateBilling:output_type -> imquota.v1.MigrateBillingResponse
-	31, // 52: imquota.v1.AppService.SetUsage:output_type -> imquota.v1.SetUsageResponse
-	39, // [39:53] is the sub-list for method output_type
-	25, // [25:39] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	30, // 21: imquota.v1.ReclaimAppsResponse.apps:type_name -> imquota.v1.ReclaimedApp
+	29, // 22: imquota.v1.ReclaimAppsResponse.failures:type_name -> imquota.v1.ReclaimFailure
+	38, // 23: imquota.v1.ReclaimFailure.reason:type_name -> imquota.v1.ErrorReason
+	39, // 24: imquota.v1.ReclaimedApp.state:type_name -> imquota.v1.AppState
+	36, // 25: imquota.v1.ReclaimedApp.since:type_name -> google.protobuf.Timestamp
+	40, // 26: imquota.v1.SetUsageResponse.state:type_name -> imquota.v1.QuotaState
+	0,  // 27: imquota.v1.AppService.CreateApp:input_type -> imquota.v1.CreateAppRequest
+	3,  // 28: imquota.v1.AppService.GetApp:input_type -> imquota.v1.GetAppRequest
+	5,  // 29: imquota.v1.AppService.ListApps:input_type -> imquota.v1.ListAppsRequest
+	23, // 30: imquota.v1.AppService.ListAppEvents:input_type -> imquota.v1.ListAppEventsRequest
+	13, // 31: imquota.v1.AppService.DisableApp:input_type -> imquota.v1.DisableAppRequest
+	15, // 32: imquota.v1.AppService.EnableApp:input_type -> imquota.v1.EnableAppRequest
+	17, // 33: imquota.v1.AppService.DeleteApp:input_type -> imquota.v1.DeleteAppRequest
+	27, // 34: imquota.v1.AppService.ReclaimApps:input_type -> imquota.v1.ReclaimAppsRequest
+	7,  // 35: imquota.v1.AppService.ApproveFeature:input_type -> imquota.v1.ApproveFeatureRequest
+	21, // 36: imquota.v1.AppService.RevokeFeature:input_type -> imquota.v1.RevokeFeatureRequest
+	9,  // 37: imquota.v1.AppService.ActivateAddOn:input_type -> imquota.v1.ActivateAddOnRequest
+	11, // 38: imquota.v1.AppService.SetLimitOverride:input_type -> imquota.v1.SetLimitOverrideRequest
+	19, // 39: imquota.v1.AppService.MigrateBilling:input_type -> imquota.v1.MigrateBillingRequest
+	31, // 40: imquota.v1.AppService.SetUsage:input_type -> imquota.v1.SetUsageRequest
+	2,  // 41: imquota.v1.AppService.CreateApp:output_type -> imquota.v1.CreateAppResponse
+	4,  // 42: imquota.v1.AppService.GetApp:output_type -> imquota.v1.GetAppResponse
+	6,  // 43: imquota.v1.AppService.ListApps:output_type -> imquota.v1.ListAppsResponse
+	24, // 44: imquota.v1.AppService.ListAppEvents:output_type -> imquota.v1.ListAppEventsResponse
+	14, // 45: imquota.v1.AppService.DisableApp:output_type -> imquota.v1.DisableAppResponse
+	16, // 46: imquota.v1.AppService.EnableApp:output_type -> imquota.v1.EnableAppResponse
+	18, // 47: imquota.v1.AppService.DeleteApp:output_type -> imquota.v1.DeleteAppResponse
+	28, // 48: imquota.v1.AppService.ReclaimApps:output_type -> imquota.v1.ReclaimAppsResponse
+	8,  // 49: imquota.v1.AppService.ApproveFeature:output_type -> imquota.v1.ApproveFeatureResponse
+	22, // 50: imquota.v1.AppService.RevokeFeature:output_type -> imquota.v1.RevokeFeatureResponse
+	10, // 51: imquota.v1.AppService.ActivateAddOn:output_type -> imquota.v1.ActivateAddOnResponse
+	12, // 52: imquota.v1.AppService.SetLimitOverride:output_type -> imquota.v1.SetLimitOverrideResponse
+	20, // 53: imquota.v1.AppService.MigrateBilling:output_type -> imquota.v1.MigrateBillingResponse
+	32, // 54: imquota.v1.AppService.SetUsage:output_type -> imquota.v1.SetUsageResponse
+	41, // [41:55] is the sub-list for method output_type
+	27, // [27:41] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_app_service_proto_init() }
@@ -2479,20 +2561,21 @@ func file_imquota_v1_app_service_proto_init() {
 		return
 	}
 	file_imquota_v1_app_proto_init()
+	file_imquota_v1_error_proto_init()
 	file_imquota_v1_usage_proto_init()
 	file_imquota_v1_app_service_proto_msgTypes[11].OneofWrappers = []any{
 		(*SetLimitOverrideRequest_Limit)(nil),
 		(*SetLimitOverrideRequest_Unlimited)(nil),
 		(*SetLimitOverrideRequest_Clear)(nil),
 	}
-	file_imquota_v1_app_service_proto_msgTypes[30].OneofWrappers = []any{}
+	file_imquota_v1_app_service_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_imquota_v1_app_service_proto_rawDesc), len(file_imquota_v1_app_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
