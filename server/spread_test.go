@@ -18,18 +18,19 @@ import (
 // seen by every other (DESIGN, In the process).
 const seenWithin = time.Second
 
-// TestChangesSpread has one sidecar change something and another decide by it, as
-// often as it can, from before the change on: no decision that is asked for more
-// than a second after the change was acknowledged goes by what was before.
+// TestChangesSpread has one sidecar change something while callers ask it and
+// another one, as often as they can, from before the change on: no decision that
+// is asked for more than a second after the change was acknowledged goes by what
+// was before.
 func TestChangesSpread(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(t *testing.T, st stores) {
 		a := start(t, st.first, newClock("2024-06-15T12:00:00+08:00"), catalog.Default())
 		b := start(t, st.another(), a.clock, catalog.Default())
-		a.standard()
+		a.standard(func(o *imquotav1.Order) { o.Edition = "premium" })
 		a.bill("may", a.clock.Now().Add(-25*time.Hour))
 		a.pay("may")
-		feature, group := useFeature(theApp, "global_coverage"), createGroup(theApp, "g", "work")
+		feature, push, group := useFeature(theApp, "user_status"), useFeature(theApp, "push_all"), createGroup(theApp, "g", "work")
 		group.Mode = imquotav1.Mode_MODE_CHECK_ONLY
 		ctx := context.Background()
 		for _, tt := range []struct {
@@ -37,52 +38,66 @@ func TestChangesSpread(t *testing.T) {
 			change func() error
 			ask    *imquotav1.CheckQuotaRequest
 			want   bool
+			isLong bool
 		}{
 			{"an override", func() error {
 				_, err := a.apps.SetLimitOverride(ctx, &imquotav1.SetLimitOverrideRequest{AppId: theApp, Quota: "groups", Override: &imquotav1.SetLimitOverrideRequest_Limit{}})
 				return err
-			}, group, false},
+			}, group, false, false},
 			{"an override taken back", func() error {
 				_, err := a.apps.SetLimitOverride(ctx, &imquotav1.SetLimitOverrideRequest{AppId: theApp, Quota: "groups", Override: &imquotav1.SetLimitOverrideRequest_Clear{Clear: true}})
 				return err
-			}, group, true},
+			}, group, true, false},
+			{"an approval", func() error {
+				_, err := a.apps.ApproveFeature(ctx, &imquotav1.ApproveFeatureRequest{AppId: theApp, Feature: "push_all", ApproveTime: timestamppb.New(a.clock.Now().Add(-48 * time.Hour))})
+				return err
+			}, push, true, false},
+			{"an approval taken back", func() error {
+				_, err := a.apps.RevokeFeature(ctx, &imquotav1.RevokeFeatureRequest{AppId: theApp, Feature: "push_all"})
+				return err
+			}, push, false, false},
 			{"a suspension", func() error {
 				_, err := a.apps.DisableApp(ctx, &imquotav1.DisableAppRequest{AppId: theApp})
 				return err
-			}, feature, false},
+			}, feature, false, true},
 			{"its end", func() error {
 				_, err := a.apps.EnableApp(ctx, &imquotav1.EnableAppRequest{AppId: theApp})
 				return err
-			}, feature, true},
+			}, feature, true, false},
 			{"an account that owes", func() error {
 				_, err := a.billing.RecordBill(ctx, &imquotav1.RecordBillRequest{AccountId: theOwner, BillId: "june", Amount: usd("1"), PushTime: timestamppb.New(a.clock.Now().Add(-24 * time.Hour))})
 				return err
-			}, login(theApp, "alice"), false},
+			}, login(theApp, "alice"), false, true},
 			{"its payment", func() error {
 				_, err := a.billing.RecordPayment(ctx, &imquotav1.RecordPaymentRequest{AccountId: theOwner, BillId: "june"})
 				return err
-			}, feature, true},
+			}, feature, true, false},
 		} {
-			spread(t, b, tt.name, tt.ask, tt.want, tt.change)
+			spread(t, []*sidecar{a, b}, tt.name, tt.ask, tt.want, tt.isLong, tt.change)
 		}
 	})
 }
 
-// spread changes something while several callers ask a sidecar, until all of
-// them are answered as wanted after the change, and then for a while longer.
-func spread(t *testing.T, sc *sidecar, name string, ask *imquotav1.CheckQuotaRequest, want bool, change func() error) {
+// spread changes something while callers ask all sidecars, until each has
+// answered as wanted after the change; if it takes long, for as long as what was
+// read on the way might come back.
+func spread(t *testing.T, sidecars []*sidecar, name string, ask *imquotav1.CheckQuotaRequest, want, isLong bool, change func() error) {
 	t.Helper()
 	var acknowledged atomic.Pointer[time.Time]
 	var slowest atomic.Int64
 	var running sync.WaitGroup
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	seen := make(chan struct{}, 1)
-	for range 4 {
+	seen := make([]chan struct{}, len(sidecars))
+	for i := range 2 * len(sidecars) {
+		which := i % len(sidecars)
+		if seen[which] == nil {
+			seen[which] = make(chan struct{}, 1)
+		}
 		running.Go(func() {
 			for ctx.Err() == nil {
 				sent := time.Now()
-				out, err := sc.CheckQuota(context.Background(), ask)
+				out, err := sidecars[which].CheckQuota(context.Background(), ask)
 				if err != nil {
 					t.Errorf("%s: %v", name, err)
 					return
@@ -92,7 +107,7 @@ func spread(t *testing.T, sc *sidecar, name string, ask *imquotav1.CheckQuotaReq
 				case at == nil || sent.Before(*at):
 				case out.GetDecision().GetAllowed() == want:
 					select {
-					case seen <- struct{}{}:
+					case seen[which] <- struct{}{}:
 					default:
 					}
 				default:
@@ -108,14 +123,16 @@ func spread(t *testing.T, sc *sidecar, name string, ask *imquotav1.CheckQuotaReq
 	acknowledged.Store(&now)
 	patience := time.NewTimer(10 * time.Second)
 	defer patience.Stop()
-	select {
-	case <-seen:
-	case <-patience.C:
-		t.Errorf("%s is never seen", name)
+	for which := range sidecars {
+		select {
+		case <-seen[which]:
+		case <-patience.C:
+			t.Errorf("%s is never seen by sidecar %d", name, which)
+		}
 	}
-	// A record of before must not come back: what is read on the way is kept
-	// once the announcement is over.
-	pass(2500 * time.Millisecond)
+	if isLong {
+		pass(2500 * time.Millisecond)
+	}
 	stop()
 	running.Wait()
 	if late := time.Duration(slowest.Load()); late > seenWithin {
