@@ -178,7 +178,7 @@ func (s *Accounts) Notices(ctx context.Context, q NoticeQuery) (notices []Notice
 		if _, err := s.Account(ctx, q.Account); err != nil {
 			return nil, "", err
 		}
-		apps, err = s.Registry.Apps(ctx, q.Account, 0, math.MaxInt32, false)
+		apps, err = s.listed(ctx, q.Account)
 	default:
 		apps, next, err = s.walk(ctx, q.Cursor)
 	}
@@ -206,6 +206,17 @@ func (s *Accounts) Notices(ctx context.Context, q NoticeQuery) (notices []Notice
 		return strings.Compare(a.ID, b.ID)
 	})
 	return notices, next, nil
+}
+
+// listed reads the apps of an account. What cannot be read has no notices.
+func (s *Accounts) listed(ctx context.Context, name string) (apps []*App, err error) {
+	loaded, err := s.Registry.Apps(ctx, name, 0, math.MaxInt32, false)
+	for _, l := range loaded {
+		if l.Err == nil {
+			apps = append(apps, l.App)
+		}
+	}
+	return apps, err
 }
 
 // walk reads a page of all apps.

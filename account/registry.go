@@ -57,9 +57,10 @@ type AppRegistry interface {
 
 	// Apps lists the apps of an account by id, at most limit, beginning after
 	// the given id: those that hold a place, or those that were deleted. Apps
-	// whose creation has not finished are left out. Errors: ErrUsageUnknown when
-	// one of them is lost, or the Fault of one; both name it, as ForApp does.
-	Apps(ctx context.Context, account string, after uint32, limit int, deleted bool) ([]*App, error)
+	// whose creation has not finished are left out. One that is lost or cannot be
+	// read is listed with its error, for which IsOfRecord holds, among those that
+	// hold a place.
+	Apps(ctx context.Context, account string, after uint32, limit int, deleted bool) ([]Loaded, error)
 
 	// Events reads an app's log, newest first, at most limit events of revisions
 	// below before; zero: the newest. Errors: as App.
@@ -107,6 +108,7 @@ type Subject struct {
 
 // Loaded is what reading one app came to: the app, or why there is none.
 type Loaded struct {
+	ID  uint32 // Registry.Apps sets it; who calls Load knows it
 	App *App
 	Err error
 }

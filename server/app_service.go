@@ -120,8 +120,12 @@ func (s *appService) ListApps(ctx context.Context, in *imquotav1.ListAppsRequest
 		return nil, toStatus(owner.Err)
 	}
 	out := &imquotav1.ListAppsResponse{}
-	for _, app := range apps {
-		out.Apps = append(out.Apps, s.shown.fromApp(app, owner.Account))
+	for _, l := range apps {
+		if l.Err != nil {
+			out.UnreadableAppIds = append(out.UnreadableAppIds, l.ID)
+			continue
+		}
+		out.Apps = append(out.Apps, s.shown.fromApp(l.App, owner.Account))
 	}
 	if len(apps) == size {
 		out.NextPageToken = strconv.FormatUint(uint64(apps[size-1].ID), 10)

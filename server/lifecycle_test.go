@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/imquota/imquota/catalog"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"github.com/imquota/imquota/quota/redisstore/redistest"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -532,4 +533,29 @@ func TestInvalidLifecycleRequests(t *testing.T) {
 			wantFault(t, err, codes.NotFound, "APP_NOT_FOUND")
 		}
 	})
+}
+
+// TestListBesideALostApp: one app that the store has lost hides no other of its
+// account.
+func TestListBesideALostApp(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Standalone(t)
+	s := start(t, openRedis(t, redis.Addr), newClock("2024-06-28T12:00:00+08:00"), catalog.Default())
+	s.standard()
+	if _, err := s.apps.CreateApp(t.Context(), &imquotav1.CreateAppRequest{AppId: 7, AccountId: theOwner}); err != nil {
+		t.Fatal(err)
+	}
+	if err := redis.Client().Del(t.Context(), "imq:{7}:app").Err(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.apps.ListApps(t.Context(), &imquotav1.ListAppsRequest{AccountId: theOwner})
+	if err != nil || len(out.GetApps()) != 1 || out.GetApps()[0].GetAppId() != theApp || !slices.Equal(out.GetUnreadableAppIds(), []uint32{7}) {
+		t.Errorf("%v, %v", out, err)
+	}
+	notices, err := s.billing.ListNotices(t.Context(), &imquotav1.ListNoticesRequest{AccountId: theOwner})
+	if err != nil || len(notices.GetNotices()) != 1 {
+		t.Errorf("%v, %v", notices, err)
+	}
+	_, err = s.apps.GetApp(t.Context(), &imquotav1.GetAppRequest{AppId: 7})
+	wantFault(t, err, codes.Unavailable, "USAGE_UNKNOWN")
 }

@@ -106,13 +106,17 @@ func (c *appListCmd) Run(ctx context.Context, s *streams) error {
 					return nil, err
 				}
 				all.Apps = append(all.Apps, page.GetApps()...)
+				all.UnreadableAppIds = append(all.UnreadableAppIds, page.GetUnreadableAppIds()...)
 				if token = page.GetNextPageToken(); token == "" {
 					return all, nil
 				}
 			}
 		},
 		func(w io.Writer, out *imquotav1.ListAppsResponse) {
-			if len(out.GetApps()) == 0 {
+			for _, id := range out.GetUnreadableAppIds() {
+				_, _ = fmt.Fprintf(w, "app %d cannot be read: imquota app get --app %d says why\n", id, id)
+			}
+			if len(out.GetApps()) == 0 && len(out.GetUnreadableAppIds()) == 0 {
 				_, _ = fmt.Fprintf(w, "account %s has no %sapps\n", c.Account, when(c.Deleted, "deleted ", ""))
 				return
 			}

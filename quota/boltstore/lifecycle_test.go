@@ -39,7 +39,7 @@ func lose(t testing.TB, s *Store, app *account.App) {
 // known is what a registry says of apps 1 and 2 and their account.
 type known struct {
 	Apps              []account.Loaded
-	Living, Deleted   []*account.App
+	Living, Deleted   []account.Loaded
 	Events, LastWords []account.Event
 	Account           []account.LoadedAccount
 }

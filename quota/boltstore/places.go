@@ -58,12 +58,12 @@ func (s *Store) FreePlace(ctx context.Context, app *account.App) error {
 }
 
 // Apps implements account.Registry.
-func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int, deleted bool) ([]*account.App, error) {
+func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int, deleted bool) ([]account.Loaded, error) {
 	bucket := accountsBucket
 	if deleted {
 		bucket = goneBucket
 	}
-	var apps []*account.App
+	var apps []account.Loaded
 	err := s.view(ctx, func(tx *bolt.Tx) error {
 		prefix := accountPrefix(name)
 		c := tx.Bucket(bucket).Cursor()
@@ -74,10 +74,10 @@ func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int, 
 				continue
 			}
 			app, err := readApp(tx, id)
-			if err != nil {
-				return account.ForApp(id, err)
+			if err != nil && !account.IsOfRecord(err) {
+				return err
 			}
-			apps = append(apps, app)
+			apps = append(apps, account.Loaded{ID: id, App: app, Err: account.ForApp(id, err)})
 		}
 		return nil
 	})

@@ -56,7 +56,7 @@ func TestReopenKeepsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, "account", []*account.App{app}, listed)
+	same(t, "account", []account.Loaded{{ID: app.ID, App: app}}, listed)
 
 	again := txn
 	if o := applyOne(t, s, again); !o.Replayed {

@@ -207,7 +207,7 @@ func (s *Store) update(ctx context.Context, sc *script, app *account.App, event 
 }
 
 // Apps implements account.Registry.
-func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int, deleted bool) ([]*account.App, error) {
+func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int, deleted bool) ([]account.Loaded, error) {
 	key := s.accountKey(name)
 	if deleted {
 		key = s.goneKey(name)
@@ -224,7 +224,7 @@ func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int, 
 		}
 	}
 	slices.Sort(ids)
-	var apps []*account.App
+	var apps []account.Loaded
 	for page := range slices.Chunk(ids, max(1, limit)) {
 		found, err := s.appsOf(ctx, name, page, deleted)
 		if err != nil {
@@ -240,17 +240,17 @@ func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int, 
 
 // appsOf reads those apps of an account whose creation has finished, and whose
 // deletion has or has not, in one round trip unless something is wrong.
-func (s *Store) appsOf(ctx context.Context, name string, ids []uint32, deleted bool) ([]*account.App, error) {
-	var apps []*account.App
+func (s *Store) appsOf(ctx context.Context, name string, ids []uint32, deleted bool) ([]account.Loaded, error) {
+	var apps []account.Loaded
 	for i, l := range s.Load(ctx, ids) {
 		switch {
 		case errors.Is(l.Err, account.ErrAppNotFound): // not finished
 		case account.IsOfRecord(l.Err):
-			return nil, account.ForApp(ids[i], l.Err)
+			apps = append(apps, account.Loaded{ID: ids[i], Err: account.ForApp(ids[i], l.Err)})
 		case l.Err != nil:
 			return nil, l.Err
 		case l.App.Account == name && deleted != l.App.Deleted.IsZero():
-			apps = append(apps, l.App)
+			apps = append(apps, account.Loaded{ID: ids[i], App: l.App})
 		}
 	}
 	return apps, nil

@@ -224,7 +224,7 @@ var registryClauses = map[string]func(*fixture){
 				f.Fatalf("%s: %v", name, err)
 			}
 			apps, err := f.store.Apps(f.Context(), name, 0, 10, false)
-			if err != nil || len(apps) != 1 || apps[0].Account != name {
+			if err != nil || len(apps) != 1 || apps[0].App.Account != name {
 				f.Errorf("%s: %v, %v", name, apps, err)
 			}
 		}
@@ -252,12 +252,22 @@ var registryClauses = map[string]func(*fixture){
 		f.app = anew
 		f.one(f.txn(on(groups, 1, catalog.Unlimited())))
 	},
-	"a list names the app that is lost": func(f *fixture) {
+	"a list shows the apps beside the one that is lost": func(f *fixture) {
+		other := f.create(f.app.Account)
 		f.harness.Lose(f.T, f.store, f.app)
-		_, err := f.store.Apps(f.Context(), f.app.Account, 0, 10, false)
-		f.wantRegistryErr(err, account.ErrUsageUnknown)
-		if want := fmt.Sprintf("app %d", f.app.ID); err == nil || !strings.Contains(err.Error(), want) {
-			f.Errorf("%v does not name %s", err, want)
+		apps, err := f.store.Apps(f.Context(), f.app.Account, 0, 10, false)
+		if err != nil || len(apps) != 2 {
+			f.Fatalf("%v, %v", apps, err)
+		}
+		for _, l := range apps {
+			if l.ID == other.ID {
+				f.wantRegistryErr(l.Err, nil)
+				continue
+			}
+			f.wantRegistryErr(l.Err, account.ErrUsageUnknown)
+			if want := fmt.Sprintf("app %d", f.app.ID); l.Err == nil || l.ID != f.app.ID || l.App != nil || !strings.Contains(l.Err.Error(), want) {
+				f.Errorf("%+v is not of %s", l, want)
+			}
 		}
 	},
 	"a creation that is refused takes no place": func(f *fixture) {

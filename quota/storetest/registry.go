@@ -117,7 +117,7 @@ func (m *Model) free(app *account.App) {
 }
 
 // Apps implements account.Registry.
-func (m *Model) Apps(_ context.Context, name string, after uint32, limit int, deleted bool) ([]*account.App, error) {
+func (m *Model) Apps(_ context.Context, name string, after uint32, limit int, deleted bool) ([]account.Loaded, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	listed := m.owner(name).apps
@@ -131,9 +131,9 @@ func (m *Model) Apps(_ context.Context, name string, after uint32, limit int, de
 		}
 	}
 	slices.Sort(ids)
-	var apps []*account.App
+	var apps []account.Loaded
 	for _, id := range ids[:min(limit, len(ids))] {
-		apps = append(apps, m.apps[id].record)
+		apps = append(apps, account.Loaded{ID: id, App: m.apps[id].record})
 	}
 	return apps, nil
 }

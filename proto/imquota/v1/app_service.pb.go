@@ -446,8 +446,10 @@ type ListAppsResponse struct {
 	Apps []*App `protobuf:"bytes,1,rep,name=apps,proto3" json:"apps,omitempty"`
 	// The next page; empty after the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Apps of the account whose records are lost or damaged; GetApp says which.
+	UnreadableAppIds []uint32 `protobuf:"varint,3,rep,packed,name=unreadable_app_ids,json=unreadableAppIds,proto3" json:"unreadable_app_ids,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ListAppsResponse) Reset() {
@@ -492,6 +494,13 @@ func (x *ListAppsResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListAppsResponse) GetUnreadableAppIds() []uint32 {
+	if x != nil {
+		return x.UnreadableAppIds
+	}
+	return nil
 }
 
 // ApproveFeatureRequest names the feature.
@@ -2287,10 +2296,11 @@ const file_imquota_v1_app_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x18\n" +
-	"\adeleted\x18\x04 \x01(\bR\adeleted\"_\n" +
+	"\adeleted\x18\x04 \x01(\bR\adeleted\"\x8d\x01\n" +
 	"\x10ListAppsResponse\x12#\n" +
 	"\x04apps\x18\x01 \x03(\v2\x0f.imquota.v1.AppR\x04apps\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbc\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12,\n" +
+	"\x12unreadable_app_ids\x18\x03 \x03(\rR\x10unreadableAppIds\"\xbc\x01\n" +
 	"\x15ApproveFeatureRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
 	"\n" +
