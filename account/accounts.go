@@ -23,12 +23,16 @@ var (
 	ErrAccountNotFound = errors.New("no such account: it has no apps, never had any, and no bills")
 	ErrBillNotFound    = errors.New("the account has no such bill")
 	ErrBillExists      = errors.New("the account has another bill of this id")
-	ErrTooManyBills    = fmt.Errorf("the account has %d bills, and none of them is paid", billsKept)
+	ErrTooManyBills    = fmt.Errorf("the account has %d bills, and none of them was paid more than 13 months ago", billsKept)
 )
 
-// billsKept bounds Account.Bills: ten years of months. The oldest that is paid
-// makes room.
-const billsKept = 120
+// billsKept bounds Account.Bills. The oldest that was paid more than billKeptFor
+// ago makes room: as long as monthly totals are kept, a bill that is recorded
+// again is known.
+const (
+	billsKept   = 600
+	billKeptFor = 400 * 24 * time.Hour
+)
 
 // NewBill describes a bill that was pushed.
 type NewBill struct {
@@ -69,12 +73,11 @@ func (s *Accounts) RecordBill(ctx context.Context, id string, n NewBill, by Orig
 		}
 		if b.Amount.IsZero() {
 			b.Paid = b.Pushed
-		} else if s.reclaims(owner, b, now) {
-			return false, &InvalidError{"push_time", fmt.Sprintf("lies so far back that the data of all apps of the account would be reclaimed at once; "+
-				"it is kept for %d days of suspension", s.Catalog().Account().KeptDays)}
+		} else if err := s.checkReclaims(ctx, owner, b, now); err != nil {
+			return false, err
 		}
 		if len(owner.Bills) >= billsKept {
-			oldest := slices.IndexFunc(owner.Bills, func(b Bill) bool { return !b.IsOpen() })
+			oldest := slices.IndexFunc(owner.Bills, func(b Bill) bool { return !b.IsOpen() && now.Sub(b.Paid) > billKeptFor })
 			if oldest < 0 {
 				return false, ErrTooManyBills
 			}
@@ -86,19 +89,26 @@ func (s *Accounts) RecordBill(ctx context.Context, id string, n NewBill, by Orig
 	})
 }
 
-// reclaims reports whether the account would have been overdue with a bill for so
-// long already that the data of its apps is not kept any more. A slip of the pen
-// is not to cost anybody his data.
-func (s *Accounts) reclaims(owner *Account, b Bill, now time.Time) bool {
-	cat := s.Catalog()
+// checkReclaims refuses a bill that lies so far back that an app would have been
+// suspended for so long already that its data is not kept any more. A slip of the
+// pen is not to cost anybody his data.
+func (s *Accounts) checkReclaims(ctx context.Context, owner *Account, b Bill, now time.Time) error {
+	if now.Sub(b.OverdueFrom(s.Catalog().Account())) < 0 {
+		return nil // it suspends nothing yet
+	}
 	with := owner.Clone()
 	with.Bills = append(with.Bills, b)
-	since := with.OverdueSince(now, cat.Account())
-	if since.IsZero() {
-		return false
+	apps, err := s.listed(ctx, owner.ID)
+	if err != nil {
+		return err
 	}
-	last := catalog.Day(since, cat.Zone()) + int32(cat.Account().KeptDays)
-	return !now.Before(catalog.DayStart(last, cat.Zone()))
+	for _, app := range apps {
+		if !app.StateAt(now, owner, s.Catalog()).IsGone() && app.StateAt(now, with, s.Catalog()).IsGone() {
+			return &InvalidError{"push_time", fmt.Sprintf("lies so far back that the data of app %d would be reclaimed at once; "+
+				"it is kept for %d days of suspension", app.ID, s.Catalog().Account().KeptDays)}
+		}
+	}
+	return nil
 }
 
 // RecordPayment records that a bill was paid, now if at is zero. The first
@@ -150,7 +160,7 @@ func (s *Accounts) update(ctx context.Context, id string, change Change, do func
 		if !changed && change.RequestID == "" {
 			return current, nil
 		}
-		owner.Changes = remember(owner.Changes, change)
+		owner.Changes = remember(owner.Changes, change, s.Now())
 		owner.Changed = later(owner.Changed, s.Now())
 		err = s.Registry.UpdateAccount(ctx, owner)
 		switch {

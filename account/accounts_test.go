@@ -204,37 +204,66 @@ func TestAccounts_UnknownAccounts(t *testing.T) {
 	}
 }
 
-func TestAccounts_KeepTenYearsOfBills(t *testing.T) {
+// TestAccounts_BillsAreBounded: those that were paid more than 13 months ago make
+// room, the oldest first, and no others.
+func TestAccounts_BillsAreBounded(t *testing.T) {
 	t.Parallel()
 	w := owing(t)
+	const most = 600
 	id := func(i int) string { return fmt.Sprintf("b%03d", i) }
-	for i := range 120 {
-		w.now = w.now.Add(time.Minute)
-		w.bill("acme", id(i), "1")
+	record := func(i int) error {
+		_, err := w.accounts.RecordBill(t.Context(), "acme", account.NewBill{ID: id(i), Month: "2024-05", Amount: usd("1")}, account.Origin{})
+		return err
 	}
-	_, err := w.accounts.RecordBill(t.Context(), "acme", account.NewBill{ID: id(120)}, account.Origin{})
-	w.wantErr(err, account.ErrTooManyBills)
-	if _, err := w.accounts.RecordBill(t.Context(), "acme", account.NewBill{ID: id(119), Month: "2024-05", Amount: usd("1")}, account.Origin{}); err != nil {
-		t.Errorf("one that is recorded: %v", err)
-	}
-	for _, paid := range []int{50, 3} {
-		if _, err := w.accounts.RecordPayment(t.Context(), "acme", id(paid), time.Time{}, account.Origin{}); err != nil {
+	pay := func(i int) {
+		t.Helper()
+		if _, err := w.accounts.RecordPayment(t.Context(), "acme", id(i), time.Time{}, account.Origin{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.bill("acme", id(120), "1")
-	w.bill("acme", id(121), "1")
+	for i := range most {
+		if err := record(i); err != nil {
+			t.Fatal(err)
+		}
+		pay(i)
+		w.now = w.now.Add(24 * time.Hour)
+	}
+	w.now = w.now.AddDate(0, 0, -200) // bill 0 was paid 400 days ago
+	w.wantErr(record(most), account.ErrTooManyBills)
+	w.wantErr(record(most-1), nil) // it is recorded
+	w.now = w.now.Add(time.Second)
+	if err := record(most); err != nil {
+		t.Fatal(err)
+	}
 	owner, err := w.accounts.Account(t.Context(), "acme")
-	if err != nil || len(owner.Bills) != 120 {
+	if err != nil || len(owner.Bills) != most || owner.Bill(id(0)) != nil || owner.Bill(id(1)) == nil || owner.Bill(id(most)) == nil {
 		t.Fatalf("%d bills, %v", len(owner.Bills), err)
 	}
-	for i := range 122 {
-		if gone := owner.Bill(id(i)) == nil; gone != (i == 3 || i == 50) {
-			t.Errorf("bill %d: gone %v", i, gone)
-		}
+	w.wantErr(record(most+1), account.ErrTooManyBills)
+}
+
+// TestAccounts_RecordBillThatBridges: a bill that joins an overdue spell to one
+// that an app was cured of long ago suspends it since then.
+func TestAccounts_RecordBillThatBridges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	day := func(n int) time.Time { return w.now.AddDate(0, 0, n) }
+	w.create(account.NewApp{ID: 7, Account: "acme", Created: day(-400), Orders: []account.Order{
+		{ID: "a", Edition: "standard", Months: 1, Start: day(-150), End: day(-120)},
+		{ID: "b", Edition: "standard", Months: 1, Start: day(-80), End: day(300)},
+	}})
+	bill := func(id string, pushed int) error {
+		_, err := w.accounts.RecordBill(t.Context(), "acme", account.NewBill{ID: id, Amount: usd("1"), Pushed: day(pushed)}, account.Origin{})
+		return err
 	}
-	_, err = w.accounts.RecordBill(t.Context(), "acme", account.NewBill{ID: id(122)}, account.Origin{})
-	w.wantErr(err, account.ErrTooManyBills)
+	w.wantInvalid(bill("bridge", -85), "push_time")
+	w.wantErr(bill("apart", -79), nil)
+	if got := w.stands(7); !strings.HasPrefix(got, "suspended") {
+		t.Errorf("it is %s", got)
+	}
+	// What is gone anyway does not keep a bill from being recorded.
+	w.now = day(200)
+	w.wantErr(bill("late", -150), nil)
 }
 
 func TestAccount_OverdueSince(t *testing.T) {

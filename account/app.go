@@ -109,16 +109,6 @@ func (a *App) IsLegacy(rules catalog.AccountRules) bool {
 	return a.Created.Before(rules.LegacyBefore) && a.Migrated.IsZero()
 }
 
-// Change is a request that changed a record.
-type Change struct {
-	RequestID   string `json:"requestId"`
-	Fingerprint uint64 `json:"fingerprint"` // of the request, to tell it from another of the same id
-}
-
-// changesKept bounds how many requests a record remembers: administrative
-// changes of one are rare.
-const changesKept = 16
-
 // Fan-out of counters: 2^14 buckets hold a million users at 64 a bucket.
 const (
 	DefaultFanoutBits = 14
@@ -150,35 +140,6 @@ func (a *App) Clone() *App {
 	c.Changes = slices.Clone(a.Changes)
 	c.Disabled = slices.Clone(a.Disabled)
 	return &c
-}
-
-// remember notes a request that changed a record.
-func remember(changes []Change, c Change) []Change {
-	if c.RequestID == "" {
-		return changes
-	}
-	changes = append(changes, c)
-	if drop := len(changes) - changesKept; drop > 0 {
-		changes = slices.Delete(changes, 0, drop)
-	}
-	return changes
-}
-
-// remembered finds a request by its id. It may be another of the same id:
-// ErrRequestReused.
-func remembered(changes []Change, c Change) (bool, error) {
-	if c.RequestID == "" {
-		return false, nil
-	}
-	for _, known := range changes {
-		if known.RequestID == c.RequestID {
-			if known != c {
-				return false, ErrRequestReused
-			}
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // Remembered reports whether a request has changed the record before. The error

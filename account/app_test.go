@@ -53,22 +53,44 @@ func TestApp_Remembered(t *testing.T) {
 	}
 }
 
-func TestApp_RemembersTheNewestRequests(t *testing.T) {
+// TestApp_RemembersRequests: those of ten minutes, but no more than 256, and the
+// newest 16 in any case.
+func TestApp_RemembersRequests(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	if _, err := w.apps.Create(t.Context(), account.NewApp{ID: 7, Account: "acme"}, by("made")); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 20 {
-		if _, err := w.apps.Disable(t.Context(), 7, by(fmt.Sprint("r", i))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	app := w.app(7)
-	for request, want := range map[string]bool{"r3": false, "r4": true, "r19": true, "made": true} {
-		if known, err := app.Remembered(by(request).Change); known != want || err != nil {
-			t.Errorf("%s: %v, %v", request, known, err)
-		}
+	for name, tt := range map[string]struct {
+		requests    int
+		apart       time.Duration
+		first, last int // of those that are known
+	}{
+		"a few at once":        {20, time.Second, 0, 19},
+		"many at once":         {300, time.Second, 300 - 256, 299},
+		"over days":            {20, time.Hour, 4, 19},
+		"ten minutes of them":  {40, time.Minute, 40 - 16, 39},
+		"twenty seconds apart": {40, 20 * time.Second, 40 - 31, 39},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			if _, err := w.apps.Create(t.Context(), account.NewApp{ID: 7, Account: "acme"}, by("made")); err != nil {
+				t.Fatal(err)
+			}
+			for i := range tt.requests {
+				w.now = w.now.Add(tt.apart)
+				if _, err := w.apps.Disable(t.Context(), 7, by(fmt.Sprint("r", i))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			app := w.app(7)
+			for i := range tt.requests {
+				want := i >= tt.first && i <= tt.last
+				if known, err := app.Remembered(by(fmt.Sprint("r", i)).Change); known != want || err != nil {
+					t.Errorf("request %d: %v, %v", i, known, err)
+				}
+			}
+			if known, err := app.Remembered(by("made").Change); !known || err != nil {
+				t.Errorf("the creation: %v, %v", known, err)
+			}
+		})
 	}
 }
 

@@ -227,6 +227,8 @@ func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
 		switch {
 		case !o.Start.Before(o.End):
 			return &InvalidError{field + "end_time", "is not after the start"}
+		case o.End.UTC().Year() > lastYear:
+			return &InvalidError{field + "end_time", fmt.Sprintf("lies beyond the year %d", lastYear)}
 		case o.isReturned() && !o.Refunded.Before(o.End):
 			return &InvalidError{field + "refund_time", "is not before the end"}
 		}
@@ -236,6 +238,10 @@ func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
 	}
 	return nil
 }
+
+// lastYear is the last one that an instant can be written in (RFC 3339), a grace
+// and the days for which data is kept included.
+const lastYear = 9000
 
 func importedOrder(i int) string { return fmt.Sprintf("import.orders[%d].", i) }
 
@@ -551,7 +557,7 @@ func (s *Apps) edit(ctx context.Context, id uint32, action string, by Origin, wr
 		}
 		// A request that changes nothing is remembered too: repeated later, it
 		// must not undo what was changed since.
-		app.Changes = remember(app.Changes, by.Change)
+		app.Changes = remember(app.Changes, by.Change, s.Now())
 		app.Changed = later(app.Changed, s.Now())
 		event, err := by.Event(action, s.Now(), current, app)
 		if err != nil {

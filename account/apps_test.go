@@ -60,6 +60,20 @@ func TestApps_Create(t *testing.T) {
 	}
 }
 
+// TestApps_CreateFarAhead: an instant that cannot be written down is refused.
+func TestApps_CreateFarAhead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, o := range []account.Order{
+		{Start: w.at("9999-12-31 23:59:59"), Months: 1}, {Start: w.at("9999-12-01"), Months: 24},
+		{Start: w.at("2024-01-01"), End: w.at("9999-12-31"), Months: 1},
+	} {
+		o.ID, o.Edition = "o", "standard"
+		_, err := w.apps.Create(t.Context(), account.NewApp{Account: "acme", Orders: []account.Order{o}}, account.Origin{})
+		w.wantInvalid(err, "import.orders[0].end_time")
+	}
+}
+
 // TestApps_CreateRepeatedLater: a request that made sense when it created an app
 // finds it when it would not make sense any more.
 func TestApps_CreateRepeatedLater(t *testing.T) {

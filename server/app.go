@@ -185,7 +185,7 @@ func (v *invalidFields) money(field string, m *imquotav1.Money, currency string)
 	d, err := decimal.NewFromString(m.GetAmount())
 	switch {
 	case err != nil || len(m.GetAmount()) > maxAmountText || d.Exponent() > 0:
-		v.add(field+".amount", "%.30q is not a decimal number, such as 399.00", m.GetAmount())
+		v.add(field+".amount", "%.30q is not a decimal number of at most %d characters, such as 399.00", m.GetAmount(), maxAmountText)
 		return decimal.Zero
 	case d.Exponent() < -2:
 		v.add(field+".amount", "%q has more than two decimals", m.GetAmount())

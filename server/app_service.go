@@ -219,7 +219,10 @@ func (s *appService) DeleteApp(ctx context.Context, in *imquotav1.DeleteAppReque
 		if err != nil || !app.Swept.IsZero() {
 			return app, err
 		}
-		// The app is deleted, whatever becomes of this: sidecars end it.
+		// The app is deleted, whatever becomes of this: sidecars end it. The caller
+		// is to hear of it while there is somebody to hear.
+		ctx, cancel := inTime(ctx)
+		defer cancel()
 		if swept, err := s.sweeper.Remove(ctx, app, by); err == nil {
 			return swept, nil
 		}
@@ -229,6 +232,15 @@ func (s *appService) DeleteApp(ctx context.Context, in *imquotav1.DeleteAppReque
 		return nil, err
 	}
 	return &imquotav1.DeleteAppResponse{App: app}, nil
+}
+
+// inTime ends a context when half of the caller's time is over.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/2)
 }
 
 // simply carries out a change that needs no more than the app.

@@ -559,3 +559,21 @@ func TestListBesideALostApp(t *testing.T) {
 	_, err = s.apps.GetApp(t.Context(), &imquotav1.GetAppRequest{AppId: 7})
 	wantFault(t, err, codes.Unavailable, "USAGE_UNKNOWN")
 }
+
+// TestDeleteLargeApp: the caller hears of the deletion in time, though the
+// counters take longer than that.
+func TestDeleteLargeApp(t *testing.T) {
+	t.Parallel()
+	s := start(t, openRedis(t, redistest.Standalone(t).Addr), newClock("2024-06-15T12:00:00+08:00"), catalog.Default())
+	if _, err := s.apps.CreateApp(t.Context(), &imquotav1.CreateAppRequest{AppId: theApp, AccountId: theOwner, ExpectedUsers: 1_000_000_000}); err != nil {
+		t.Fatal(err)
+	}
+	s.disable(theApp)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	out, err := s.apps.DeleteApp(ctx, &imquotav1.DeleteAppRequest{AppId: theApp})
+	if err != nil || out.GetApp().GetState() != imquotav1.AppState_APP_STATE_DELETED {
+		t.Fatalf("%v, %v", out, err)
+	}
+	s.wantStanding("deleted 70020 since 06-15:")
+}

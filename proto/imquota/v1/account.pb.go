@@ -137,7 +137,8 @@ type Account struct {
 	Standing AccountStanding `protobuf:"varint,2,opt,name=standing,proto3,enum=imquota.v1.AccountStanding" json:"standing,omitempty"`
 	// ACCOUNT_STANDING_OVERDUE: since when all its apps are suspended.
 	OverdueSince *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=overdue_since,json=overdueSince,proto3" json:"overdue_since,omitempty"`
-	// How many apps it has; deleted ones do not count.
+	// How many places are taken: by apps that are not deleted, and by creations
+	// that broke off, until the account is full.
 	AppCount int32 `protobuf:"varint,4,opt,name=app_count,json=appCount,proto3" json:"app_count,omitempty"`
 	// How many it may have.
 	MaxApps int32 `protobuf:"varint,5,opt,name=max_apps,json=maxApps,proto3" json:"max_apps,omitempty"`

@@ -42,7 +42,8 @@ const (
 // AppService keeps the records that decisions are made from. Operators call
 // it. A change with a request id that the app has seen before answers the
 // app as it is and changes nothing; so does a change that finds what it asks
-// for. Every change is in force on every sidecar within a second, and is
+// for. An app remembers the requests of ten minutes (256 at most) and the 16
+// newest, and for ever the one that created it. Every change is in force on every sidecar within a second, and is
 // written to the app's log (ListAppEvents) with the change itself.
 //
 // NOT_FOUND when there is no app, or when it was deleted or reclaimed: GetApp
@@ -256,7 +257,8 @@ func (c *appServiceClient) SetUsage(ctx context.Context, in *SetUsageRequest, op
 // AppService keeps the records that decisions are made from. Operators call
 // it. A change with a request id that the app has seen before answers the
 // app as it is and changes nothing; so does a change that finds what it asks
-// for. Every change is in force on every sidecar within a second, and is
+// for. An app remembers the requests of ten minutes (256 at most) and the 16
+// newest, and for ever the one that created it. Every change is in force on every sidecar within a second, and is
 // written to the app's log (ListAppEvents) with the change itself.
 //
 // NOT_FOUND when there is no app, or when it was deleted or reclaimed: GetApp

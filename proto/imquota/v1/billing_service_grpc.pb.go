@@ -33,7 +33,7 @@ const (
 // BillingService tells billers what is due and is told what was billed and
 // paid. imquota never charges by itself. A change with a request id that the
 // account or app has seen before changes nothing, and neither does one that
-// finds what it asks for.
+// finds what it asks for; they are remembered as AppService says.
 type BillingServiceClient interface {
 	// ListNotices lists what the owners of apps are to be told, and what the
 	// biller is to do, as of an instant: plans that end, renewals and bills that
@@ -52,7 +52,9 @@ type BillingServiceClient interface {
 	// open for longer than the catalog's `overdue_after` suspends all apps of the
 	// account, until all such bills are paid.
 	//
-	// Errors: ALREADY_EXISTS (BILL_EXISTS) when the id names another bill.
+	// Errors: ALREADY_EXISTS (BILL_EXISTS) when the id names another bill. An
+	// account has 600 bills at most; those that were paid more than 13 months ago
+	// make room.
 	RecordBill(ctx context.Context, in *RecordBillRequest, opts ...grpc.CallOption) (*RecordBillResponse, error)
 	// RecordPayment records that a bill was paid. A bill that is paid stays so:
 	// the first payment holds.
@@ -124,7 +126,7 @@ func (c *billingServiceClient) RecordPayment(ctx context.Context, in *RecordPaym
 // BillingService tells billers what is due and is told what was billed and
 // paid. imquota never charges by itself. A change with a request id that the
 // account or app has seen before changes nothing, and neither does one that
-// finds what it asks for.
+// finds what it asks for; they are remembered as AppService says.
 type BillingServiceServer interface {
 	// ListNotices lists what the owners of apps are to be told, and what the
 	// biller is to do, as of an instant: plans that end, renewals and bills that
@@ -143,7 +145,9 @@ type BillingServiceServer interface {
 	// open for longer than the catalog's `overdue_after` suspends all apps of the
 	// account, until all such bills are paid.
 	//
-	// Errors: ALREADY_EXISTS (BILL_EXISTS) when the id names another bill.
+	// Errors: ALREADY_EXISTS (BILL_EXISTS) when the id names another bill. An
+	// account has 600 bills at most; those that were paid more than 13 months ago
+	// make room.
 	RecordBill(context.Context, *RecordBillRequest) (*RecordBillResponse, error)
 	// RecordPayment records that a bill was paid. A bill that is paid stays so:
 	// the first payment holds.
