@@ -112,6 +112,14 @@ func (c *records) Confirmed(until time.Time) {
 	c.confirmed = until
 }
 
+// IsCurrent reports whether records that are at hand are used unread.
+func (c *records) IsCurrent() bool {
+	now := c.clock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return now.Before(c.confirmed)
+}
+
 // Missed implements account.Watcher.
 func (c *records) Missed() {
 	c.mu.Lock()

@@ -38,10 +38,16 @@ func TestRecordsAtHand(t *testing.T) {
 	f.wantReads("read again", 0, 0)
 
 	f.Confirmed(f.clock.Add(800 * time.Millisecond))
+	if !f.IsCurrent() {
+		t.Error("it is confirmed")
+	}
 	f.clock = f.clock.Add(800*time.Millisecond - 1)
 	f.wantReads("just confirmed", 0, 0)
 	f.clock = f.clock.Add(1)
 	f.wantReads("not any more", 1, 1)
+	if f.IsCurrent() {
+		t.Error("it is not confirmed any more")
+	}
 	f.wantReads("and still not", 1, 1)
 	f.Confirmed(f.clock.Add(time.Hour))
 	f.wantReads("confirmed again", 0, 0)

@@ -73,6 +73,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	}()
 
 	enforcer, metrics := quota.New(quota.Options{Catalog: cat, Store: opened, Registry: opened}), newMetrics()
+	metrics.watching(enforcer.IsCurrent)
 	apps := &account.Apps{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now}
 	accounts := &account.Accounts{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now}
 	sweeper := &quota.Sweeper{Store: opened, Registry: opened, Apps: apps, Catalog: enforcer.Catalog, Now: time.Now}
