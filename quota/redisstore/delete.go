@@ -31,7 +31,7 @@ func (s *Store) DeleteApp(ctx context.Context, app *account.App, event account.E
 	if err != nil {
 		return err
 	}
-	if err := s.update(ctx, deleteScript, app, event); err != nil {
+	if err := s.UpdateApp(ctx, app, event); err != nil {
 		if turned == int64(1) {
 			s.stay(ctx, app, token, err)
 		}

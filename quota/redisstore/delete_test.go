@@ -28,7 +28,7 @@ func beginDeletion(t testing.TB, s *Store, app *account.App) (token string, turn
 func tombstone(t testing.TB, s *Store, app *account.App) {
 	t.Helper()
 	app.Deleted = monday
-	if err := s.update(t.Context(), deleteScript, app, account.Event{Action: "DeleteApp"}); err != nil {
+	if err := s.UpdateApp(t.Context(), app, account.Event{Action: "DeleteApp"}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -203,7 +203,7 @@ func TestRefusedDeletion(t *testing.T) {
 			t.Fatal(err)
 		}
 		app.Deleted = monday
-		proxy.DropReplyTo(deleteScript.sha)
+		proxy.DropReplyTo(updateScript.sha)
 		wantReason(t, through.DeleteApp(t.Context(), app, account.Event{}), account.OutcomeUnknown)
 		if got := placeOf(t, server, s, app); !strings.HasPrefix(got, "leaving ") {
 			t.Errorf("its place is %q though it may be deleted", got)
@@ -231,13 +231,27 @@ func TestDeletionThatKeepsItsPlace(t *testing.T) {
 	}
 }
 
-// TestFullServerCanDelete what fills it.
+// TestFullServerCanDelete what fills it, and whatever comes before and after: an
+// app is disabled, deleted, swept and said to be, and a payment is recorded.
 func TestFullServerCanDelete(t *testing.T) {
 	t.Parallel()
 	server, s := standalone(t)
 	app := newApp(t, s, 1)
 	mustApply(t, s, txnOf(app, addEach("friends", 1, names(100, "user%d")...)))
+	paid := &account.Account{ID: "acme"}
+	if err := s.UpdateAccount(t.Context(), paid); err != nil {
+		t.Fatal(err)
+	}
 	redisDo(t, server, "CONFIG", "SET", "maxmemory", "1")
+	app.Disabled = []account.Spell{{From: monday}}
+	if err := s.UpdateApp(t.Context(), app, account.Event{Action: "DisableApp"}); err != nil {
+		t.Fatal("disable: ", err)
+	}
+	for _, owner := range []*account.Account{paid, {ID: "first seen"}} {
+		if err := s.UpdateAccount(t.Context(), owner); err != nil {
+			t.Errorf("account %s: %v", owner.ID, err)
+		}
+	}
 	app.Deleted = monday
 	if err := s.DeleteApp(t.Context(), app, account.Event{}); err != nil {
 		t.Fatal(err)
@@ -247,6 +261,10 @@ func TestFullServerCanDelete(t *testing.T) {
 	}
 	if removed := sweepAll(t, s, app, 1000, addEach("friends", 0).Counter); removed == 0 {
 		t.Error("nothing was removed")
+	}
+	app.Swept = monday
+	if err := s.UpdateApp(t.Context(), app, account.Event{Action: "SweepApp"}); err != nil {
+		t.Error("swept: ", err)
 	}
 }
 
@@ -324,7 +342,7 @@ func TestAppsThatComeAndGo(t *testing.T) {
 				case 5: // breaks off before its place is given back, or before its record
 					_, err = s.repeatable(ctx, leaveScript, []string{s.accountKey("acme")}, appField(app.ID), drawToken())
 					if err == nil && random.IntN(2) == 0 {
-						err = s.update(ctx, deleteScript, app, account.Event{})
+						err = s.UpdateApp(ctx, app, account.Event{})
 					}
 				}
 				if err != nil && !errors.Is(err, account.ErrConflict) {

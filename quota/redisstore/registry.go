@@ -170,11 +170,6 @@ func decodeHeader(id uint32, reply any) (app *account.App, unsettled string, err
 
 // UpdateApp implements account.Registry.
 func (s *Store) UpdateApp(ctx context.Context, app *account.App, event account.Event) error {
-	return s.update(ctx, updateScript, app, event)
-}
-
-// update has one of the forms of update.lua replace a record.
-func (s *Store) update(ctx context.Context, sc *script, app *account.App, event account.Event) error {
 	record, err := account.EncodeApp(app)
 	if err != nil {
 		return err
@@ -186,7 +181,7 @@ func (s *Store) update(ctx context.Context, sc *script, app *account.App, event 
 	next := app.Version.Next()
 	forgotten := next.Revision - min(next.Revision, account.EventsKept) // 0: none yet
 	reply, err := s.change(ctx, account.Subject{App: app.ID}, command{
-		script: sc, keys: s.recordKeys(app.ID), args: []any{
+		script: updateScript, keys: s.recordKeys(app.ID), args: []any{
 			versionText(app.Version), versionText(next), string(record), revisionField(next.Revision), entry, revisionField(forgotten),
 		},
 	})

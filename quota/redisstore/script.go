@@ -76,7 +76,9 @@ func newScript(flags, body string) *script {
 	return &script{source, hex.EncodeToString(sum[:])}
 }
 
-// A full Redis refuses what grows; what only judges or gives back still runs.
+// A full Redis refuses what grows; what only judges or gives back still runs, and
+// so does what replaces the record of an app or an account. Those are small, and
+// room is made by them: an app is disabled, deleted, reclaimed, swept; a bill paid.
 const evenIfFull = " flags=allow-oom"
 
 // applyScripts are the script of Apply in its two forms.
@@ -90,9 +92,8 @@ const noWrites = " flags=no-writes"
 
 var (
 	createScript  = newScript("", createLua)
-	updateScript  = newScript("", clockLua+inTimeLua+updateLua)
-	deleteScript  = newScript(evenIfFull, clockLua+inTimeLua+updateLua)
-	ownerScript   = newScript("", clockLua+inTimeLua+ownerLua)
+	updateScript  = newScript(evenIfFull, clockLua+inTimeLua+updateLua)
+	ownerScript   = newScript(evenIfFull, clockLua+inTimeLua+ownerLua)
 	beginScript   = newScript(noWrites, clockLua+beginLua)
 	placeScript   = newScript("", placeLua)
 	pendingScript = newScript(noWrites, pendingLua)
@@ -106,7 +107,7 @@ var (
 	walkScript    = newScript(noWrites, clockLua+walkLua)
 	initScript    = newScript("", initLua)
 
-	// What is deleted must be announced and swept even then.
+	// What is changed must be announced, and what is gone swept, even then.
 	announceScript = newScript(evenIfFull, clockLua+announceLua)
 	leaseScript    = newScript(evenIfFull, leaseLua)
 )

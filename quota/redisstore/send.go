@@ -276,7 +276,7 @@ func (s *Store) faultOf(err error, writes bool) *account.Fault {
 	case reason == account.UsageUnknown:
 		f.Detail, f.RetryAfter = "a stored value is damaged", 0
 	case reason == account.StoreOutOfMemory:
-		f.Detail = s.target.String() + " is out of memory; releases still work"
+		f.Detail = s.target.String() + " is out of memory; releases and changes of records still work"
 	case v == refused:
 		f.Detail = s.target.String() + " refuses the command"
 	default:
