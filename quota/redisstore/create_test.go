@@ -207,6 +207,49 @@ func TestDamageBlocksOnePlace(t *testing.T) {
 	}
 }
 
+// TestFullAccountIsReadInOneStep: that all its apps live costs no more than to
+// read them, and a place that is live stays so whatever cannot be told of it.
+func TestFullAccountIsReadInOneStep(t *testing.T) {
+	t.Parallel()
+	const maxApps = 50
+	server, s := standalone(t)
+	fill(t, s, "acme", 1, maxApps) // the scripts are loaded
+	count := &trips{}
+	s.client.AddHook(count)
+	create := func() {
+		t.Helper()
+		err := s.CreateApp(countedContext(t), ownedBy("acme", 1000), account.Event{}, maxApps, false)
+		if !errors.Is(err, account.ErrAccountFull) {
+			t.Errorf("answered %v, want %v", err, account.ErrAccountFull)
+		}
+	}
+	create()
+	// Whether there is such an app, two; a place; the places; their apps; a place.
+	if got := count.n.Load(); got != 6 {
+		t.Errorf("%d round trips, want 6", got)
+	}
+	redisDo(t, server, "DEL", s.headerKey(1))                                        // lost
+	redisDo(t, server, "DEL", s.headerKey(2))                                        // lost
+	redisDo(t, server, "HDEL", s.directoryKey(2), 2)                                 // and the directory does not know it
+	redisDo(t, server, "SET", s.headerKey(3), "text")                                // damaged
+	redisDo(t, server, "HSET", s.headerKey(4), "r", encoded(t, ownedBy("other", 4))) // another's
+	create()
+	for id, text := range server.Client().HGetAll(t.Context(), s.accountKey("acme")).Val() {
+		if text != live {
+			t.Errorf("the place of app %s is %s", id, text)
+		}
+	}
+}
+
+func encoded(t testing.TB, app *account.App) string {
+	t.Helper()
+	text, err := account.EncodeApp(app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // TestLateCreation: a creator whose place was dropped while it slept goes on
 // when the account is full again.
 func TestLateCreation(t *testing.T) {

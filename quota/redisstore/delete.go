@@ -14,14 +14,14 @@ import (
 //  2. the app: the record says Deleted
 //  3. the account: the place is free, and the app among the deleted ones
 //
-// and is decided at step 2. Where it breaks off after that, the place is one of
-// those that an account which is full looks at, and is found to be free by the
-// app's record, so that the account comes to hold as many apps as it may. Where
-// it breaks off before, a leaving place is as good as a live one.
+// and is decided at step 2. Where it breaks off after that, or the account's node
+// loses its tail, an account which is full finds the place to be free by the app's
+// record, whatever it says of it itself, so that it comes to hold as many apps as
+// it may. Where it breaks off before, a leaving place is as good as a live one.
 //
 // Whoever is refused at step 2 makes the place live again, but only if nobody
 // else has called it leaving, before or since: of several deletions one may have
-// gone on to step 2, and its place must stay among those that are looked at.
+// gone on to step 2.
 
 // DeleteApp implements account.Registry.
 func (s *Store) DeleteApp(ctx context.Context, app *account.App, event account.Event) error {

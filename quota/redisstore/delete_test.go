@@ -56,6 +56,9 @@ func TestDeletionThatBreaksOff(t *testing.T) {
 			beginDeletion(t, s, app)
 			tombstone(t, s, app)
 		}},
+		{"and its place stays live, since the account lost its tail", true, maxApps, func(t *testing.T, app *account.App) {
+			tombstone(t, s, app)
+		}},
 		{"and its place was taken for one of a creation", true, maxApps, func(t *testing.T, app *account.App) {
 			tombstone(t, s, app)
 			redisDo(t, server, "HSET", s.accountKey(app.Account), app.ID, "pending z 99999999999")

@@ -35,7 +35,7 @@ func drawToken() string {
 }
 
 // takePlace takes a place for an app that is about to be created. When none is
-// left it looks for places that belong to no app.
+// left it looks for places that belong to no app, or to none that lives.
 func (s *Store) takePlace(ctx context.Context, name string, id uint32, maxApps int) (place, error) {
 	p, err := s.askPlace(ctx, name, id, maxApps)
 	if !errors.Is(err, account.ErrAccountFull) {
@@ -73,20 +73,22 @@ func newPlace(id uint32, text string) place {
 	return p
 }
 
-// sweepPlaces looks at the places of an account that are not live: it finishes
-// those whose app is there and gives back those that belong to none, or to one
-// that is deleted. What cannot be told stays as it is.
+// sweepPlaces looks at all places of an account, which are as many as an account
+// may have apps, and reads those apps in one step. It gives back the places of
+// apps that are deleted, and of those that are not live it finishes those whose
+// app is there and gives back those that belong to none. What cannot be told
+// stays as it is.
 func (s *Store) sweepPlaces(ctx context.Context, name string) error {
-	pending, err := s.pendingPlaces(ctx, name)
+	places, err := s.places(ctx, name)
 	if err != nil {
 		return err
 	}
-	ids := make([]uint32, len(pending))
-	for i, p := range pending {
+	ids := make([]uint32, len(places))
+	for i, p := range places {
 		ids[i] = p.app
 	}
 	for i, l := range s.Load(ctx, ids) {
-		p := pending[i]
+		p := places[i]
 		isFree, err := s.isFree(ctx, name, p, l)
 		if err == nil && isFree {
 			_, err = s.repeatable(ctx, vacateScript, []string{s.accountKey(name)}, appField(p.app), p.text)
@@ -98,13 +100,13 @@ func (s *Store) sweepPlaces(ctx context.Context, name string) error {
 	return nil
 }
 
-func (s *Store) pendingPlaces(ctx context.Context, name string) ([]place, error) {
-	reply, err := s.repeatable(ctx, pendingScript, []string{s.accountKey(name)}, int64(placeHeldFor/time.Second))
+func (s *Store) places(ctx context.Context, name string) ([]place, error) {
+	reply, err := s.repeatable(ctx, placesScript, []string{s.accountKey(name)}, int64(placeHeldFor/time.Second))
 	if err != nil {
 		return nil, err
 	}
 	list, _ := reply.([]any)
-	var pending []place
+	var places []place
 	for fields := range slices.Chunk(list, 3) {
 		if len(fields) != 3 {
 			break
@@ -117,14 +119,16 @@ func (s *Store) pendingPlaces(ctx context.Context, name string) ([]place, error)
 		text, _ := fields[1].(string)
 		p := newPlace(uint32(id), text)
 		p.isOld = fields[2] == int64(1)
-		pending = append(pending, p)
+		places = append(places, p)
 	}
-	return pending, nil
+	return places, nil
 }
 
-// isFree reports whether a place that is not live belongs to no app. An app that
-// is there and of this account has it, and reading it has settled it; one that
-// is deleted has it no more, whoever broke off before it was given back.
+// isFree reports whether a place belongs to no app. An app that is there and of
+// this account has it, and reading it has settled it; one that is deleted has it
+// no more, whoever broke off before it was given back: the place is free then,
+// and nothing is left to do. A live one is free for no other reason: the account
+// may say so still because its node lost its tail.
 func (s *Store) isFree(ctx context.Context, name string, p place, l account.Loaded) (bool, error) {
 	switch {
 	case errors.Is(l.Err, account.ErrAppNotFound), errors.Is(l.Err, account.ErrUsageUnknown) && !p.isOld:
@@ -135,9 +139,11 @@ func (s *Store) isFree(ctx context.Context, name string, p place, l account.Load
 	case l.Err != nil:
 		return false, l.Err
 	case l.App.Account != name:
-		return true, nil
+		return p.text != live, nil
 	case !l.App.Deleted.IsZero():
 		return false, s.free(ctx, l.App)
+	case p.text == live:
+		return false, nil
 	}
 	// Settled, and pending still: the account lost its tail. One that is leaving
 	// has no such token, and stays so: it may be deleted any moment.

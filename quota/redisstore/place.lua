@@ -10,7 +10,7 @@
 -- this id.
 --
 -- The time is this server's, in seconds of Unix time: how long a place has been
--- pending is judged here too, in pending.lua.
+-- pending is judged here too, in places.lua.
 
 local place = redis.call('HGET', KEYS[1], ARGV[1])
 if place == 'live' then

@@ -18,8 +18,8 @@ var updateLua string
 //go:embed place.lua
 var placeLua string
 
-//go:embed pending.lua
-var pendingLua string
+//go:embed places.lua
+var placesLua string
 
 //go:embed confirm.lua
 var confirmLua string
@@ -96,7 +96,7 @@ var (
 	ownerScript   = newScript(evenIfFull, clockLua+inTimeLua+ownerLua)
 	beginScript   = newScript(noWrites, clockLua+beginLua)
 	placeScript   = newScript("", placeLua)
-	pendingScript = newScript(noWrites, pendingLua)
+	placesScript  = newScript(noWrites, placesLua)
 	confirmScript = newScript(evenIfFull, confirmLua)
 	vacateScript  = newScript(evenIfFull, vacateLua)
 	settleScript  = newScript(evenIfFull, settleLua)
