@@ -13,7 +13,8 @@ import (
 //
 //  1. the account: a pending place, with a token drawn for it, if one is left
 //  2. the app: header and record with that token, unsettled
-//  3. the account: live, if the place still has the token
+//  3. the account: live, if the place still has the token, and among the deleted
+//     apps no more, where one of this id may be that was lost
 //  4. the directory: live
 //  5. the app: settled
 //
@@ -175,7 +176,7 @@ func (s *Store) begun(id uint32, err error) error {
 // the app is live, or dropped. It reports whether the app is there and of this
 // creation. All of it can be done again and by several at once.
 func (s *Store) settle(ctx context.Context, name string, id uint32, token string) (bool, error) {
-	confirmed, err := s.repeatable(ctx, confirmScript, []string{s.accountKey(name)}, appField(id), token)
+	confirmed, err := s.repeatable(ctx, confirmScript, s.placeKeys(name), appField(id), token)
 	if err != nil {
 		return false, err
 	}

@@ -125,7 +125,7 @@ func TestPlacesThatBelongToNoApp(t *testing.T) {
 			app := ownedBy(name, id)
 			p := beginPlace(t, s, app, maxApps)
 			goOn(t, s, app, p)
-			if _, err := s.run(t.Context(), confirmScript, []string{s.accountKey(name)}, appField(id), p.token); err != nil {
+			if _, err := s.run(t.Context(), confirmScript, s.placeKeys(name), appField(id), p.token); err != nil {
 				t.Fatal(err)
 			}
 		}, maxApps - 1, maxApps - 1},
@@ -248,6 +248,66 @@ func encoded(t testing.TB, app *account.App) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// TestLostTombstone: a deleted app whose record is lost, and that is created anew,
+// is among the deleted ones until it is live, wherever its creation breaks off.
+func TestLostTombstone(t *testing.T) {
+	t.Parallel()
+	server, s := standalone(t)
+	for i, tt := range []struct {
+		name    string
+		create  func(t *testing.T, app *account.App)
+		created bool
+	}{
+		{"created", func(t *testing.T, app *account.App) {
+			if err := s.CreateApp(t.Context(), app, account.Event{}, 10, true); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		{"as far as its place", func(t *testing.T, app *account.App) { beginPlace(t, s, app, 10) }, false},
+		{"as far as its header", func(t *testing.T, app *account.App) {
+			goOn(t, s, app, beginPlace(t, s, app, 10))
+		}, true},
+		{"as far as its live place, by an imquota that left it there", func(t *testing.T, app *account.App) {
+			goOn(t, s, app, beginPlace(t, s, app, 10))
+			redisDo(t, server, "HSET", s.accountKey(app.Account), app.ID, live)
+		}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			app := ownedBy(fmt.Sprint("acct", i), uint32(i+1))
+			if err := s.CreateApp(t.Context(), app.Clone(), account.Event{}, 10, false); err != nil {
+				t.Fatal(err)
+			}
+			deleted, err := s.App(t.Context(), app.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			deleted = deleted.Clone()
+			deleted.Deleted = monday
+			if err := s.DeleteApp(t.Context(), deleted, account.Event{}); err != nil {
+				t.Fatal(err)
+			}
+			redisDo(t, server, "DEL", s.headerKey(app.ID))
+			tt.create(t, app)
+			want := account.ErrUsageUnknown
+			if tt.created {
+				want = nil
+			}
+			if _, err := s.App(t.Context(), app.ID); !errors.Is(err, want) { // whoever reads it finishes it
+				t.Errorf("it is answered as %v, want %v", err, want)
+			}
+			owner := s.Accounts(t.Context(), []string{app.Account})[0]
+			if owner.Err != nil || owner.Account.Apps != 1 || (owner.Account.Deleted == 0) != tt.created {
+				t.Errorf("the account: %+v, %v", owner.Account, owner.Err)
+			}
+			if tt.created {
+				if apps, err := s.Apps(t.Context(), app.Account, 0, 10, true); err != nil || len(apps) != 0 {
+					t.Errorf("%d deleted apps are listed, %v", len(apps), err)
+				}
+			}
+		})
+	}
 }
 
 // TestLateCreation: a creator whose place was dropped while it slept goes on

@@ -59,8 +59,7 @@ func (s *Store) FreePlace(ctx context.Context, app *account.App) error {
 
 // free gives the place of a deleted app back.
 func (s *Store) free(ctx context.Context, app *account.App) error {
-	keys := []string{s.accountKey(app.Account), s.goneKey(app.Account)}
-	_, err := s.repeatable(ctx, freeScript, keys, appField(app.ID))
+	_, err := s.repeatable(ctx, freeScript, s.placeKeys(app.Account), appField(app.ID))
 	return err
 }
 

@@ -49,6 +49,11 @@ func (s *Store) ownerKey(account string) string { return s.accountKey(account) +
 
 func (s *Store) goneKey(account string) string { return s.accountKey(account) + ":gone" }
 
+// placeKeys are what says of an account's apps that they are live, or deleted.
+func (s *Store) placeKeys(account string) []string {
+	return []string{s.accountKey(account), s.goneKey(account)}
+}
+
 func (s *Store) headerKey(app uint32) string { return s.appPrefix(app) + "app" }
 
 func (s *Store) eventsKey(app uint32) string { return s.appPrefix(app) + "e" }

@@ -147,7 +147,7 @@ func (s *Store) isFree(ctx context.Context, name string, p place, l account.Load
 	}
 	// Settled, and pending still: the account lost its tail. One that is leaving
 	// has no such token, and stays so: it may be deleted any moment.
-	_, err := s.repeatable(ctx, confirmScript, []string{s.accountKey(name)}, appField(p.app), p.token)
+	_, err := s.repeatable(ctx, confirmScript, s.placeKeys(name), appField(p.app), p.token)
 	return false, err
 }
 

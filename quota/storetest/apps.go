@@ -252,6 +252,21 @@ var registryClauses = map[string]func(*fixture){
 		f.app = anew
 		f.one(f.txn(on(groups, 1, catalog.Unlimited())))
 	},
+	"an app that was deleted and lost is none of the deleted when it is created anew": func(f *fixture) {
+		name := f.app.Account
+		f.delete(f.app)
+		f.wantSame("deleted", 1, f.owner(name).Deleted)
+		f.harness.Lose(f.T, f.store, f.app)
+		anew := newApp(name)
+		anew.ID = f.app.ID
+		if err := f.store.CreateApp(f.Context(), anew, account.Event{}, roomy, true); err != nil {
+			f.Fatal(err)
+		}
+		owner := f.owner(name)
+		f.wantSame("numbers", []int{1, 0}, []int{owner.Apps, owner.Deleted})
+		f.wantSame("apps", []uint32{anew.ID}, f.listed(name, false))
+		f.wantSame("deleted apps", []uint32(nil), f.listed(name, true))
+	},
 	"a list shows the apps beside the one that is lost": func(f *fixture) {
 		other := f.create(f.app.Account)
 		f.harness.Lose(f.T, f.store, f.app)
