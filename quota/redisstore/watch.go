@@ -40,7 +40,8 @@ const (
 	// tailOverlap is how far before the last entry a watch begins: those who
 	// announced something may make their change for announcedFor.
 	tailOverlap = 3 * time.Second
-	// tailPool is enough connections for one read at a time.
+	// tailPool is enough connections for one read at a time, and for a look at who
+	// has the keys.
 	tailPool = 2
 )
 
@@ -108,6 +109,7 @@ func (s *Store) Watch(ctx context.Context, w account.Watcher) {
 type tail struct {
 	store   *Store
 	client  redis.UniversalClient
+	conn    *redis.Conn // what follow reads by
 	watcher account.Watcher
 	at      string    // id of the last entry that was read
 	forget  time.Time // when changes were missed for the last time; zero: they were
@@ -115,8 +117,14 @@ type tail struct {
 
 // follow reads the log until something goes wrong, and reports whether anything
 // was read. A lost connection, a server that was started again, another primary:
-// all of that goes wrong.
+// all of that goes wrong, because all is read by one connection to one server.
+// go-redis would open another one where it finds that the first was closed
+// between two reads, and would go on at whatever server is there by then.
 func (t *tail) follow(ctx context.Context) (worked bool) {
+	if err := t.connect(ctx); err != nil {
+		return false
+	}
+	defer func() { _ = t.conn.Close() }()
 	if err := t.start(ctx); err != nil {
 		return false
 	}
@@ -138,11 +146,30 @@ func (t *tail) follow(ctx context.Context) (worked bool) {
 	}
 }
 
-// start finds where to begin.
+// connect finds who has the log. A connection is opened by the first command, and
+// no other one after that: what it fails by is answered by all that follow.
+func (t *tail) connect(ctx context.Context) error {
+	switch client := t.client.(type) {
+	case *redis.ClusterClient:
+		ctx, cancel := context.WithTimeout(ctx, t.store.target.timeout)
+		defer cancel()
+		node, err := client.MasterForKey(ctx, t.store.logKey())
+		if err != nil {
+			return err
+		}
+		t.conn = node.Conn()
+	case *redis.Client:
+		t.conn = client.Conn()
+	}
+	return nil
+}
+
+// start finds where to begin. While the log is on its way to another node of a
+// Cluster there is nowhere: nothing is confirmed until it is there.
 func (t *tail) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, t.store.target.timeout)
 	defer cancel()
-	last, err := t.client.XRevRangeN(ctx, t.store.logKey(), "+", "-", 1).Result()
+	last, err := t.conn.XRevRangeN(ctx, t.store.logKey(), "+", "-", 1).Result()
 	if err != nil {
 		return err
 	}
@@ -168,21 +195,13 @@ func (t *tail) missed() {
 	t.forget = time.Now().Add(announcedFor)
 }
 
-// onceRead is a read that go-redis does not send twice by itself: its Cluster
-// client would hide that a connection was lost.
-type onceRead struct{ *redis.XStreamSliceCmd }
-
-// NoRetry implements redis.Cmder.
-func (onceRead) NoRetry() bool { return true }
-
 // read waits for entries and returns them, or none.
 func (t *tail) read(ctx context.Context) ([]redis.XMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, tailBlock+tailGrace)
 	defer cancel()
 	args := []any{"xread", "count", tailCount, "block", tailBlock.Milliseconds(), "streams", t.store.logKey(), t.at}
 	cmd := redis.NewXStreamSliceCmd(ctx, args...)
-	cmd.SetFirstKeyPos(6) // of the log
-	_ = t.client.Process(ctx, onceRead{cmd})
+	_ = t.conn.Process(ctx, cmd) // the command has its error
 	streams, err := cmd.Result()
 	switch {
 	case errors.Is(err, redis.Nil):

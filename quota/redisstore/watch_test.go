@@ -10,6 +10,7 @@ import (
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/quota/redisstore/redistest"
+	"github.com/redis/go-redis/v9"
 )
 
 // listener is an account.Watcher that remembers what it was told.
@@ -21,6 +22,7 @@ type listener struct {
 	confirmed time.Time // zero: not since the last miss
 	atFirst   int       // subjects announced by the first confirmation
 	told      chan struct{}
+	between   func() // done once, between two reads that come to the end
 }
 
 func (l *listener) note(do func()) {
@@ -47,6 +49,13 @@ func (l *listener) Confirmed(until time.Time) {
 		}
 		l.confirmed = until
 	})
+	l.mu.Lock()
+	do := l.between
+	l.between = nil
+	l.mu.Unlock()
+	if do != nil {
+		do()
+	}
 }
 
 func (l *listener) Missed() {
@@ -271,6 +280,72 @@ func TestTailThatBreaks(t *testing.T) {
 			l.awaitConfirmed(t)
 			l.await(t, "what was announced meanwhile", func() bool { return l.announced[subjectOf(app)] > heard })
 		})
+	}
+}
+
+// TestTailThatBreaksBetweenReads: a connection that is lost while nothing waits on
+// it is replaced by go-redis without a word, whoever listens there by then.
+func TestTailThatBreaksBetweenReads(t *testing.T) {
+	t.Parallel()
+	t.Run("standalone", func(t *testing.T) {
+		t.Parallel()
+		server := redistest.Standalone(t)
+		proxy := redistest.NewProxy(t, server.Addr)
+		testLossBetweenReads(t, proxy, initialized(t, "redis://"+proxy.Addr))
+	})
+	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
+		_, proxy := redistest.ClusterOfOne(t)
+		testLossBetweenReads(t, proxy, initialized(t, "redis+cluster://"+proxy.Addr))
+	})
+}
+
+func testLossBetweenReads(t *testing.T, proxy *redistest.Proxy, s *Store) {
+	t.Helper()
+	l, _ := watch(t, s)
+	l.await(t, "the second miss", func() bool { return l.missed >= 2 })
+	l.awaitConfirmed(t)
+	cut := make(chan int, 1)
+	l.mu.Lock()
+	l.between = func() {
+		proxy.Cut()
+		cut <- l.misses()
+	}
+	l.mu.Unlock()
+	before := <-cut
+	l.await(t, "a miss", func() bool { return l.missed > before })
+	l.awaitConfirmed(t)
+}
+
+// TestWatchWhileTheClusterIsLookedAt: looking at who has which keys opens
+// connections, to all nodes. They are not the one that is read by.
+func TestWatchWhileTheClusterIsLookedAt(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.Cluster(t, 3, 0)
+	s := initialized(t, "redis+cluster://"+cluster.Addrs[0])
+	l, _ := watch(t, s)
+	l.await(t, "the second miss", func() bool { return l.missed >= 2 })
+	const looks = 10
+	before := l.misses()
+	for range looks {
+		s.watchers.mu.Lock()
+		for tail := range s.watchers.all {
+			client, _ := tail.client.(*redis.ClusterClient)
+			client.ReloadState(t.Context())
+			if err := client.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
+				return node.Ping(ctx).Err()
+			}); err != nil {
+				t.Error(err)
+			}
+		}
+		s.watchers.mu.Unlock()
+		l.mu.Lock()
+		last := l.confirmed
+		l.mu.Unlock()
+		l.await(t, "another confirmation", func() bool { return l.confirmed.After(last) })
+	}
+	if n := l.misses() - before; n > looks/2 {
+		t.Errorf("changes were missed %d times while the cluster was looked at %d times", n, looks)
 	}
 }
 
