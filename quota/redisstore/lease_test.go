@@ -28,10 +28,10 @@ func TestLease(t *testing.T) {
 		t.Error("one name keeps another from being had")
 	}
 	const short = 100 * time.Millisecond
+	begun := time.Now()
 	if !ask(first, "sweep", short) {
 		t.Error("it cannot be made shorter")
 	}
-	begun := time.Now()
 	eventually(t, 5*time.Second, "the lease to be over", func() error {
 		if ask(second, "sweep", time.Minute) {
 			return nil
