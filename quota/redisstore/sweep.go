@@ -2,6 +2,8 @@ package redisstore
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"strconv"
 	"time"
@@ -13,8 +15,15 @@ import (
 // maxSweep bounds the keys of one script.
 const maxSweep = 1000
 
+// positionBits are what a position in a sequence of names takes of quota.Swept.Next;
+// 16 more, above them, tell the sequence.
+const positionBits = 47
+
 // Sweep implements quota.Store. The names of all keys follow from the fan-out,
-// so nothing is searched for: a sweep goes through the names one by one.
+// so nothing is searched for: a sweep goes through the names one by one. Which
+// those are the caller says. When that is not what it was, by another catalog or
+// another day, a position means another name: the sweep begins anew, or it would
+// leave out what has moved to the front.
 func (s *Store) Sweep(ctx context.Context, sweep quota.Sweep) (quota.Swept, error) {
 	header, err := s.read(ctx, "hmget", s.headerKey(sweep.App), "v", "c")
 	if err != nil {
@@ -30,7 +39,7 @@ func (s *Store) Sweep(ctx context.Context, sweep quota.Sweep) (quota.Swept, erro
 
 	limit := int64(min(max(1, sweep.Limit), maxSweep))
 	keys := []string{s.headerKey(sweep.App)}
-	next := max(0, sweep.From)
+	next := names.position(sweep.From)
 	for ; int64(len(keys)) <= limit && next < names.total(); next++ {
 		keys = append(keys, s.appPrefix(sweep.App)+names.at(next))
 	}
@@ -50,7 +59,7 @@ func (s *Store) Sweep(ctx context.Context, sweep quota.Sweep) (quota.Swept, erro
 		swept.Removed = removed
 	}
 	if next < names.total() {
-		swept.Next = next
+		swept.Next = names.sequence()<<positionBits | next
 	}
 	return swept, nil
 }
@@ -92,6 +101,26 @@ func (n *sweptNames) add(c *quota.Counter, bits uint8) {
 	case c.Window.Kind != catalog.KindMonth && !slices.Contains(n.single, name):
 		n.single = append(n.single, name)
 	}
+}
+
+// sequence tells this sequence of names from others, in 16 bits.
+func (n *sweptNames) sequence() int64 {
+	h := fnv.New64a()
+	for _, name := range n.single {
+		_, _ = fmt.Fprintf(h, "%s\n", name) // never fails
+	}
+	for _, f := range n.families {
+		_, _ = fmt.Fprintf(h, "%s%d\n", f.name, f.bits)
+	}
+	return int64(h.Sum64() >> 48)
+}
+
+// position is where a sweep goes on in this sequence; zero if it was in another.
+func (n *sweptNames) position(from int64) int64 {
+	if from>>positionBits != n.sequence() {
+		return 0
+	}
+	return from & (1<<positionBits - 1)
 }
 
 func (n *sweptNames) total() int64 {

@@ -113,16 +113,64 @@ func TestSweepIsBounded(t *testing.T) {
 	t.Parallel()
 	_, s := standalone(t)
 	app := newApp(t, s, 1)
+	sweep := quota.Sweep{App: 1, FanoutBits: app.FanoutBits, Version: app.Version}
+	here := namesOf(&sweep, 0).sequence() << positionBits // the app's clock has not begun
 	for _, tt := range []struct {
 		from  int64
 		limit int
 		next  int64
-	}{{0, 1 << 20, maxSweep}, {10, 0, 11}, {-5, 3, 3}, {1 << 40, 3, 0}} {
-		sweep := quota.Sweep{App: 1, FanoutBits: app.FanoutBits, Version: app.Version, From: tt.from, Limit: tt.limit}
+	}{
+		{0, 1 << 20, here + maxSweep},
+		{here + 10, 0, here + 11},
+		{here ^ 1<<positionBits + 10, 3, here + 3}, // of another sequence
+		{-5, 3, here + 3},
+		{here + 1<<40, 3, 0},
+	} {
+		sweep.From, sweep.Limit = tt.from, tt.limit
 		swept, err := s.Sweep(t.Context(), sweep)
 		if err != nil || swept.Next != tt.next {
 			t.Errorf("from %d, limit %d: %+v, %v; want %d", tt.from, tt.limit, swept, err, tt.next)
 		}
+	}
+}
+
+// TestSweepOfAnotherCatalog: a quota that comes or goes between two calls moves
+// the names of all that follow it, and none of them is left out.
+func TestSweepOfAnotherCatalog(t *testing.T) {
+	t.Parallel()
+	server, s := standalone(t)
+	counters := []quota.Counter{
+		{Quota: "blocked", Scope: catalog.ScopeUser}, {Quota: "friends", Scope: catalog.ScopeUser}, {Quota: "muted", Scope: catalog.ScopeUser},
+	}
+	for i, tt := range []struct {
+		name          string
+		before, after []quota.Counter
+	}{
+		{"with a quota less", counters, counters[1:]},
+		{"with a quota more", counters[1:], counters},
+		{"with another one", []quota.Counter{counters[0], counters[2]}, counters[:2]},
+		{"in another order", counters[1:], []quota.Counter{counters[2], counters[1]}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			app := newAppOf(t, s, uint32(i+1), 8)
+			mustApply(t, s, txnOf(app, addEach("friends", 1, names(1000, "user%d")...)))
+			sweep := quota.Sweep{App: app.ID, FanoutBits: 8, Version: app.Version, Counters: tt.before, Limit: 1000}
+			swept, err := s.Sweep(t.Context(), sweep)
+			if err != nil || swept.Next <= 0 {
+				t.Fatalf("%+v, %v", swept, err)
+			}
+			sweep.Counters, sweep.Limit = tt.after, 100
+			calls := 0
+			for sweep.From = swept.Next; sweep.From != 0; sweep.From = swept.Next {
+				if swept, err = s.Sweep(t.Context(), sweep); err != nil || swept.Next < 0 || calls > 20 {
+					t.Fatalf("after %d calls: %+v, %v", calls, swept, err)
+				}
+				calls++
+			}
+			if left := server.Client().Keys(t.Context(), s.appPrefix(app.ID)+"s:friends:*").Val(); len(left) != 0 {
+				t.Errorf("%d buckets are left", len(left))
+			}
+		})
 	}
 }
 
