@@ -65,7 +65,8 @@ func TestApps_CreateFarAhead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, o := range []account.Order{
-		{Start: w.at("9999-12-31 23:59:59"), Months: 1}, {Start: w.at("9999-12-01"), Months: 24},
+		{Start: w.at("9999-12-31 23:59:59"), Months: 1},
+		{Start: w.at("9999-12-01"), Months: 24},
 		{Start: w.at("2024-01-01"), End: w.at("9999-12-31"), Months: 1},
 	} {
 		o.ID, o.Edition = "o", "standard"
