@@ -1,6 +1,7 @@
 package account
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -12,20 +13,30 @@ import (
 // made from, counters apart. A record that a Registry or a cache handed out is
 // shared and must not be changed; Clone it first.
 type App struct {
-	ID      uint32    `json:"id"` // SDKAppID, greater than zero
-	Account string    `json:"account"`
-	Name    string    `json:"name,omitempty"`
-	Region  string    `json:"region"`
+	ID      uint32 `json:"id"` // SDKAppID, greater than zero
+	Account string `json:"account"`
+	Name    string `json:"name,omitempty"`
+	Region  string `json:"region"`
+	// Edition is the app's as long as it has no order that has begun: orders say
+	// it by themselves, State.Edition has it at an instant.
 	Edition string    `json:"edition"`
 	Created time.Time `json:"created"`
 	// FanoutBits: users and groups are spread over 1<<FanoutBits buckets. It is
 	// fixed at creation, because the names of all counters follow from it.
 	FanoutBits uint8 `json:"fanoutBits"`
 
-	Approvals map[string]time.Time     `json:"approvals,omitempty"` // feature -> approved at
-	AddOns    map[string]time.Time     `json:"addOns,omitempty"`    // add-on -> activated at
-	Overrides map[string]catalog.Limit `json:"overrides,omitempty"` // quota -> limit instead of the edition's
-	Orders    []Order                  `json:"orders,omitempty"`    // by start, not overlapping
+	Approvals map[string]time.Time `json:"approvals,omitempty"` // feature -> approved at
+	AddOns    map[string]time.Time `json:"addOns,omitempty"`    // add-on -> activated at
+	Overrides map[string]Override  `json:"overrides,omitempty"` // quota -> limit instead of the edition's
+	Orders    []Order              `json:"orders,omitempty"`    // by start, not overlapping
+	Renewal   Renewal              `json:"renewal,omitzero"`
+
+	Disabled  []Spell   `json:"disabled,omitempty"` // by its owner, in sequence
+	Deleted   time.Time `json:"deleted,omitzero"`   // by its owner: the record is a tombstone
+	Reclaimed time.Time `json:"reclaimed,omitzero"` // its data is reclaimed, whatever is paid from then on
+	Swept     time.Time `json:"swept,omitzero"`     // no counter of the deleted or reclaimed app is left
+	Migrated  time.Time `json:"migrated,omitzero"`  // from the legacy billing mode
+	Changed   time.Time `json:"changed,omitzero"`   // the record, last, by the clock of who did
 
 	// Creation is the request that created the app. It is never forgotten:
 	// repeated, it must not create another one.
@@ -38,14 +49,65 @@ type App struct {
 	Version Version `json:"-"`
 }
 
-// Change is a request that changed an app's record.
-type Change struct {
-	RequestID   string `json:"requestId"`
-	Fingerprint uint64 `json:"fingerprint"` // of the request, to tell it from another of the same id
+// Spell is a stretch of time, half-open; a zero Until: it has not ended.
+type Spell struct {
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until,omitzero"`
 }
 
-// changesKept bounds App.Changes: administrative changes of one app are rare.
-const changesKept = 16
+// Override is a limit that holds for one app instead of the edition's.
+type Override struct {
+	Limit catalog.Limit `json:"limit"`
+	Until time.Time     `json:"until,omitzero"` // zero: until it is changed
+}
+
+// InForce reports whether the override holds at an instant.
+func (o Override) InForce(now time.Time) bool { return o.Until.IsZero() || now.Before(o.Until) }
+
+// UnmarshalJSON also reads an override of record format 1, a bare limit.
+func (o *Override) UnmarshalJSON(text []byte) error {
+	if len(text) > 0 && text[0] == '"' {
+		*o = Override{}
+		return json.Unmarshal(text, &o.Limit)
+	}
+	type plain Override // without this method
+	return json.Unmarshal(text, (*plain)(o))
+}
+
+// Renewal is what happens when the plan ends. The zero value is by hand.
+type Renewal struct {
+	Mode   RenewalMode `json:"mode,omitempty"`
+	Months int         `json:"months,omitempty"` // RenewAutomatically: for how many
+}
+
+// RenewalMode says who renews a plan.
+type RenewalMode string
+
+// The modes. imquota never renews by itself (FACTS §6).
+const (
+	RenewByHand        RenewalMode = ""
+	RenewAutomatically RenewalMode = "automatic" // the biller, when it is due
+	RenewNever         RenewalMode = "never"
+)
+
+// isDisabled reports whether the owner has the app disabled at an instant.
+func (a *App) isDisabled(at time.Time) bool {
+	return slices.ContainsFunc(a.Disabled, func(s Spell) bool { return span{s.From, s.Until}.holds(at) })
+}
+
+// disabledNow returns the spell that has not ended.
+func (a *App) disabledNow() *Spell {
+	if n := len(a.Disabled); n > 0 && a.Disabled[n-1].Until.IsZero() {
+		return &a.Disabled[n-1]
+	}
+	return nil
+}
+
+// IsLegacy reports whether the app is billed as apps were before there were
+// prepaid plans: it was created then and not migrated since.
+func (a *App) IsLegacy(rules catalog.AccountRules) bool {
+	return a.Created.Before(rules.LegacyBefore) && a.Migrated.IsZero()
+}
 
 // Fan-out of counters: 2^14 buckets hold a million users at 64 a bucket.
 const (
@@ -76,32 +138,15 @@ func (a *App) Clone() *App {
 	c.Overrides = maps.Clone(a.Overrides)
 	c.Orders = slices.Clone(a.Orders)
 	c.Changes = slices.Clone(a.Changes)
+	c.Disabled = slices.Clone(a.Disabled)
 	return &c
 }
 
-// Remember notes a request that changed the record.
-func (a *App) Remember(c Change) {
-	if c.RequestID == "" {
-		return
+// Remembered reports whether a request has changed the record before. The error
+// is ErrRequestReused.
+func (a *App) Remembered(c Change) (bool, error) {
+	if c.RequestID != "" && a.Creation.RequestID == c.RequestID {
+		return remembered([]Change{a.Creation}, c)
 	}
-	a.Changes = append(a.Changes, c)
-	if drop := len(a.Changes) - changesKept; drop > 0 {
-		a.Changes = slices.Delete(a.Changes, 0, drop)
-	}
-}
-
-// Remembered finds a request by its id.
-func (a *App) Remembered(requestID string) (Change, bool) {
-	if requestID == "" {
-		return Change{}, false
-	}
-	if a.Creation.RequestID == requestID {
-		return a.Creation, true
-	}
-	for _, c := range a.Changes {
-		if c.RequestID == requestID {
-			return c, true
-		}
-	}
-	return Change{}, false
+	return remembered(a.Changes, c)
 }

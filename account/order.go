@@ -19,16 +19,97 @@ type Order struct {
 	Cash          decimal.Decimal `json:"cash"`
 	Credit        decimal.Decimal `json:"credit"`
 	NonRefundable bool            `json:"nonRefundable,omitempty"`
+	// Refunded is when the order was returned: it ended then, or never began.
+	Refunded time.Time `json:"refunded,omitzero"`
 }
 
+// inForce is when the order is in force; empty when it was returned before.
+func (o *Order) inForce() span {
+	if o.wasCut() {
+		return span{o.Start, o.Refunded}
+	}
+	return span{o.Start, o.End}
+}
+
+func (o *Order) isReturned() bool { return !o.Refunded.IsZero() }
+
+// wasCut reports whether the order was returned before it was over.
+func (o *Order) wasCut() bool { return o.isReturned() && o.Refunded.Before(o.End) }
+
 // SortOrders puts orders in the sequence of their starts and reports two that
-// overlap: no instant may have two orders.
+// overlap: no instant may have two orders. Of an order that was returned only
+// the part that was in force counts.
 func SortOrders(orders []Order) error {
-	slices.SortFunc(orders, func(a, b Order) int { return a.Start.Compare(b.Start) })
-	for i := 1; i < len(orders); i++ {
-		if orders[i].Start.Before(orders[i-1].End) {
-			return fmt.Errorf("orders %q and %q overlap", orders[i-1].ID, orders[i].ID)
+	slices.SortStableFunc(orders, func(a, b Order) int { return a.Start.Compare(b.Start) })
+	var last *Order
+	for i := range orders {
+		o := &orders[i]
+		if o.inForce().isEmpty() {
+			continue
 		}
+		if last != nil && o.Start.Before(last.inForce().until) {
+			return fmt.Errorf("orders %q and %q overlap", last.ID, o.ID)
+		}
+		last = o
 	}
 	return nil
+}
+
+// AddMonths returns the same local time of day n months later, on the anchor's
+// day of the month or, where the month is shorter, on its last (FACTS §6): from
+// January 31 to February 29, and one more month to March 31. A time that the
+// clocks skip is the one at which they are changed.
+func AddMonths(anchor time.Time, n int, zone *time.Location) time.Time {
+	local := anchor.In(zone)
+	y, m, d := local.Date()
+	m += time.Month(n)
+	d = min(d, time.Date(y, m+1, 0, 0, 0, 0, 0, time.UTC).Day())
+	date := func(zone *time.Location) time.Time {
+		return time.Date(y, m, d, local.Hour(), local.Minute(), local.Second(), local.Nanosecond(), zone)
+	}
+	at := date(zone)
+	_, east := at.Zone()
+	switch off := at.Unix() + int64(east) - date(time.UTC).Unix(); {
+	case off < 0:
+		_, at = at.ZoneBounds()
+	case off > 0:
+		at, _ = at.ZoneBounds()
+	}
+	return at
+}
+
+// chain is a run of orders that follow each other without a gap. Its end is
+// where the plan ends.
+type chain struct {
+	anchor  time.Time // start of the first
+	months  int       // of all of them
+	end     time.Time
+	edition string // of the last
+}
+
+// chainAt returns the chain that holds an instant or was the last to end before
+// it. Orders that were returned break it. It is empty when there is none.
+func chainAt(orders []Order, at time.Time) (c chain) {
+	for i := range orders {
+		o := &orders[i]
+		if o.isReturned() || o.Start.After(at) && !o.Start.Equal(c.end) {
+			continue
+		}
+		if !o.Start.Equal(c.end) {
+			c = chain{anchor: o.Start}
+		}
+		c.months += o.Months
+		c.end, c.edition = o.End, o.Edition
+	}
+	return c
+}
+
+// after returns where the chain would end with so many months more. They are
+// counted from its first start, so that its day of the month is kept; where the
+// orders that it has do not end there, from the end they have.
+func (c chain) after(months int, zone *time.Location) time.Time {
+	if AddMonths(c.anchor, c.months, zone).Equal(c.end) {
+		return AddMonths(c.anchor, c.months+months, zone)
+	}
+	return AddMonths(c.end, months, zone)
 }

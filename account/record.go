@@ -5,9 +5,25 @@ import (
 	"fmt"
 )
 
-// recordFormat rises when records come to hold something that an imquota which
-// does not know it would judge wrongly without, or drop when it writes.
-const recordFormat = 1
+// Formats rise when records come to hold something that an imquota which does
+// not know it would judge wrongly without, or drop when it writes.
+//
+//	1  the first
+//	2  overrides that end, returned orders, disabled, deleted and reclaimed apps
+const (
+	recordFormat  = 2
+	accountFormat = 1
+)
+
+// formatOf reads a record's format and no more: a newer one may have values that
+// cannot be read here.
+func formatOf(record []byte) int {
+	var head struct {
+		Format int `json:"format"`
+	}
+	_ = json.Unmarshal(record, &head) // zero: it is damaged
+	return head.Format
+}
 
 // storedApp is a record as stores keep it.
 type storedApp struct {
@@ -26,15 +42,14 @@ func EncodeApp(a *App) ([]byte, error) {
 
 // DecodeApp reads a record and gives it its version. The error is a *Fault.
 func DecodeApp(id uint32, record []byte, v Version) (*App, error) {
-	stored := storedApp{App: new(App)}
-	err := json.Unmarshal(record, &stored)
-	switch {
-	case err == nil && stored.Format > recordFormat:
+	if format := formatOf(record); format > recordFormat {
 		return nil, &Fault{
 			Reason: RecordNewer,
-			Detail: fmt.Sprintf("the record of app %d has format %d; this version of imquota knows format %d", id, stored.Format, recordFormat),
+			Detail: fmt.Sprintf("the record of app %d has format %d; this version of imquota knows formats up to %d", id, format, recordFormat),
 		}
-	case err != nil || stored.Format < 1 || stored.ID != id:
+	}
+	stored := storedApp{App: new(App)}
+	if err := json.Unmarshal(record, &stored); err != nil || stored.Format < 1 || stored.ID != id {
 		return nil, DamagedRecord(id)
 	}
 	stored.Version = v
@@ -44,4 +59,40 @@ func DecodeApp(id uint32, record []byte, v Version) (*App, error) {
 // DamagedRecord says that an app's record cannot be read.
 func DamagedRecord(id uint32) *Fault {
 	return &Fault{Reason: UsageUnknown, Detail: fmt.Sprintf("the record of app %d is damaged", id)}
+}
+
+// storedAccount is a record as stores keep it.
+type storedAccount struct {
+	Format int `json:"format"`
+	*Account
+}
+
+// EncodeAccount returns an account's record as stores keep it: JSON.
+func EncodeAccount(a *Account) ([]byte, error) {
+	record, err := json.Marshal(storedAccount{accountFormat, a})
+	if err != nil {
+		return nil, fmt.Errorf("encode account %s: %w", a.ID, err)
+	}
+	return record, nil
+}
+
+// DecodeAccount reads a record and gives it its version. The error is a *Fault.
+func DecodeAccount(id string, record []byte, v Version) (*Account, error) {
+	if format := formatOf(record); format > accountFormat {
+		return nil, &Fault{
+			Reason: RecordNewer,
+			Detail: fmt.Sprintf("the record of account %s has format %d; this version of imquota knows formats up to %d", id, format, accountFormat),
+		}
+	}
+	stored := storedAccount{Account: new(Account)}
+	if err := json.Unmarshal(record, &stored); err != nil || stored.Format < 1 || stored.ID != id {
+		return nil, DamagedAccount(id)
+	}
+	stored.Version = v
+	return stored.Account, nil
+}
+
+// DamagedAccount says that an account's record cannot be read.
+func DamagedAccount(id string) *Fault {
+	return &Fault{Reason: UsageUnknown, Detail: fmt.Sprintf("the record of account %s is damaged", id)}
 }

@@ -1,9 +1,11 @@
 package catalog
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -76,6 +78,7 @@ func (b *builder) general() {
 	if d.Account.MaxApps < 1 {
 		b.addf("account.max_apps", "is %d; at least 1 is needed", d.Account.MaxApps)
 	}
+	b.lifecycle(&d.Account)
 	b.s.policies = Policies(d.Policies)
 	oneOf(b, "policies.dissolve_counts", d.Policies.DissolveCounts, DissolveAnyAge, DissolveSameDay)
 	oneOf(b, "policies.used_value", d.Policies.UsedValue, UsedServiceMonths, UsedCurrentMonth)
@@ -87,6 +90,56 @@ func (b *builder) general() {
 	b.code("upstream_codes.suspended", d.UpstreamCodes.Suspended)
 	b.code("upstream_codes.live_invite", d.UpstreamCodes.LiveInvite)
 	b.code("upstream_codes.delete_users", d.UpstreamCodes.DeleteUsers)
+}
+
+// shippedAccount is the account section of the catalog that ships with imquota:
+// what holds for a file that was written before there was such a rule.
+var shippedAccount = sync.OnceValue(func() accountDoc {
+	var shipped document
+	_ = yaml.Unmarshal(defaultYAML, &shipped) // Default proves that it is sound
+	return shipped.Account
+})
+
+// lifecycle reads the rules of an account that a file may leave out, one by one.
+func (b *builder) lifecycle(d *accountDoc) {
+	shipped := shippedAccount()
+	months := *cmp.Or(d.MaxOrderMonths, shipped.MaxOrderMonths)
+	if months < 1 || months > maxMonths {
+		b.addf("account.max_order_months", "is %d; it must be from 1 to %d", months, maxMonths)
+	}
+	b.s.account.MaxOrderMonths = months
+	b.s.account.OverdueAfter = b.duration("account.overdue_after", *cmp.Or(d.OverdueAfter, shipped.OverdueAfter))
+	b.s.account.KeptDays = b.days("account.kept_days", *cmp.Or(d.KeptDays, shipped.KeptDays), 1)
+	n, usual := cmp.Or(d.Notices, &noticesDoc{}), shipped.Notices
+	warnings := *cmp.Or(n.ReclaimDaysBefore, usual.ReclaimDaysBefore)
+	b.s.account.Notices = NoticeRules{
+		ExpiryDaysBefore:  b.days("account.notices.expiry_days_before", *cmp.Or(n.ExpiryDaysBefore, usual.ExpiryDaysBefore), 0),
+		ExpiryDaysAfter:   b.days("account.notices.expiry_days_after", *cmp.Or(n.ExpiryDaysAfter, usual.ExpiryDaysAfter), 0),
+		RenewalDaysBefore: b.days("account.notices.renewal_days_before", *cmp.Or(n.RenewalDaysBefore, usual.RenewalDaysBefore), 0),
+		BillDays:          b.days("account.notices.bill_days", *cmp.Or(n.BillDays, usual.BillDays), 0),
+		ReclaimDaysBefore: warnings,
+	}
+	for i, days := range warnings {
+		const path = "account.notices.reclaim_days_before"
+		b.days(path, days, 1)
+		if i > 0 && days >= warnings[i-1] {
+			b.addf(path, "%d stands after %d: each is less than the one before", days, warnings[i-1])
+		}
+	}
+}
+
+// Bounds of what is counted in days and months: more is a mistake.
+const (
+	maxDays   = 3650
+	maxMonths = 120
+)
+
+// days checks a number of days.
+func (b *builder) days(path string, n, least int) int {
+	if n < least || n > maxDays {
+		b.addf(path, "is %d; it must be from %d to %d days", n, least, maxDays)
+	}
+	return n
 }
 
 func (b *builder) regionsAndPlatforms() {

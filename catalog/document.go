@@ -27,9 +27,21 @@ type document struct {
 }
 
 type accountDoc struct {
-	MaxApps      int    `yaml:"max_apps"`
-	Grace        string `yaml:"grace"`
-	LegacyBefore string `yaml:"legacy_before"`
+	MaxApps        int         `yaml:"max_apps"`
+	Grace          string      `yaml:"grace"`
+	LegacyBefore   string      `yaml:"legacy_before"`
+	MaxOrderMonths *int        `yaml:"max_order_months"`
+	OverdueAfter   *string     `yaml:"overdue_after"`
+	KeptDays       *int        `yaml:"kept_days"`
+	Notices        *noticesDoc `yaml:"notices"`
+}
+
+type noticesDoc struct {
+	ExpiryDaysBefore  *int   `yaml:"expiry_days_before"`
+	ExpiryDaysAfter   *int   `yaml:"expiry_days_after"`
+	RenewalDaysBefore *int   `yaml:"renewal_days_before"`
+	BillDays          *int   `yaml:"bill_days"`
+	ReclaimDaysBefore *[]int `yaml:"reclaim_days_before"`
 }
 
 type policiesDoc struct {

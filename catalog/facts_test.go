@@ -439,6 +439,15 @@ func TestFacts_Account(t *testing.T) {
 	if rules.Grace != 24*time.Hour {
 		t.Errorf("grace = %v, want 24h", rules.Grace)
 	}
+	// §6: 1 to 24 months; overdue 24 h after the push; data kept 90 days; notices
+	// from seven days before expiry, its day included, and one day after.
+	if rules.MaxOrderMonths != 24 || rules.OverdueAfter != 24*time.Hour || rules.KeptDays != 90 {
+		t.Errorf("orders of %d months, overdue after %v, kept for %d days; want 24, 24h, 90", rules.MaxOrderMonths, rules.OverdueAfter, rules.KeptDays)
+	}
+	notices := catalog.NoticeRules{ExpiryDaysBefore: 6, ExpiryDaysAfter: 1, RenewalDaysBefore: 1, BillDays: 7, ReclaimDaysBefore: []int{30, 7, 1}}
+	if diff := cmp.Diff(notices, rules.Notices); diff != "" {
+		t.Errorf("notices (-want +got):\n%s", diff)
+	}
 	// §5, in the zone of §2: 2022-12-26 in Beijing began on the 25th in UTC.
 	if want := time.Date(2022, 12, 25, 16, 0, 0, 0, time.UTC); !rules.LegacyBefore.Equal(want) {
 		t.Errorf("legacy before %v, want %v", rules.LegacyBefore, want)

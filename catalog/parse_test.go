@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -44,6 +45,36 @@ func TestParse_MinimalNeedsEveryLine(t *testing.T) {
 		if _, err := catalog.Parse([]byte(without)); err == nil {
 			t.Errorf("it parses without %q", line)
 		}
+	}
+}
+
+// A file from before there were rules of the lifecycle, or with some of them,
+// has the shipped ones for the others.
+func TestParse_RulesLeftOut(t *testing.T) {
+	t.Parallel()
+	minimal := string(read(t, "testdata/minimal.yaml"))
+	for _, tc := range []struct {
+		name, lines string
+		change      func(*catalog.AccountRules)
+	}{
+		{"all", "", func(*catalog.AccountRules) {}},
+		{"all but the longest order", "  max_order_months: 36\n", func(r *catalog.AccountRules) { r.MaxOrderMonths = 36 }},
+		{"all but when a bill is overdue", "  overdue_after: 72h\n", func(r *catalog.AccountRules) { r.OverdueAfter = 72 * time.Hour }},
+		{"all but how long data is kept", "  kept_days: 30\n", func(r *catalog.AccountRules) { r.KeptDays = 30 }},
+		{"all notices", "  notices: {}\n", func(*catalog.AccountRules) {}},
+		{"all but one notice", "  notices: {expiry_days_before: 0}\n", func(r *catalog.AccountRules) { r.Notices.ExpiryDaysBefore = 0 }},
+		{"all but the warnings, of which there are none", "  notices: {reclaim_days_before: []}\n", func(r *catalog.AccountRules) { r.Notices.ReclaimDaysBefore = []int{} }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			got := parse(t, []byte(strings.Replace(minimal, "  max_apps: 1\n", "  max_apps: 1\n"+tc.lines, 1))).Account()
+			want := catalog.Default().Account()
+			want.MaxApps, want.LegacyBefore = got.MaxApps, got.LegacyBefore
+			tc.change(&want)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("rules (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

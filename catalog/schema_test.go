@@ -40,6 +40,7 @@ var beyondSchema = []string{
 	"limit_field_twice", "limit_missing", "limit_of_unknown_quota",
 	"meter_limit_missing_reported_once", "meter_price_not_billed", "meter_price_of_unknown_edition",
 	"meter_quota_unknown", "meter_twice",
+	"notices_reclaim_days_before_rising",
 	"on_exceed_bill_of_static", "on_exceed_bill_of_unlimited",
 	"promotion_until_before_from", "purchase_of_free", "purchase_of_itself", "purchase_unknown",
 	"quota_builtin_changed", "quota_builtin_direct", "quota_builtin_not_distinct",
@@ -100,6 +101,9 @@ func TestSchema_AcceptsEveryForm(t *testing.T) {
 		{"quoted price", "editions:\n", "editions:\n  - {key: paid, title: Paid, monthly_price: \"9.90\", limits: {users: 1, free_mau: 1, friends: 1, joined_groups: 1, group_members: 1}}\n"},
 		{"unquoted price of a meter", "editions:\n", "meters: [{key: pcc, title: Peak, unit: user, prices: {free: 0.2}, promotions: [{title: sale, percent: -50.5, from: 2022-12-26, until: 2022-12-27}]}]\neditions:\n"},
 		{"unquoted SDK version", "editions:\n", "features: [{key: f, title: F, conditions: {sdk: {min: {web: 5.10}}}}]\neditions:\n"},
+		{"rules of accounts", "max_apps: 1\n", "max_apps: 1\n  max_order_months: 120\n  overdue_after: 1h30m\n  kept_days: 3650\n"},
+		{"notices, some of them", "max_apps: 1\n", "max_apps: 1\n  notices: {bill_days: 0, reclaim_days_before: []}\n"},
+		{"no notices of its own", "max_apps: 1\n", "max_apps: 1\n  notices: {}\n"},
 		{"empty lists", "editions:\n", "features: []\nadd_ons: []\nmeters: []\neditions:\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

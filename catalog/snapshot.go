@@ -38,10 +38,28 @@ type Snapshot struct {
 
 // AccountRules are what holds for accounts and apps whatever the edition.
 type AccountRules struct {
-	MaxApps int           // apps an account may have
-	Grace   time.Duration // full service after expiry
+	MaxApps int // apps an account may have
+	// MaxOrderMonths is the longest that an order can be.
+	MaxOrderMonths int
+	Grace          time.Duration // full service after expiry
 	// LegacyBefore: apps created before this local day keep the legacy billing.
 	LegacyBefore time.Time
+	// OverdueAfter: an account that a bill was pushed to and that has not paid
+	// it for so long is overdue.
+	OverdueAfter time.Duration
+	// KeptDays: how many local days the data of a suspended app is kept, the day
+	// of its suspension included.
+	KeptDays int
+	Notices  NoticeRules
+}
+
+// NoticeRules are the local days on which owners of apps are told something.
+type NoticeRules struct {
+	ExpiryDaysBefore  int   // before the day on which a plan ends, and on it
+	ExpiryDaysAfter   int   // after it
+	RenewalDaysBefore int   // before it, an automatic renewal is due
+	BillDays          int   // from the day on which a bill is pushed, while it is open
+	ReclaimDaysBefore []int // before the day on which data is reclaimed; falling
 }
 
 // Codes are upstream codes that belong to no quota or feature (FACTS §4);

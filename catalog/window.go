@@ -52,6 +52,12 @@ func dayStart(y int, m time.Month, d int, zone *time.Location) time.Time {
 	return time.Date(y, m, d, 0, 0, 0, 0, time.FixedZone("", offset)).In(zone)
 }
 
+// DayStart returns the first instant of a local calendar day; Day numbers them.
+func DayStart(day int32, zone *time.Location) time.Time {
+	y, m, d := time.Unix(int64(day)*86400, 0).UTC().Date()
+	return dayStart(y, m, d, zone)
+}
+
 // IsStock reports whether the window never ends.
 func (w Window) IsStock() bool { return w.Start.IsZero() }
 

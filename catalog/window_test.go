@@ -179,3 +179,25 @@ func location(tb testing.TB, name string) *time.Location {
 	}
 	return zone
 }
+
+// The first instant of a day is the same whoever asks for it: by the day's
+// number or by an instant of it.
+func TestDayStart(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Asia/Shanghai", "America/New_York", "America/Sao_Paulo", "Europe/Berlin"} {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := time.Date(2018, 1, 1, 12, 0, 0, 0, zone); at.Year() < 2019; at = at.AddDate(0, 0, 1) {
+			day := catalog.Day(at, zone)
+			start := catalog.DayStart(day, zone)
+			if want := catalog.WindowAt(catalog.KindDay, at, zone).Start; !start.Equal(want) {
+				t.Errorf("%s: the day of %v starts at %v, want %v", name, at, start, want)
+			}
+			if catalog.Day(start, zone) != day || catalog.Day(start.Add(-time.Second), zone) != day-1 {
+				t.Errorf("%s: %v is not the first instant of a day", name, start)
+			}
+		}
+	}
+}

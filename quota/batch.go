@@ -18,19 +18,7 @@ type batch struct {
 	now      time.Time
 	requests []*Request
 	results  []Result
-	apps     map[uint32]*loadedApp // read once, so that items of an app share a version
-}
-
-// loadedApp is an app as the items of a batch see it.
-type loadedApp struct {
-	app *account.App
-	err error
-	// isCurrent: the record was read or confirmed so recently that it may
-	// decide by itself. A step of the store confirms it in any case.
-	isCurrent bool
-	// now is the batch's instant, or the app's clock when that is ahead: one
-	// app's clock must not move another's.
-	now time.Time
+	apps     map[uint32]*standing // read once, so that items of an app share a version
 }
 
 // round plans and applies the pending requests, and returns those that must
@@ -55,10 +43,9 @@ func (b *batch) round(ctx context.Context, pending []int) []int {
 		i, t, passed := asked[k], &txns[k], (*WindowPassedError)(nil)
 		switch {
 		case o.Err == nil:
-			b.e.apps.confirm(plans[k].app, b.now)
 			plans[k].decide(b.requests[i], &o, &b.results[i].Decision)
 		case errors.Is(o.Err, ErrStale):
-			b.e.apps.refused(plans[k].app)
+			b.e.refused(plans[k].app)
 			delete(b.apps, t.App)
 			again = append(again, i)
 		case errors.As(o.Err, &passed):
@@ -128,47 +115,35 @@ func (d draft) isFinal() bool {
 // the store's confirmation needs a current one: of all such apps those are read
 // together, and the plans for them are made again.
 func (b *batch) drafts(ctx context.Context, pending []int) []draft {
-	var missing []uint32
+	var fresh []*standing
 	for _, i := range pending {
 		id := b.requests[i].App
-		if _, ok := b.apps[id]; ok {
-			continue
+		if _, ok := b.apps[id]; !ok {
+			s := &standing{id: id, now: b.now}
+			b.apps[id] = s
+			fresh = append(fresh, s)
 		}
-		l := &loadedApp{now: b.now}
-		if l.app, l.isCurrent = b.e.apps.peek(id, b.now); l.app == nil {
-			missing = append(missing, id)
-		}
-		b.apps[id] = l
 	}
-	b.read(ctx, missing)
+	b.e.load(ctx, fresh, b.catalog)
 	drafts := make([]draft, len(pending))
-	var outdated []uint32
+	var outdated []*standing
 	for k, i := range pending {
-		id := b.requests[i].App
-		l := b.apps[id]
+		l := b.apps[b.requests[i].App]
 		drafts[k] = b.draft(l, b.requests[i])
-		if !l.isCurrent && drafts[k].isFinal() && !slices.Contains(outdated, id) {
-			outdated = append(outdated, id)
+		if !l.isCurrent && drafts[k].isFinal() && l.err == nil && !slices.Contains(outdated, l) {
+			outdated = append(outdated, l)
 		}
 	}
-	b.read(ctx, outdated)
+	if len(outdated) == 0 {
+		return drafts
+	}
+	b.e.refresh(ctx, outdated, b.catalog)
 	for k, i := range pending {
-		if id := b.requests[i].App; slices.Contains(outdated, id) {
-			drafts[k] = b.draft(b.apps[id], b.requests[i])
+		if l := b.apps[b.requests[i].App]; slices.Contains(outdated, l) {
+			drafts[k] = b.draft(l, b.requests[i])
 		}
 	}
 	return drafts
-}
-
-// read reads the records of apps, in one step.
-func (b *batch) read(ctx context.Context, ids []uint32) {
-	if len(ids) == 0 {
-		return
-	}
-	for k, loaded := range b.e.apps.read(ctx, ids, b.now) {
-		l := b.apps[ids[k]]
-		l.app, l.err, l.isCurrent = loaded.App, loaded.Err, true
-	}
 }
 
 // settleLocally reports whether a request is decided, or failed, without the
@@ -181,7 +156,7 @@ func (b *batch) settleLocally(r *Request, d draft, result *Result) bool {
 	case d.err != nil:
 		result.Err = d.err
 		return true
-	case d.planner.isLocal():
+	case d.planner.isLocal(), d.planner.state.IsGone():
 		d.planner.decideLocally(r, &result.Decision)
 		return true
 	}
@@ -204,16 +179,17 @@ func (b *batch) settleLocally(r *Request, d draft, result *Result) bool {
 }
 
 // draft plans a request for an app and judges what needs no store.
-func (b *batch) draft(l *loadedApp, r *Request) draft {
+func (b *batch) draft(l *standing, r *Request) draft {
 	if l.err != nil {
 		return draft{err: l.err}
 	}
-	edition, ok := b.catalog.Edition(l.app.Edition)
+	state := l.state(l.now)
+	edition, ok := b.catalog.Edition(state.Edition)
 	if !ok {
-		return draft{err: unknownEdition(l.app, b.catalog)}
+		return draft{err: unknownEdition(r.App, state.Edition, b.catalog)}
 	}
 	p := &planner{
-		catalog: b.catalog, app: l.app, edition: edition, client: r.Client, now: l.now,
+		catalog: b.catalog, app: l.app, state: state, edition: edition, client: r.Client, now: l.now,
 		adjust: r.Mode == Adjust,
 	}
 	if err := p.plan(r.Action); err != nil {

@@ -28,8 +28,7 @@ type Decision struct {
 	// only the tightest.
 	Quotas         []State
 	Edition        string
-	Lifecycle      account.State
-	Known          bool // the app exists, so that Lifecycle means something
+	Lifecycle      *account.State // nil: there never was such an app
 	CatalogVersion string
 }
 
@@ -77,6 +76,7 @@ type Violation struct {
 	Requested    int64  // what the request would have added
 	UpstreamCode int32  // zero: the vendor's servers have no code for this
 	Since        time.Time
+	Suspensions  []account.Suspension // AppSuspended: every reason
 	Message      string
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -11,12 +12,14 @@ import (
 	"github.com/imquota/imquota/catalog"
 )
 
-// Enforcer decides requests. It is safe for use by many goroutines.
+// Enforcer decides requests. It is safe for use by many goroutines. It is an
+// account.Watcher: a Registry that it watches tells it which of the records that
+// it keeps at hand may be used unread; without one, each is read each time.
 type Enforcer struct {
 	catalog atomic.Pointer[catalog.Snapshot]
 	store   Store
-	apps    *appCache
 	now     func() time.Time
+	*records
 }
 
 // Options configures an Enforcer.
@@ -26,9 +29,9 @@ type Options struct {
 	Registry account.Registry
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
-	// CacheFor bounds how long an app's record is used without being read
-	// again. Zero: for ever, which is right when this process makes all changes.
-	CacheFor time.Duration
+	// Clock is by which it is judged how current the records at hand are, that
+	// of the Registry; time.Now when nil.
+	Clock func() time.Time
 }
 
 // New returns an Enforcer.
@@ -36,7 +39,10 @@ func New(o Options) *Enforcer {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &Enforcer{store: o.Store, now: o.Now, apps: newAppCache(o.Registry, o.CacheFor)}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	e := &Enforcer{store: o.Store, now: o.Now, records: newRecords(o.Registry, o.Clock)}
 	e.catalog.Store(o.Catalog)
 	return e
 }
@@ -46,9 +52,6 @@ func (e *Enforcer) Catalog() *catalog.Snapshot { return e.catalog.Load() }
 
 // SetCatalog puts another catalog in force, for requests that begin later.
 func (e *Enforcer) SetCatalog(s *catalog.Snapshot) { e.catalog.Store(s) }
-
-// Forget drops the cached record of an app that was changed.
-func (e *Enforcer) Forget(app uint32) { e.apps.forget(app) }
 
 // Result is the answer to one request of several: a decision, or why there is
 // none. Err is an *account.InvalidError, one of the errors of a Store, or an
@@ -72,8 +75,8 @@ var ErrUnsettled = errors.New("the app's record changes faster than it can be ju
 // that an app has.
 var ErrUnknownEdition = errors.New("the catalog does not define the app's edition")
 
-func unknownEdition(app *account.App, cat *catalog.Snapshot) error {
-	return fmt.Errorf("app %d, edition %s, catalog %s: %w", app.ID, quote(app.Edition), quote(cat.Version()), ErrUnknownEdition)
+func unknownEdition(id uint32, edition string, cat *catalog.Snapshot) error {
+	return fmt.Errorf("app %d, edition %s, catalog %s: %w", id, quote(edition), quote(cat.Version()), ErrUnknownEdition)
 }
 
 // maxRounds bounds how often a request is planned anew because the record or
@@ -85,7 +88,7 @@ const maxRounds = 32
 // possible. Those of one app take effect in their order.
 func (e *Enforcer) CheckAll(ctx context.Context, requests []*Request) []Result {
 	results := make([]Result, len(requests))
-	b := batch{e: e, catalog: e.catalog.Load(), now: e.now(), requests: requests, results: results, apps: make(map[uint32]*loadedApp)}
+	b := batch{e: e, catalog: e.catalog.Load(), now: e.now(), requests: requests, results: results, apps: make(map[uint32]*standing)}
 	pending := make([]int, len(requests))
 	for i := range pending {
 		pending[i] = i
@@ -99,22 +102,49 @@ func (e *Enforcer) CheckAll(ctx context.Context, requests []*Request) []Result {
 	return results
 }
 
-// suspend denies an action of a suspended app. Releases are always accepted.
+// suspend denies an action of an app that is out of service. What it gives back
+// is accepted as long as its counters are kept.
 func (p *planner) suspend() {
-	if !p.release {
-		p.violations = append(p.violations, violateState(p.app, p.catalog, p.now)...)
+	if !p.release || p.state.IsGone() {
+		p.violations = append(p.violations, violateState(p.app.ID, p.state, p.catalog)...)
 	}
 }
 
 // violateState returns why an app's state denies whatever it asks for; nothing
 // while it is in service.
-func violateState(app *account.App, cat *catalog.Snapshot, now time.Time) []Violation {
-	state := app.StateAt(now, cat.Account().Grace)
-	if state.Stage != account.Suspended {
+func violateState(id uint32, state *account.State, cat *catalog.Snapshot) []Violation {
+	since := state.Since.In(cat.Zone()).Format(time.RFC3339)
+	switch state.Stage {
+	case account.Active, account.Grace:
 		return nil
+	case account.Reclaimed, account.Deleted:
+		what := "was deleted"
+		if state.Stage == account.Reclaimed {
+			what = "was suspended for so long that its data was reclaimed"
+		}
+		return []Violation{{
+			Reason: AppNotFound, Since: state.Since, UpstreamCode: cat.Codes().AppNotFound,
+			Message: fmt.Sprintf("app %d %s, at %s", id, what, since),
+		}}
+	case account.Suspended:
 	}
-	return []Violation{{
-		Reason: AppSuspended, Since: state.Since, UpstreamCode: cat.Codes().SuspendedExpired,
-		Message: "the app's plan has expired and it is suspended since " + state.Since.In(cat.Zone()).Format(time.RFC3339),
-	}}
+	why := make([]string, len(state.Suspensions))
+	for i, s := range state.Suspensions {
+		why[i] = suspensionTexts[s.Reason]
+	}
+	v := Violation{
+		Reason: AppSuspended, Since: state.Since, Suspensions: state.Suspensions, UpstreamCode: cat.Codes().Suspended,
+		Message: "the app is suspended since " + since + ": " + strings.Join(why, "; "),
+	}
+	if state.IsOnly(account.Expired) {
+		v.UpstreamCode = cat.Codes().SuspendedExpired
+	}
+	return []Violation{v}
+}
+
+var suspensionTexts = [...]string{
+	account.Expired:  "its plan has expired",
+	account.Refunded: "its plan was returned",
+	account.Overdue:  "a bill of its account is overdue",
+	account.Disabled: "it is disabled",
 }

@@ -18,8 +18,12 @@ var noon = time.Date(2024, 6, 15, 12, 0, 0, 0, time.FixedZone("", 8*60*60))
 type counting struct {
 	*storetest.Model
 	applies, txns, reads int                   // reads of any number of apps
+	owners               int                   // reads of any number of accounts
 	answer               func(quota.Txn) error // nil: the model answers
 	arrive               func()                // called once, at the first step
+	during               func()                // called once, while apps are read
+	duringOwners         func()                // the same for accounts
+	lostOwners           bool                  // the store has lost all accounts
 }
 
 func (c *counting) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
@@ -41,7 +45,27 @@ func (c *counting) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome 
 
 func (c *counting) Load(ctx context.Context, ids []uint32) []account.Loaded {
 	c.reads++
-	return c.Model.Load(ctx, ids)
+	loaded := c.Model.Load(ctx, ids)
+	if during := c.during; during != nil {
+		c.during = nil
+		during()
+	}
+	return loaded
+}
+
+func (c *counting) Accounts(ctx context.Context, names []string) []account.LoadedAccount {
+	c.owners++
+	loaded := c.Model.Accounts(ctx, names)
+	if during := c.duringOwners; during != nil {
+		c.duringOwners = nil
+		during()
+	}
+	for i := range loaded {
+		if c.lostOwners {
+			loaded[i].Account = &account.Account{ID: names[i]}
+		}
+	}
+	return loaded
 }
 
 // fixture is an Enforcer with one premium app, 7, whose record is cached.
@@ -50,21 +74,23 @@ type fixture struct {
 	t     *testing.T
 	store *counting
 	now   time.Time
+	clock time.Time // by which records are current
 }
 
-func newFixture(t *testing.T, cacheFor time.Duration) *fixture {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{t: t, store: &counting{Model: storetest.NewModel()}, now: noon}
+	f := &fixture{t: t, store: &counting{Model: storetest.NewModel()}, now: noon, clock: noon}
 	f.Enforcer = quota.New(quota.Options{
-		Catalog: catalog.Default(), Store: f.store, Registry: f.store, CacheFor: cacheFor,
-		Now: func() time.Time { return f.now },
+		Catalog: catalog.Default(), Store: f.store, Registry: f.store,
+		Now: func() time.Time { return f.now }, Clock: func() time.Time { return f.clock },
 	})
+	f.Confirmed(noon.Add(time.Hour))
 	app := &account.App{ID: 7, Account: "a", Region: "sg", Edition: "premium", Created: noon, FanoutBits: 8}
-	if err := f.store.CreateApp(t.Context(), app, 1, false); err != nil {
+	if err := f.store.CreateApp(t.Context(), app, account.Event{}, 1, false); err != nil {
 		t.Fatal(err)
 	}
 	f.check(&quota.UseFeature{Feature: "user_status"})
-	f.store.applies, f.store.txns, f.store.reads = 0, 0, 0
+	f.store.applies, f.store.txns, f.store.reads, f.store.owners = 0, 0, 0, 0
 	return f
 }
 
@@ -103,20 +129,20 @@ func TestOneStepOfTheStore(t *testing.T) {
 	for name, action := range allActions() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, 0)
+			f := newFixture(t)
 			f.check(action)
 			want := 1
 			if name == "use_feature" {
 				want = 0
 			}
-			if f.store.applies != want || f.store.txns != want || f.store.reads != 0 {
+			if f.store.applies != want || f.store.txns != want || f.store.reads+f.store.owners != 0 {
 				t.Errorf("%d steps with %d transactions and %d reads, want %d, %d, 0", f.store.applies, f.store.txns, f.store.reads, want, want)
 			}
 		})
 	}
 	t.Run("a batch", func(t *testing.T) {
 		t.Parallel()
-		f := newFixture(t, 0)
+		f := newFixture(t)
 		var requests []*quota.Request
 		for _, action := range allActions() {
 			requests = append(requests, &quota.Request{App: 7, Action: action})
@@ -132,12 +158,12 @@ func TestOneStepOfTheStore(t *testing.T) {
 // known and those that decide by themselves and are not current any more.
 func TestBatchOfManyApps(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 800*time.Millisecond)
+	f := newFixture(t)
 	var requests []*quota.Request
 	for id := uint32(100); id < 150; id++ {
 		app := &account.App{ID: id, Account: "a", Region: "sg", Edition: "standard", Created: noon, FanoutBits: 8}
 		if id%2 == 0 {
-			if err := f.store.CreateApp(t.Context(), app, 1000, false); err != nil {
+			if err := f.store.CreateApp(t.Context(), app, account.Event{}, 1000, false); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -146,79 +172,24 @@ func TestBatchOfManyApps(t *testing.T) {
 			&quota.Request{App: id, Action: &quota.Login{UserID: "alice"}})
 	}
 	for _, want := range []struct {
-		after          time.Duration
-		reads, applies int
+		before                 func()
+		reads, owners, applies int
 	}{
-		{0, 1, 1},                       // all of them for the first time
-		{799 * time.Millisecond, 1, 1},  // the unknown ones
-		{1601 * time.Millisecond, 2, 1}, // the unknown ones, then those that deny a feature
+		{func() {}, 1, 0, 1}, // all of them for the first time
+		{func() {}, 1, 0, 1}, // the unknown ones
+		{f.Missed, 2, 1, 1},  // the unknown ones, their account, then those that deny a feature
 	} {
-		f.now = noon.Add(want.after)
-		f.store.reads, f.store.applies = 0, 0
+		want.before()
+		f.store.reads, f.store.owners, f.store.applies = 0, 0, 0
 		for i, r := range f.CheckAll(t.Context(), requests) {
 			isLogin, isKnown := i%2 == 1, i/2%2 == 0
 			if r.Err != nil || r.Decision.Allowed != (isLogin && isKnown) {
 				t.Errorf("item %d: %+v", i, r)
 			}
 		}
-		if f.store.reads != want.reads || f.store.applies != want.applies {
-			t.Errorf("after %v: %d reads and %d steps, want %d and %d", want.after, f.store.reads, f.store.applies, want.reads, want.applies)
+		if f.store.reads != want.reads || f.store.owners != want.owners || f.store.applies != want.applies {
+			t.Errorf("%d and %d reads and %d steps, want %d, %d, %d", f.store.reads, f.store.owners, f.store.applies, want.reads, want.owners, want.applies)
 		}
-	}
-}
-
-func TestCachedRecord(t *testing.T) {
-	t.Parallel()
-	feature := &quota.UseFeature{Feature: "user_status"}
-	f := newFixture(t, 800*time.Millisecond)
-	f.now = f.now.Add(799 * time.Millisecond)
-	f.check(feature)
-	if f.store.reads != 0 {
-		t.Errorf("%d reads within the time the cache lasts", f.store.reads)
-	}
-	f.now = f.now.Add(time.Millisecond)
-	f.check(feature)
-	f.check(feature)
-	if f.store.reads != 1 {
-		t.Errorf("%d reads after it, want 1", f.store.reads)
-	}
-	f.now = f.now.Add(-time.Second)
-	f.check(feature)
-	if f.store.reads != 2 {
-		t.Errorf("%d reads by a clock that was set back, want 2", f.store.reads)
-	}
-	f.Forget(7)
-	f.check(feature)
-	if f.store.reads != 3 {
-		t.Errorf("%d reads after the record was forgotten, want 3", f.store.reads)
-	}
-	for range 3 {
-		if d, err := f.Check(t.Context(), &quota.Request{App: 8, Action: feature}); err != nil || d.Allowed {
-			t.Errorf("an unknown app: %+v, %v", d, err)
-		}
-	}
-	if f.store.reads != 6 {
-		t.Errorf("an unknown app was cached: %d reads", f.store.reads)
-	}
-}
-
-// TestCountingConfirmsTheRecord: a counted check costs one step of the store
-// however old the cached record is, and makes it current again.
-func TestCountingConfirmsTheRecord(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t, 800*time.Millisecond)
-	for range 5 {
-		f.now = f.now.Add(10 * time.Second)
-		f.check(&quota.Login{UserID: "a"})
-	}
-	f.check(&quota.UseFeature{Feature: "user_status"})
-	if f.store.applies != 5 || f.store.reads != 0 {
-		t.Errorf("%d steps and %d reads, want 5 and 0", f.store.applies, f.store.reads)
-	}
-	f.now = f.now.Add(10 * time.Second)
-	f.check(&quota.AddGroupMembers{GroupID: "live", GroupType: "live", UserIDs: []string{"a"}})
-	if f.store.reads != 1 {
-		t.Errorf("a denial by the plan alone came from a record %d reads old", f.store.reads)
 	}
 }
 
@@ -226,9 +197,9 @@ func TestCountingConfirmsTheRecord(t *testing.T) {
 // their order, and an app's clock moves no other app.
 func TestBatchAcrossMidnight(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 0)
+	f := newFixture(t)
 	other := &account.App{ID: 8, Account: "a", Region: "sg", Edition: "premium", Created: noon, FanoutBits: 8}
-	if err := f.store.CreateApp(t.Context(), other, 2, false); err != nil {
+	if err := f.store.CreateApp(t.Context(), other, account.Event{}, 2, false); err != nil {
 		t.Fatal(err)
 	}
 	midnight := noon.Add(12 * time.Hour)
@@ -269,7 +240,7 @@ func TestBatchAcrossMidnight(t *testing.T) {
 func TestDenialBeforeFault(t *testing.T) {
 	t.Parallel()
 	invite := &quota.AddGroupMembers{GroupID: "g", GroupType: "live", UserIDs: []string{"a"}}
-	f := newFixture(t, 0)
+	f := newFixture(t)
 	f.check(&quota.CreateGroup{GroupID: "g", GroupType: "work"})
 	if d := f.check(invite); d.Allowed || d.Violations[0].Reason != quota.OperationNotAllowed {
 		t.Errorf("into a group of another type: %+v", d)
@@ -289,9 +260,9 @@ func TestDenialBeforeFault(t *testing.T) {
 // a denied action, no edition is said to allow it.
 func TestUnjudgedDenialKnowsNoUpgrade(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 0)
+	f := newFixture(t)
 	app := &account.App{ID: 8, Account: "a", Region: "sg", Edition: "standard", Created: noon, FanoutBits: 8}
-	if err := f.store.CreateApp(t.Context(), app, 2, false); err != nil {
+	if err := f.store.CreateApp(t.Context(), app, account.Event{}, 2, false); err != nil {
 		t.Fatal(err)
 	}
 	create := &quota.Request{App: 8, Action: &quota.CreateGroup{GroupID: "g", GroupType: "community"}}
@@ -328,7 +299,7 @@ func TestUnjudgedDenialKnowsNoUpgrade(t *testing.T) {
 // under the same id.
 func TestRejectedSettingIsNotRemembered(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 0)
+	f := newFixture(t)
 	s := quota.UsageSetting{App: 7, RequestID: "r", Quota: catalog.GroupMembers, Subject: "g", Used: 5}
 	var invalid *account.InvalidError
 	if _, err := f.SetUsage(t.Context(), s); !errors.As(err, &invalid) || invalid.Field != "group_type" {
@@ -348,8 +319,8 @@ func (f *fixture) override(limit int64) {
 		f.t.Fatal(err)
 	}
 	changed := app.Clone()
-	changed.Overrides = map[string]catalog.Limit{catalog.Friends: catalog.Max(limit)}
-	if err := f.store.UpdateApp(f.t.Context(), changed); err != nil {
+	changed.Overrides = map[string]account.Override{catalog.Friends: {Limit: catalog.Max(limit)}}
+	if err := f.store.UpdateApp(f.t.Context(), changed, account.Event{}); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -358,7 +329,7 @@ func (f *fixture) override(limit int64) {
 // out by the step that counts, before anything is counted with it.
 func TestChangedElsewhere(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 0)
+	f := newFixture(t)
 	f.override(0)
 	if d := f.check(&quota.AddFriend{UserID: "a", FriendID: "b"}); d.Allowed {
 		t.Errorf("decided by a record that is over: %+v", d)
@@ -372,7 +343,7 @@ func TestChangedElsewhere(t *testing.T) {
 // record changed, the second uses what the first has read.
 func TestChangedUnderMany(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 0)
+	f := newFixture(t)
 	f.override(1)
 	f.store.reads = 0
 	f.store.arrive = func() { // the first step is on its way, and is overtaken
@@ -398,7 +369,7 @@ func TestStoreThatNeverSettles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, 0)
+			f := newFixture(t)
 			f.store.answer = answer
 			_, err := f.Check(t.Context(), &quota.Request{App: 7, Action: &quota.Login{UserID: "a"}})
 			if !errors.Is(err, quota.ErrUnsettled) || f.store.applies > 100 {
@@ -415,7 +386,7 @@ func TestStoreThatNeverSettles(t *testing.T) {
 // the request.
 func TestFaultsAreNotDenials(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 0)
+	f := newFixture(t)
 	fault := &account.Fault{Reason: account.OutcomeUnknown}
 	f.store.answer = func(quota.Txn) error { return fault }
 	for name, action := range allActions() {
@@ -431,7 +402,7 @@ func TestFaultsAreNotDenials(t *testing.T) {
 // is judged in that day.
 func TestClockAhead(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 0)
+	f := newFixture(t)
 	tomorrow := noon.Add(24 * time.Hour)
 	f.now = tomorrow
 	f.check(&quota.CreateGroup{GroupID: "tomorrow", GroupType: "work"})

@@ -12,7 +12,7 @@ import (
 // decide.
 type Entitlements struct {
 	Edition   string
-	Lifecycle account.State
+	Lifecycle *account.State
 	Features  []FeatureEntitlement
 	Limits    []LimitEntitlement
 	Catalog   string // version
@@ -37,23 +37,28 @@ type LimitEntitlement struct {
 // as it is known. Errors: account.ErrAppNotFound, an *account.Fault.
 func (e *Enforcer) Entitlements(ctx context.Context, id uint32, client Client) (*Entitlements, error) {
 	cat, now := e.catalog.Load(), e.now()
-	app, err := e.apps.get(ctx, id, now)
-	if err != nil {
-		return nil, err
+	s := e.current(ctx, id, cat)
+	if s.err != nil {
+		return nil, s.err
 	}
-	edition, ok := cat.Edition(app.Edition)
+	app, state := s.app, s.state(now)
+	if state.IsGone() {
+		return nil, account.ForApp(id, account.Gone(state))
+	}
+	edition, ok := cat.Edition(state.Edition)
 	if !ok {
-		return nil, unknownEdition(app, cat)
+		return nil, unknownEdition(id, state.Edition, cat)
 	}
-	out := &Entitlements{Edition: edition.Key, Lifecycle: app.StateAt(now, cat.Account().Grace), Catalog: cat.Version()}
+	out := &Entitlements{Edition: edition.Key, Lifecycle: state, Catalog: cat.Version()}
 	c := featureCase{catalog: cat, app: app, edition: edition, client: client, now: now}
-	suspended := violateState(app, cat, now)
+	suspended := violateState(id, state, cat)
 	for _, f := range cat.Features() {
 		out.Features = append(out.Features, FeatureEntitlement{f.Key, judgeFeature(slices.Clone(suspended), c, f)})
 	}
 	for _, q := range cat.Quotas() {
-		_, overridden := app.Overrides[q.Key]
-		limit, billed := limitOf(app, edition, q, "")
+		override, overridden := app.Overrides[q.Key]
+		overridden = overridden && override.InForce(now)
+		limit, billed := limitOf(app, edition, q, "", now)
 		out.Limits = append(out.Limits, LimitEntitlement{Quota: q.Key, Limit: limit, Billed: billed, Overridden: overridden})
 		if overridden {
 			continue

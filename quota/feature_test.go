@@ -13,7 +13,7 @@ import (
 // family of platforms.
 func TestSDKWithoutPlatform(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 0)
+	f := newFixture(t)
 	for _, tt := range []struct {
 		feature, platform, version string
 		want                       bool
@@ -52,7 +52,7 @@ func TestSDKWithoutPlatform(t *testing.T) {
 // force is a fault that names both, never a denial.
 func TestEditionThatTheCatalogLost(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, 0)
+	f := newFixture(t)
 	other, err := catalog.Parse([]byte(strings.ReplaceAll(string(catalog.DefaultYAML()), "premium", "platinum")))
 	if err != nil {
 		t.Fatal(err)

@@ -118,8 +118,7 @@ func (p *planner) finish(r *Request, o *Outcome, violations []Violation, d *Deci
 		d.Upgrade, d.Currency = p.upgrade(r, o), p.catalog.Currency()
 	}
 	d.Edition = p.edition.Key
-	d.Known = true
-	d.Lifecycle = p.app.StateAt(p.now, p.catalog.Account().Grace)
+	d.Lifecycle = p.state
 	d.CatalogVersion = p.catalog.Version()
 	d.Quotas = p.states(o, d)
 }
@@ -173,11 +172,11 @@ func (s *State) tighter(t *State) bool {
 // the request, given what the store found.
 func (p *planner) upgrade(r *Request, o *Outcome) *catalog.Edition {
 	// Only an app in full service can change its edition at once.
-	if p.app.StateAt(p.now, p.catalog.Account().Grace).Stage != account.Active {
+	if p.state.Stage != account.Active {
 		return nil
 	}
 	for _, e := range p.edition.Reachable {
-		q := &planner{catalog: p.catalog, app: p.app, edition: e, client: p.client, now: p.now, adjust: p.adjust}
+		q := &planner{catalog: p.catalog, app: p.app, state: p.state, edition: e, client: p.client, now: p.now, adjust: p.adjust}
 		if q.plan(r.Action) == nil && len(q.violate(o)) == 0 {
 			return e
 		}

@@ -15,6 +15,7 @@ import (
 type planner struct {
 	catalog *catalog.Snapshot
 	app     *account.App
+	state   *account.State
 	edition *catalog.Edition
 	client  Client
 	now     time.Time
@@ -79,7 +80,7 @@ func (p *planner) chargeAs(role string, q *catalog.Quota, c Charge) {
 func (p *planner) chargeIn(groupType, role string, q *catalog.Quota, c Charge) {
 	c.Counter = Counter{Quota: q.Key, Scope: q.Scope, Window: p.window(q)}
 	c.Signed = q.Signed
-	limit, billed := limitOf(p.app, p.edition, q, groupType)
+	limit, billed := limitOf(p.app, p.edition, q, groupType, p.now)
 	c.Limit = limit
 	if billed || p.adjust {
 		c.Limit = catalog.Unlimited()
@@ -89,11 +90,11 @@ func (p *planner) chargeIn(groupType, role string, q *catalog.Quota, c Charge) {
 }
 
 // limitOf returns the limit in force and whether usage beyond it is billed.
-func limitOf(app *account.App, e *catalog.Edition, q *catalog.Quota, groupType string) (catalog.Limit, bool) {
+func limitOf(app *account.App, e *catalog.Edition, q *catalog.Quota, groupType string, now time.Time) (catalog.Limit, bool) {
 	rule := e.Limit(q)
 	limit := rule.For(groupType)
-	if o, ok := app.Overrides[q.Key]; ok {
-		limit = o
+	if o, ok := app.Overrides[q.Key]; ok && o.InForce(now) {
+		limit = o.Limit
 	}
 	return limit, rule.OnExceed == catalog.Bill
 }

@@ -34,6 +34,37 @@ type Store interface {
 	//     written. A charge that does not grow its counter always fits.
 	//  6. In ModeConsume and ModeForce all of it is written, with Txn.Request.
 	Apply(ctx context.Context, txns []Txn) []Outcome
+
+	// Sweep removes what an app counted that is gone for good, a bounded part of
+	// it: go on with Swept.Next until that is zero. It may be repeated, and by
+	// several at once. Errors: ErrStale when the record has another version than
+	// Sweep.Version, and nothing was removed.
+	Sweep(ctx context.Context, s Sweep) (Swept, error)
+
+	// Lease reports whether this process, of all that use the store, is the one
+	// to do the named work for so long from now on. The one that has it renews
+	// it. Work that two do at once, because a lease was lost with a store's
+	// tail, must still come out right.
+	Lease(ctx context.Context, name string, lasts time.Duration) (bool, error)
+}
+
+// Sweep says what to remove of an app: all its users, groups and request ids,
+// and counters. Monthly counters of the app as a whole stay in any case, for
+// bills are made from them.
+type Sweep struct {
+	App        uint32
+	FanoutBits uint8
+	Version    account.Version
+	// Counters are all that go. Whatever else the app counted may go too.
+	Counters []Counter
+	From     int64 // Swept.Next of the call before; zero to begin
+	Limit    int   // about how many stored keys are looked at
+}
+
+// Swept says how far a sweep is.
+type Swept struct {
+	Next    int64 // zero: nothing is left
+	Removed int64 // stored keys, in this call
 }
 
 // TxnMode says whether a transaction writes.

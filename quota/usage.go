@@ -44,7 +44,7 @@ func (e *Enforcer) Usage(ctx context.Context, q UsageQuery) (*Usage, error) {
 		}
 		if p.txn.Charges[i].Members {
 			if t, ok := cat.GroupTypeByCode(o.Group.Type); ok && o.Group.Found {
-				limit, billed = limitOf(p.app, p.edition, row.quota, t.Key)
+				limit, billed = limitOf(p.app, p.edition, row.quota, t.Key, p.now)
 			}
 		}
 		u.States = append(u.States, State{
@@ -60,15 +60,19 @@ func (e *Enforcer) Usage(ctx context.Context, q UsageQuery) (*Usage, error) {
 func (e *Enforcer) apply(ctx context.Context, cat *catalog.Snapshot, id uint32, plan func(*planner) error) (*planner, *Outcome, error) {
 	now := e.now()
 	for range maxRounds {
-		app, err := e.apps.get(ctx, id, now)
-		if err != nil {
-			return nil, nil, err
+		s := e.current(ctx, id, cat)
+		if s.err != nil {
+			return nil, nil, s.err
 		}
-		edition, ok := cat.Edition(app.Edition)
+		state := s.state(now)
+		if state.IsGone() {
+			return nil, nil, account.ForApp(id, account.Gone(state))
+		}
+		edition, ok := cat.Edition(state.Edition)
 		if !ok {
-			return nil, nil, unknownEdition(app, cat)
+			return nil, nil, unknownEdition(id, state.Edition, cat)
 		}
-		p := &planner{catalog: cat, app: app, edition: edition, now: now, adjust: true}
+		p := &planner{catalog: cat, app: s.app, state: state, edition: edition, now: now, adjust: true}
 		if err := p.plan(planFunc(plan)); err != nil {
 			return nil, nil, err
 		}
@@ -78,7 +82,7 @@ func (e *Enforcer) apply(ctx context.Context, cat *catalog.Snapshot, id uint32, 
 		case o.Err == nil:
 			return p, &o, nil
 		case errors.Is(o.Err, ErrStale):
-			e.apps.refused(app)
+			e.refused(s.app)
 		case errors.As(o.Err, &passed):
 			now = passed.Clock
 		default:

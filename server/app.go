@@ -1,23 +1,74 @@
 package server
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/shopspring/decimal"
 )
 
-// fromApp converts a record, in its state of now.
-func (s *appService) fromApp(a *account.App) *imquotav1.App {
-	cat := s.enforcer.Catalog()
-	state := a.StateAt(s.now(), cat.Account().Grace)
+// shown converts records as they stand now.
+type shown struct {
+	catalog  func() *catalog.Snapshot
+	registry account.Registry
+	now      func() time.Time
+}
+
+// app converts an app, whose account it reads.
+func (s *shown) app(ctx context.Context, a *account.App) (*imquotav1.App, error) {
+	out, err := s.load(ctx, a)
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	return out, nil
+}
+
+func (s *shown) load(ctx context.Context, a *account.App) (*imquotav1.App, error) {
+	owner := s.registry.Accounts(ctx, []string{a.Account})[0]
+	if owner.Err != nil {
+		return nil, owner.Err
+	}
+	if err := account.CheckOwner(a, owner.Account); err != nil {
+		return nil, err
+	}
+	return s.fromApp(a, owner.Account), nil
+}
+
+// changed is app for one that was changed: what keeps it from being shown does
+// not mean that nothing was changed.
+func (s *shown) changed(ctx context.Context, a *account.App) (*imquotav1.App, error) {
+	out, err := s.load(ctx, a)
+	if err != nil {
+		return nil, toStatus(&account.Fault{
+			Reason: account.OutcomeUnknown, Err: err, RetryAfter: conflictRetryAfter,
+			Detail: fmt.Sprintf("the change of app %d was made, but how the app stands could not be read: repeat it with the same request id", a.ID),
+		})
+	}
+	return out, nil
+}
+
+// fromApp converts an app of an account.
+func (s *shown) fromApp(a *account.App, owner *account.Account) *imquotav1.App {
+	cat := s.catalog()
+	state := a.StateAt(account.Latest(s.now(), a, owner), owner, cat)
 	out := &imquotav1.App{
-		AppId: a.ID, AccountId: a.Account, Name: a.Name, Region: a.Region, Edition: a.Edition,
+		AppId: a.ID, AccountId: a.Account, Name: a.Name, Region: a.Region, Edition: state.Edition,
 		State: fromStage(state.Stage), GraceUntil: fromTime(state.GraceUntil), SuspendedSince: fromTime(state.Since),
-		CreateTime: fromTime(a.Created), Revision: a.Version.Revision,
+		Suspensions: fromSuspensions(state.Suspensions), ReclaimTime: fromTime(state.ReclaimAt), ExpireTime: fromTime(state.PlanEnd),
+		CreateTime: fromTime(a.Created), Revision: a.Version.Revision, SweepTime: fromTime(a.Swept),
+		BillingMode: imquotav1.BillingMode_BILLING_MODE_PREPAID, MigrateTime: fromTime(a.Migrated),
+	}
+	if a.IsLegacy(cat.Account()) {
+		out.BillingMode = imquotav1.BillingMode_BILLING_MODE_LEGACY
+	}
+	if len(a.Orders) > 0 {
+		out.Renewal = &imquotav1.Renewal{Mode: fromRenewalMode(a.Renewal.Mode), Months: int32(a.Renewal.Months)}
 	}
 	for _, key := range slices.Sorted(maps.Keys(a.Approvals)) {
 		approval := &imquotav1.Approval{Feature: key, ApproveTime: fromTime(a.Approvals[key])}
@@ -35,8 +86,11 @@ func (s *appService) fromApp(a *account.App) *imquotav1.App {
 		out.AddOns = append(out.AddOns, activation)
 	}
 	for _, key := range slices.Sorted(maps.Keys(a.Overrides)) {
-		l := a.Overrides[key]
-		out.LimitOverrides = append(out.LimitOverrides, &imquotav1.LimitOverride{Quota: key, Limit: l.Max(), Unlimited: l.IsUnlimited()})
+		if o := a.Overrides[key]; o.InForce(s.now()) {
+			out.LimitOverrides = append(out.LimitOverrides, &imquotav1.LimitOverride{
+				Quota: key, Limit: o.Limit.Max(), Unlimited: o.Limit.IsUnlimited(), EndTime: fromTime(o.Until),
+			})
+		}
 	}
 	for i := range a.Orders {
 		out.Orders = append(out.Orders, fromOrder(&a.Orders[i], cat.Currency()))
@@ -44,11 +98,42 @@ func (s *appService) fromApp(a *account.App) *imquotav1.App {
 	return out
 }
 
+// suspensionReasons are the names of the domain's reasons on the wire.
+var suspensionReasons = [...]imquotav1.SuspensionReason{
+	account.Expired:  imquotav1.SuspensionReason_SUSPENSION_REASON_EXPIRED,
+	account.Refunded: imquotav1.SuspensionReason_SUSPENSION_REASON_REFUNDED,
+	account.Overdue:  imquotav1.SuspensionReason_SUSPENSION_REASON_OVERDUE,
+	account.Disabled: imquotav1.SuspensionReason_SUSPENSION_REASON_DISABLED,
+}
+
+func fromSuspensions(suspensions []account.Suspension) (out []*imquotav1.Suspension) {
+	for _, s := range suspensions {
+		out = append(out, &imquotav1.Suspension{Reason: suspensionReasons[s.Reason], Since: fromTime(s.Since)})
+	}
+	return out
+}
+
+// renewalModes are the names of the domain's modes on the wire.
+var renewalModes = map[imquotav1.RenewalMode]account.RenewalMode{
+	imquotav1.RenewalMode_RENEWAL_MODE_MANUAL:    account.RenewByHand,
+	imquotav1.RenewalMode_RENEWAL_MODE_AUTOMATIC: account.RenewAutomatically,
+	imquotav1.RenewalMode_RENEWAL_MODE_NONE:      account.RenewNever,
+}
+
+func fromRenewalMode(m account.RenewalMode) imquotav1.RenewalMode {
+	for wire, mode := range renewalModes {
+		if mode == m {
+			return wire
+		}
+	}
+	return imquotav1.RenewalMode_RENEWAL_MODE_UNSPECIFIED
+}
+
 func fromOrder(o *account.Order, currency string) *imquotav1.Order {
 	return &imquotav1.Order{
 		OrderId: o.ID, Edition: o.Edition, StartTime: fromTime(o.Start), EndTime: fromTime(o.End),
 		Months: int32(o.Months), Cash: fromAmount(o.Cash, currency), Credit: fromAmount(o.Credit, currency),
-		NonRefundable: o.NonRefundable,
+		NonRefundable: o.NonRefundable, RefundTime: fromTime(o.Refunded),
 	}
 }
 
@@ -62,17 +147,24 @@ func (v *invalidFields) order(o *imquotav1.Order, currency string) account.Order
 	v.key("edition", o.GetEdition())
 	return account.Order{
 		ID: o.GetOrderId(), Edition: o.GetEdition(), Months: int(o.GetMonths()), NonRefundable: o.GetNonRefundable(),
-		Start: v.second("start_time", v.time("start_time", o.GetStartTime())),
-		End:   v.second("end_time", v.time("end_time", o.GetEndTime())),
-		Cash:  v.money("cash", o.GetCash(), currency), Credit: v.money("credit", o.GetCredit(), currency),
+		Start:    v.second("start_time", v.time("start_time", o.GetStartTime())),
+		End:      v.wholeSecond("end_time", v.time("end_time", o.GetEndTime())),
+		Refunded: v.wholeSecond("refund_time", v.time("refund_time", o.GetRefundTime())),
+		Cash:     v.money("cash", o.GetCash(), currency), Credit: v.money("credit", o.GetCredit(), currency),
 	}
 }
 
-// second checks an instant that is exact to the second.
+// second checks an instant that is exact to the second and must be given.
 func (v *invalidFields) second(field string, t time.Time) time.Time {
 	if t.IsZero() {
 		v.add(field, "must be given")
-	} else if t.Nanosecond() != 0 {
+	}
+	return v.wholeSecond(field, t)
+}
+
+// wholeSecond is second for one that may be left out.
+func (v *invalidFields) wholeSecond(field string, t time.Time) time.Time {
+	if t.Nanosecond() != 0 {
 		v.add(field, "must be a whole second")
 	}
 	return t
@@ -93,7 +185,7 @@ func (v *invalidFields) money(field string, m *imquotav1.Money, currency string)
 	d, err := decimal.NewFromString(m.GetAmount())
 	switch {
 	case err != nil || len(m.GetAmount()) > maxAmountText || d.Exponent() > 0:
-		v.add(field+".amount", "%.30q is not a decimal number, such as 399.00", m.GetAmount())
+		v.add(field+".amount", "%.30q is not a decimal number of at most %d characters, such as 399.00", m.GetAmount(), maxAmountText)
 		return decimal.Zero
 	case d.Exponent() < -2:
 		v.add(field+".amount", "%q has more than two decimals", m.GetAmount())

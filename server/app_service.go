@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"slices"
 	"strconv"
 	"time"
@@ -12,7 +10,6 @@ import (
 	"github.com/imquota/imquota/catalog"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/quota"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -21,12 +18,13 @@ type appService struct {
 	imquotav1.UnimplementedAppServiceServer
 	enforcer *quota.Enforcer
 	apps     *account.Apps
-	now      func() time.Time
+	sweeper  *quota.Sweeper
+	shown    *shown
 }
 
 func (s *appService) CreateApp(ctx context.Context, in *imquotav1.CreateAppRequest) (*imquotav1.CreateAppResponse, error) {
 	v := &invalidFields{}
-	v.optional("request_id", in.GetRequestId(), maxRequestID)
+	v.change(in)
 	v.account(in.GetAccountId())
 	v.name(in.GetName())
 	v.optional("region", in.GetRegion(), maxKey)
@@ -44,11 +42,11 @@ func (s *appService) CreateApp(ctx context.Context, in *imquotav1.CreateAppReque
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	app, err := s.apps.Create(ctx, n, changeOf(in))
+	app, err := s.changed(ctx)(s.apps.Create(ctx, n, originOf(ctx, in)))
 	if err != nil {
-		return nil, toStatus(err)
+		return nil, err
 	}
-	return &imquotav1.CreateAppResponse{App: s.fromApp(app)}, nil
+	return &imquotav1.CreateAppResponse{App: app}, nil
 }
 
 // appImport validates and converts what an existing customer brings along.
@@ -98,37 +96,36 @@ func (s *appService) GetApp(ctx context.Context, in *imquotav1.GetAppRequest) (*
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	return &imquotav1.GetAppResponse{App: s.fromApp(app)}, nil
+	out, err := s.shown.app(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	return &imquotav1.GetAppResponse{App: out}, nil
 }
 
 func (s *appService) ListApps(ctx context.Context, in *imquotav1.ListAppsRequest) (*imquotav1.ListAppsResponse, error) {
 	v := &invalidFields{}
 	v.account(in.GetAccountId())
-	size := int(in.GetPageSize())
-	switch {
-	case size < 0:
-		v.add("page_size", "is %d; it must not be negative", size)
-	case size == 0:
-		size = defaultPage
-	}
-	size = min(size, maxPageSize)
-	var after uint64
-	if token := in.GetPageToken(); token != "" {
-		var err error
-		if after, err = strconv.ParseUint(token, 10, 32); err != nil {
-			v.add("page_token", "%q is not a token of this service", token)
-		}
-	}
+	size := v.pageSize(in.GetPageSize())
+	after := v.numberToken(in.GetPageToken(), 32)
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	apps, err := s.apps.Registry.Apps(ctx, in.GetAccountId(), uint32(after), size)
+	apps, err := s.apps.Registry.Apps(ctx, in.GetAccountId(), uint32(after), size, in.GetDeleted())
 	if err != nil {
 		return nil, toStatus(err)
 	}
+	owner := s.apps.Registry.Accounts(ctx, []string{in.GetAccountId()})[0]
+	if owner.Err != nil {
+		return nil, toStatus(owner.Err)
+	}
 	out := &imquotav1.ListAppsResponse{}
-	for _, app := range apps {
-		out.Apps = append(out.Apps, s.fromApp(app))
+	for _, l := range apps {
+		if l.Err != nil {
+			out.UnreadableAppIds = append(out.UnreadableAppIds, l.ID)
+			continue
+		}
+		out.Apps = append(out.Apps, s.shown.fromApp(l.App, owner.Account))
 	}
 	if len(apps) == size {
 		out.NextPageToken = strconv.FormatUint(uint64(apps[size-1].ID), 10)
@@ -136,51 +133,213 @@ func (s *appService) ListApps(ctx context.Context, in *imquotav1.ListAppsRequest
 	return out, nil
 }
 
+func (s *appService) ListAppEvents(ctx context.Context, in *imquotav1.ListAppEventsRequest) (*imquotav1.ListAppEventsResponse, error) {
+	v := &invalidFields{}
+	v.app(in.GetAppId())
+	size := v.pageSize(in.GetPageSize())
+	before := v.numberToken(in.GetPageToken(), 64)
+	if err := v.err(); err != nil {
+		return nil, toStatus(err)
+	}
+	events, err := s.apps.Registry.Events(ctx, in.GetAppId(), before, size)
+	if err != nil {
+		return nil, toStatus(account.ForApp(in.GetAppId(), err))
+	}
+	out := &imquotav1.ListAppEventsResponse{}
+	for i := range events {
+		out.Events = append(out.Events, fromEvent(&events[i]))
+	}
+	if n := len(events); n == size && events[n-1].Revision > 1 {
+		out.NextPageToken = strconv.FormatUint(events[n-1].Revision, 10)
+	}
+	return out, nil
+}
+
+func fromEvent(e *account.Event) *imquotav1.AppEvent {
+	out := &imquotav1.AppEvent{
+		Revision: e.Revision, EventTime: fromTime(e.At), Action: e.Action, Actor: e.Actor, ActorCertified: e.Certified, RequestId: e.RequestID,
+	}
+	for _, c := range e.Changes {
+		out.Changes = append(out.Changes, &imquotav1.FieldChange{Field: c.Field, Before: c.Before, After: c.After})
+	}
+	return out
+}
+
+// changed shows the app that a change came to, or its error.
+func (s *appService) changed(ctx context.Context) func(*account.App, error) (*imquotav1.App, error) {
+	return func(app *account.App, err error) (*imquotav1.App, error) {
+		if err != nil {
+			return nil, toStatus(err)
+		}
+		return s.shown.changed(ctx, app)
+	}
+}
+
+// checkChange checks what all requests that change an app have in common.
+func checkChange(in appChange) error {
+	v := &invalidFields{}
+	v.app(in.GetAppId())
+	v.change(in)
+	return v.err()
+}
+
+// appChange is a request that changes an app.
+type appChange interface {
+	change
+	GetAppId() uint32
+}
+
+func (s *appService) DisableApp(ctx context.Context, in *imquotav1.DisableAppRequest) (*imquotav1.DisableAppResponse, error) {
+	app, err := s.simply(ctx, in, s.apps.Disable)
+	if err != nil {
+		return nil, err
+	}
+	return &imquotav1.DisableAppResponse{App: app}, nil
+}
+
+func (s *appService) EnableApp(ctx context.Context, in *imquotav1.EnableAppRequest) (*imquotav1.EnableAppResponse, error) {
+	app, err := s.simply(ctx, in, s.apps.Enable)
+	if err != nil {
+		return nil, err
+	}
+	return &imquotav1.EnableAppResponse{App: app}, nil
+}
+
+func (s *appService) MigrateBilling(ctx context.Context, in *imquotav1.MigrateBillingRequest) (*imquotav1.MigrateBillingResponse, error) {
+	app, err := s.simply(ctx, in, s.apps.MigrateBilling)
+	if err != nil {
+		return nil, err
+	}
+	return &imquotav1.MigrateBillingResponse{App: app}, nil
+}
+
+func (s *appService) DeleteApp(ctx context.Context, in *imquotav1.DeleteAppRequest) (*imquotav1.DeleteAppResponse, error) {
+	app, err := s.simply(ctx, in, func(ctx context.Context, id uint32, by account.Origin) (*account.App, error) {
+		app, err := s.apps.Delete(ctx, id, by)
+		if err != nil || !app.Swept.IsZero() {
+			return app, err
+		}
+		// The app is deleted, whatever becomes of this: sidecars end it. The caller
+		// is to hear of it while there is somebody to hear.
+		ctx, cancel := inTime(ctx)
+		defer cancel()
+		if swept, err := s.sweeper.Remove(ctx, app, by); err == nil {
+			return swept, nil
+		}
+		return app, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &imquotav1.DeleteAppResponse{App: app}, nil
+}
+
+// inTime ends a context when half of the caller's time is over.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/2)
+}
+
+// simply carries out a change that needs no more than the app.
+func (s *appService) simply(ctx context.Context, in appChange, do func(context.Context, uint32, account.Origin) (*account.App, error)) (*imquotav1.App, error) {
+	if err := checkChange(in); err != nil {
+		return nil, toStatus(err)
+	}
+	return s.changed(ctx)(do(ctx, in.GetAppId(), originOf(ctx, in)))
+}
+
+func (s *appService) ReclaimApps(ctx context.Context, in *imquotav1.ReclaimAppsRequest) (*imquotav1.ReclaimAppsResponse, error) {
+	v := &invalidFields{}
+	v.optional("actor", in.GetActor(), maxActor)
+	if err := v.err(); err != nil {
+		return nil, toStatus(err)
+	}
+	step, err := s.sweeper.Step(ctx, in.GetPageToken(), in.GetDryRun(), actorOf(ctx, in.GetActor()))
+	if err != nil {
+		return nil, toStatus(err)
+	}
+	out := &imquotav1.ReclaimAppsResponse{Done: step.Done, Total: step.Total, NextPageToken: step.Next}
+	for _, g := range step.Gone {
+		out.Apps = append(out.Apps, &imquotav1.ReclaimedApp{
+			AppId: g.App.ID, AccountId: g.App.Account, State: fromStage(g.State.Stage), Since: fromTime(g.State.Since),
+		})
+	}
+	for _, f := range step.Failed {
+		e := toItemError(f.Err)
+		out.Failures = append(out.Failures, &imquotav1.ReclaimFailure{AppId: f.ID, Reason: e.GetReason(), Message: e.GetMessage()})
+	}
+	return out, nil
+}
+
 func (s *appService) ApproveFeature(ctx context.Context, in *imquotav1.ApproveFeatureRequest) (*imquotav1.ApproveFeatureResponse, error) {
 	v := &invalidFields{}
 	v.app(in.GetAppId())
-	v.optional("request_id", in.GetRequestId(), maxRequestID)
+	v.change(in)
 	v.key("feature", in.GetFeature())
 	at := v.time("approve_time", in.GetApproveTime())
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	app, err := s.apps.Approve(ctx, in.GetAppId(), in.GetFeature(), at, changeOf(in))
+	app, err := s.changed(ctx)(s.apps.Approve(ctx, in.GetAppId(), in.GetFeature(), at, originOf(ctx, in)))
 	if err != nil {
+		return nil, err
+	}
+	return &imquotav1.ApproveFeatureResponse{App: app}, nil
+}
+
+func (s *appService) RevokeFeature(ctx context.Context, in *imquotav1.RevokeFeatureRequest) (*imquotav1.RevokeFeatureResponse, error) {
+	v := &invalidFields{}
+	v.app(in.GetAppId())
+	v.change(in)
+	v.key("feature", in.GetFeature())
+	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	return &imquotav1.ApproveFeatureResponse{App: s.fromApp(app)}, nil
+	app, err := s.changed(ctx)(s.apps.Revoke(ctx, in.GetAppId(), in.GetFeature(), originOf(ctx, in)))
+	if err != nil {
+		return nil, err
+	}
+	return &imquotav1.RevokeFeatureResponse{App: app}, nil
 }
 
 func (s *appService) ActivateAddOn(ctx context.Context, in *imquotav1.ActivateAddOnRequest) (*imquotav1.ActivateAddOnResponse, error) {
 	v := &invalidFields{}
 	v.app(in.GetAppId())
-	v.optional("request_id", in.GetRequestId(), maxRequestID)
+	v.change(in)
 	v.key("add_on", in.GetAddOn())
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	app, err := s.apps.Activate(ctx, in.GetAppId(), in.GetAddOn(), changeOf(in))
+	app, err := s.changed(ctx)(s.apps.Activate(ctx, in.GetAppId(), in.GetAddOn(), originOf(ctx, in)))
 	if err != nil {
-		return nil, toStatus(err)
+		return nil, err
 	}
-	return &imquotav1.ActivateAddOnResponse{App: s.fromApp(app)}, nil
+	return &imquotav1.ActivateAddOnResponse{App: app}, nil
 }
 
 func (s *appService) SetLimitOverride(ctx context.Context, in *imquotav1.SetLimitOverrideRequest) (*imquotav1.SetLimitOverrideResponse, error) {
 	v := &invalidFields{}
 	v.app(in.GetAppId())
-	v.optional("request_id", in.GetRequestId(), maxRequestID)
+	v.change(in)
 	v.key("quota", in.GetQuota())
-	limit := v.override(in)
+	var override *account.Override
+	until := v.time("end_time", in.GetEndTime())
+	if limit := v.override(in); limit != nil {
+		override = &account.Override{Limit: *limit, Until: until}
+	} else if !until.IsZero() {
+		v.add("end_time", "belongs to a limit; the edition's has no end")
+	}
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	app, err := s.apps.Override(ctx, in.GetAppId(), in.GetQuota(), limit, changeOf(in))
+	app, err := s.changed(ctx)(s.apps.Override(ctx, in.GetAppId(), in.GetQuota(), override, originOf(ctx, in)))
 	if err != nil {
-		return nil, toStatus(err)
+		return nil, err
 	}
-	return &imquotav1.SetLimitOverrideResponse{App: s.fromApp(app)}, nil
+	return &imquotav1.SetLimitOverrideResponse{App: app}, nil
 }
 
 // override returns the limit to be set; nil: the edition's again.
@@ -236,23 +395,6 @@ func (v *invalidFields) count(field string, n int64) {
 	if n < 0 || n > catalog.MaxLimit {
 		v.add(field, "is %d; it must be from 0 to %d", n, int64(catalog.MaxLimit))
 	}
-}
-
-// changeOf returns what an app remembers of a request that changes it.
-func changeOf(in interface {
-	proto.Message
-	GetRequestId() string
-},
-) account.Change {
-	if in.GetRequestId() == "" {
-		return account.Change{}
-	}
-	wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(in)
-	if err != nil {
-		return account.Change{} // unreachable: the message came off the wire
-	}
-	sum := sha256.Sum256(wire)
-	return account.Change{RequestID: in.GetRequestId(), Fingerprint: binary.BigEndian.Uint64(sum[:])}
 }
 
 func (v *invalidFields) time(field string, t *timestamppb.Timestamp) time.Time {

@@ -20,12 +20,20 @@ const (
 // callerOf names who asks: the client's certificate says it, else what the
 // request says of itself.
 func callerOf(ctx context.Context, clientID string) string {
-	if p, ok := peer.FromContext(ctx); ok {
-		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
-			return certified + identity(info.State.VerifiedChains[0][0])
-		}
+	if owner, ok := certifiedCaller(ctx); ok {
+		return certified + owner
 	}
 	return clientID
+}
+
+// certifiedCaller names the owner of the client's certificate, if it has one.
+func certifiedCaller(ctx context.Context) (string, bool) {
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
+			return identity(info.State.VerifiedChains[0][0]), true
+		}
+	}
+	return "", false
 }
 
 // identity names the owner of a certificate, and not the certificate, which

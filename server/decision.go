@@ -26,7 +26,7 @@ func fromDecision(d *quota.Decision, basic bool) *imquotav1.Decision {
 	out.Upgrade = fromUpgrade(d.Upgrade, d.Currency)
 	out.Edition = d.Edition
 	out.CatalogVersion = d.CatalogVersion
-	if d.Known {
+	if d.Lifecycle != nil {
 		out.AppState = fromStage(d.Lifecycle.Stage)
 		out.GraceUntil = fromTime(d.Lifecycle.GraceUntil)
 	}
@@ -54,6 +54,10 @@ func fromStage(s account.Stage) imquotav1.AppState {
 		return imquotav1.AppState_APP_STATE_GRACE
 	case account.Suspended:
 		return imquotav1.AppState_APP_STATE_SUSPENDED
+	case account.Reclaimed:
+		return imquotav1.AppState_APP_STATE_RECLAIMED
+	case account.Deleted:
+		return imquotav1.AppState_APP_STATE_DELETED
 	}
 	return imquotav1.AppState_APP_STATE_UNSPECIFIED
 }
@@ -86,7 +90,7 @@ func fromViolations(vs []quota.Violation) []*imquotav1.Violation {
 		out[i] = &imquotav1.Violation{
 			Reason: reasons[v.Reason], Quota: v.Quota, Feature: v.Feature, Subject: v.Subject,
 			Limit: v.Limit, Used: v.Used, Requested: v.Requested, UpstreamCode: v.UpstreamCode,
-			Since: fromTime(v.Since), Message: v.Message,
+			Since: fromTime(v.Since), Suspensions: fromSuspensions(v.Suspensions), Message: v.Message,
 		}
 	}
 	return out

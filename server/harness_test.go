@@ -44,20 +44,24 @@ func onStores(t *testing.T, test func(t *testing.T, s stores)) {
 	})
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
-		url := "redis://" + redistest.Standalone(t).Addr
-		open := func() backend {
-			store, err := redisstore.Open(t.Context(), url, redisstore.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = store.Close() })
-			if _, _, err := store.Init(t.Context(), false); err != nil {
-				t.Fatal(err)
-			}
-			return store
-		}
+		address := redistest.Standalone(t).Addr
+		open := func() backend { return openRedis(t, address) }
 		test(t, stores{first: open(), another: open})
 	})
+}
+
+// openRedis opens a store that is ready.
+func openRedis(t *testing.T, address string) backend {
+	t.Helper()
+	store, err := redisstore.Open(t.Context(), "redis://"+address, redisstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	if _, _, err := store.Init(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	return store
 }
 
 type stores struct {
@@ -97,18 +101,31 @@ func (c *clock) Advance(d time.Duration) { c.Set(c.Now().Add(d)) }
 type sidecar struct {
 	t testing.TB
 	imquotav1.QuotaServiceClient
-	apps  imquotav1.AppServiceClient
-	clock *clock
-	conn  *grpc.ClientConn
+	apps    imquotav1.AppServiceClient
+	billing imquotav1.BillingServiceClient
+	clock   *clock
+	conn    *grpc.ClientConn
 }
 
 // start runs a sidecar over real TCP on a free port.
 func start(t testing.TB, b backend, c *clock, cat *catalog.Snapshot) *sidecar {
 	t.Helper()
 	enforcer := quota.New(quota.Options{Catalog: cat, Store: b, Registry: b, Now: c.Now})
+	watching, stop := context.WithCancel(context.Background())
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		b.Watch(watching, enforcer)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-watched
+	})
+	apps := &account.Apps{Registry: b, Catalog: enforcer.Catalog, Now: c.Now}
 	s := server.New(server.Options{
-		Enforcer: enforcer, Now: c.Now,
-		Apps: &account.Apps{Registry: b, Catalog: enforcer.Catalog, Now: c.Now, Changed: enforcer.Forget},
+		Enforcer: enforcer, Now: c.Now, Apps: apps,
+		Accounts: &account.Accounts{Registry: b, Catalog: enforcer.Catalog, Now: c.Now},
+		Sweeper:  &quota.Sweeper{Store: b, Registry: b, Apps: apps, Catalog: enforcer.Catalog, Now: c.Now},
 	})
 	g := grpc.NewServer(grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler))))
 	s.RegisterQuota(g)
@@ -124,7 +141,7 @@ func start(t testing.TB, b backend, c *clock, cat *catalog.Snapshot) *sidecar {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &sidecar{t, imquotav1.NewQuotaServiceClient(conn), imquotav1.NewAppServiceClient(conn), c, conn}
+	return &sidecar{t, imquotav1.NewQuotaServiceClient(conn), imquotav1.NewAppServiceClient(conn), imquotav1.NewBillingServiceClient(conn), c, conn}
 }
 
 // app creates an app of an edition.

@@ -136,7 +136,7 @@ func (s *quotaService) GetEntitlements(ctx context.Context, in *imquotav1.GetEnt
 		return nil, toStatus(err)
 	}
 	out := &imquotav1.GetEntitlementsResponse{
-		Edition: e.Edition, AppState: fromStage(e.Lifecycle.Stage), CatalogVersion: e.Catalog,
+		Edition: e.Edition, AppState: fromStage(e.Lifecycle.Stage), GraceUntil: fromTime(e.Lifecycle.GraceUntil), CatalogVersion: e.Catalog,
 	}
 	for _, f := range e.Features {
 		out.Features = append(out.Features, &imquotav1.FeatureEntitlement{

@@ -16,6 +16,8 @@ import (
 type Options struct {
 	Enforcer *quota.Enforcer
 	Apps     *account.Apps
+	Accounts *account.Accounts
+	Sweeper  *quota.Sweeper
 	// Now is the clock that an app's state is told at; time.Now when nil.
 	Now func() time.Time
 	// Metrics count decisions; nobody sees them when nil.
@@ -24,8 +26,9 @@ type Options struct {
 
 // Server holds the services.
 type Server struct {
-	quotas *quotaService
-	apps   *appService
+	quotas  *quotaService
+	apps    *appService
+	billing *billingService
 }
 
 // New returns the services.
@@ -36,9 +39,11 @@ func New(o Options) *Server {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
+	shown := &shown{catalog: o.Enforcer.Catalog, registry: o.Apps.Registry, now: o.Now}
 	return &Server{
-		quotas: &quotaService{enforcer: o.Enforcer, metrics: o.Metrics},
-		apps:   &appService{enforcer: o.Enforcer, apps: o.Apps, now: o.Now},
+		quotas:  &quotaService{enforcer: o.Enforcer, metrics: o.Metrics},
+		apps:    &appService{enforcer: o.Enforcer, apps: o.Apps, sweeper: o.Sweeper, shown: shown},
+		billing: &billingService{apps: o.Apps, accounts: o.Accounts, shown: shown},
 	}
 }
 
@@ -51,13 +56,14 @@ func (s *Server) RegisterQuota(r grpc.ServiceRegistrar) {
 // may reach.
 func (s *Server) RegisterAdmin(r grpc.ServiceRegistrar) {
 	imquotav1.RegisterAppServiceServer(r, s.apps)
+	imquotav1.RegisterBillingServiceServer(r, s.billing)
 }
 
 // QuotaServices and AdminServices name what RegisterQuota and RegisterAdmin
 // register, for health checks.
 var (
 	QuotaServices = []string{imquotav1.QuotaService_ServiceDesc.ServiceName}
-	AdminServices = []string{imquotav1.AppService_ServiceDesc.ServiceName}
+	AdminServices = []string{imquotav1.AppService_ServiceDesc.ServiceName, imquotav1.BillingService_ServiceDesc.ServiceName}
 )
 
 // MaxMessageBytes bounds a request. A full batch with a thousand user ids takes a

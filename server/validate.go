@@ -20,6 +20,7 @@ const (
 	maxName        = 128
 	maxAmount      = 1_000_000_000
 	maxOrderID     = 64
+	maxActor       = 64
 	maxOrders      = 100
 	maxPageSize    = 300
 	defaultPage    = 100

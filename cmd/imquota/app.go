@@ -2,102 +2,36 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 )
 
 // appCmd creates and changes apps.
 type appCmd struct {
 	Create       appCreateCmd       `cmd:"" help:"Create an app, or take over an existing customer's."`
-	Get          appGetCmd          `cmd:"" help:"Show an app."`
+	Get          appGetCmd          `cmd:"" help:"Show an app: its plan, its state, and why."`
 	List         appListCmd         `cmd:"" help:"List the apps of an account."`
+	Events       appEventsCmd       `cmd:"" help:"Show an app's log: who changed what, and when."`
 	Entitlements appEntitlementsCmd `cmd:"" help:"List what an app may do now: every feature and limit."`
 	Approve      appApproveCmd      `cmd:"" help:"Approve a feature that needs an approval."`
+	Revoke       appRevokeCmd       `cmd:"" help:"Take the approval of a feature back."`
 	Activate     appActivateCmd     `cmd:"" help:"Start the trial of an add-on, once an app."`
 	Override     appOverrideCmd     `cmd:"" help:"Replace a limit of the edition for one app."`
-}
-
-// changeFlags are what commands that change an app have.
-type changeFlags struct {
-	appFlag
-	clientFlags
-	RequestID string `help:"Id that makes a repeated call take effect once." placeholder:"ID"`
-}
-
-// withApp is an answer that carries an app.
-type withApp interface{ GetApp() *imquotav1.App }
-
-func appTable[T withApp](w io.Writer, out T) { printApp(w, out.GetApp()) }
-
-func printApp(w io.Writer, a *imquotav1.App) {
-	_, _ = fmt.Fprintf(w, "app %d\n", a.GetAppId())
-	t := &table{}
-	field := func(name, value string) {
-		if value != "" {
-			t.add(name, value)
-		}
-	}
-	field("account", a.GetAccountId())
-	field("name", a.GetName())
-	field("region", a.GetRegion())
-	field("edition", a.GetEdition())
-	field("state", stateText(a))
-	field("created", timeText(a.GetCreateTime()))
-	for _, v := range a.GetApprovals() {
-		field("approved", v.GetFeature()+" at "+timeText(v.GetApproveTime())+", active from "+timeText(v.GetActiveTime()))
-	}
-	for _, v := range a.GetAddOns() {
-		text := v.GetAddOn() + " from " + timeText(v.GetActivateTime()) + ", trial until " + timeText(v.GetEndTime())
-		if with := v.GetActivates(); len(with) > 0 {
-			text += ", with " + strings.Join(with, ", ") + " (billed elsewhere)"
-		}
-		field("add-on", text)
-	}
-	for _, v := range a.GetLimitOverrides() {
-		limit := fmt.Sprint(v.GetLimit())
-		if v.GetUnlimited() {
-			limit = "unlimited"
-		}
-		field("override", v.GetQuota()+" "+limit)
-	}
-	for _, o := range a.GetOrders() {
-		text := fmt.Sprintf("%s: %s, %s, %s to %s, %s %s cash, %s credit", o.GetOrderId(), o.GetEdition(), months(o.GetMonths()),
-			timeText(o.GetStartTime()), timeText(o.GetEndTime()), o.GetCash().GetAmount(), o.GetCash().GetCurrencyCode(), o.GetCredit().GetAmount())
-		if o.GetNonRefundable() {
-			text += ", not refundable"
-		}
-		field("order", text)
-	}
-	t.write(w)
-}
-
-func months(n int32) string {
-	if n == 1 {
-		return "1 month"
-	}
-	return fmt.Sprintf("%d months", n)
-}
-
-func stateText(a *imquotav1.App) string {
-	state := strings.ToLower(upper(a.GetState(), "APP_STATE_"))
-	if until := a.GetGraceUntil(); until != nil {
-		state += ", served until " + instant(until)
-	}
-	if since := a.GetSuspendedSince(); since != nil {
-		state += " since " + instant(since)
-	}
-	return state
+	Renewal      appRenewalCmd      `cmd:"" help:"Say what happens when an app's plan ends."`
+	Migrate      appMigrateCmd      `cmd:"" help:"Move an app from the legacy billing mode to prepaid plans, for good."`
+	Disable      appDisableCmd      `cmd:"" help:"Suspend an app until it is enabled. What is counted stays."`
+	Enable       appEnableCmd       `cmd:"" help:"End what disable began. Other reasons to be suspended stay."`
+	Delete       appDeleteCmd       `cmd:"" help:"Delete a disabled app for good, with all it counted."`
+	Reclaim      appReclaimCmd      `cmd:"" help:"Remove what is left of apps that are gone, now; servers do it in the background."`
 }
 
 type appCreateCmd struct {
 	clientFlags
+	actorFlag
 	App           uint32 `help:"App id (SDKAppID); one is chosen when it is not given." placeholder:"ID"`
 	RequestID     string `help:"Id that makes a repeated call answer the app created before." placeholder:"ID"`
 	Account       string `help:"The owning account." required:"" placeholder:"ID"`
@@ -113,7 +47,7 @@ type appCreateCmd struct {
 func (c *appCreateCmd) Run(ctx context.Context, s *streams) error {
 	in := &imquotav1.CreateAppRequest{
 		RequestId: c.RequestID, AppId: c.App, AccountId: c.Account, Name: c.Name, Region: c.Region,
-		ExpectedUsers: c.ExpectedUsers, AcceptLoss: c.AcceptLoss,
+		ExpectedUsers: c.ExpectedUsers, AcceptLoss: c.AcceptLoss, Actor: c.actor(),
 	}
 	if c.Import != "" {
 		text, err := os.ReadFile(c.Import)
@@ -158,6 +92,7 @@ func (c *appGetCmd) Run(ctx context.Context, s *streams) error {
 type appListCmd struct {
 	clientFlags
 	Account string `help:"The account." required:"" placeholder:"ID"`
+	Deleted bool   `help:"List the account's deleted apps instead of those that it has."`
 }
 
 // Run carries the command out: all pages, as one answer.
@@ -166,25 +101,30 @@ func (c *appListCmd) Run(ctx context.Context, s *streams) error {
 		func(ctx context.Context, conn *connection) (*imquotav1.ListAppsResponse, error) {
 			all := &imquotav1.ListAppsResponse{}
 			for token := ""; ; {
-				page, err := conn.apps.ListApps(ctx, &imquotav1.ListAppsRequest{AccountId: c.Account, PageToken: token})
+				page, err := conn.apps.ListApps(ctx, &imquotav1.ListAppsRequest{AccountId: c.Account, Deleted: c.Deleted, PageToken: token})
 				if err != nil {
 					return nil, err
 				}
 				all.Apps = append(all.Apps, page.GetApps()...)
+				all.UnreadableAppIds = append(all.UnreadableAppIds, page.GetUnreadableAppIds()...)
 				if token = page.GetNextPageToken(); token == "" {
 					return all, nil
 				}
 			}
 		},
 		func(w io.Writer, out *imquotav1.ListAppsResponse) {
-			if len(out.GetApps()) == 0 {
-				_, _ = fmt.Fprintf(w, "account %s has no apps\n", c.Account)
+			for _, id := range out.GetUnreadableAppIds() {
+				_, _ = fmt.Fprintf(w, "app %d cannot be read: imquota app get --app %d says why\n", id, id)
+			}
+			if len(out.GetApps()) == 0 && len(out.GetUnreadableAppIds()) == 0 {
+				_, _ = fmt.Fprintf(w, "account %s has no %sapps\n", c.Account, when(c.Deleted, "deleted ", ""))
 				return
 			}
 			t := &table{}
-			t.add("APP", "EDITION", "STATE", "REGION", "CREATED", "NAME")
+			t.add("APP", "EDITION", "STATE", "SINCE", "REGION", "CREATED", "NAME")
 			for _, a := range out.GetApps() {
-				t.add(fmt.Sprint(a.GetAppId()), a.GetEdition(), strings.ToLower(upper(a.GetState(), "APP_STATE_")), a.GetRegion(), timeText(a.GetCreateTime()), a.GetName())
+				t.add(fmt.Sprint(a.GetAppId()), a.GetEdition(), lower(a.GetState(), "APP_STATE_"), timeText(a.GetSuspendedSince()),
+					a.GetRegion(), timeText(a.GetCreateTime()), a.GetName())
 			}
 			t.write(w)
 		})
@@ -208,7 +148,8 @@ func (c *appEntitlementsCmd) Run(ctx context.Context, s *streams) error {
 		},
 		func(w io.Writer, out *imquotav1.GetEntitlementsResponse) {
 			_, _ = fmt.Fprintf(w, "app %d, %s edition, %s, catalog %s\n", c.App, out.GetEdition(),
-				strings.ToLower(upper(out.GetAppState(), "APP_STATE_")), out.GetCatalogVersion())
+				lower(out.GetAppState(), "APP_STATE_"), out.GetCatalogVersion())
+			printGrace(w, out.GetGraceUntil())
 			t := &table{}
 			for _, l := range out.GetLimits() {
 				t.add(entitlementName(l), entitlementText(l))
@@ -247,72 +188,4 @@ func entitlementText(l *imquotav1.LimitEntitlement) string {
 		text += ", overridden"
 	}
 	return text
-}
-
-type appApproveCmd struct {
-	changeFlags
-	Feature string `help:"Key of the feature." required:"" placeholder:"KEY"`
-	At      string `help:"When it was approved; now when it is not given." placeholder:"INSTANT"`
-}
-
-// Run carries the command out.
-func (c *appApproveCmd) Run(ctx context.Context, s *streams) error {
-	at, err := parseTime("--at", c.At)
-	if err != nil {
-		return err
-	}
-	_, err = ask(ctx, &c.clientFlags, s,
-		func(ctx context.Context, conn *connection) (*imquotav1.ApproveFeatureResponse, error) {
-			return conn.apps.ApproveFeature(ctx, &imquotav1.ApproveFeatureRequest{AppId: c.App, RequestId: c.RequestID, Feature: c.Feature, ApproveTime: at})
-		}, func(w io.Writer, out *imquotav1.ApproveFeatureResponse) {
-			appTable(w, out)
-			for _, v := range out.GetApp().GetApprovals() {
-				if v.GetFeature() == c.Feature && at != nil && !proto.Equal(v.GetApproveTime(), at) {
-					_, _ = fmt.Fprintf(w, "%s was approved before, and the first approval holds: nothing changed\n", c.Feature)
-				}
-			}
-		})
-	return err
-}
-
-type appActivateCmd struct {
-	changeFlags
-	AddOn string `help:"Key of the add-on." required:"" placeholder:"KEY"`
-}
-
-// Run carries the command out.
-func (c *appActivateCmd) Run(ctx context.Context, s *streams) error {
-	_, err := ask(ctx, &c.clientFlags, s,
-		func(ctx context.Context, conn *connection) (*imquotav1.ActivateAddOnResponse, error) {
-			return conn.apps.ActivateAddOn(ctx, &imquotav1.ActivateAddOnRequest{AppId: c.App, RequestId: c.RequestID, AddOn: c.AddOn})
-		}, appTable)
-	return err
-}
-
-type appOverrideCmd struct {
-	changeFlags
-	Quota     string `help:"Key of the quota." required:"" placeholder:"KEY"`
-	Limit     *int64 `help:"The limit for this app, inclusive." xor:"override" placeholder:"N"`
-	Unlimited bool   `help:"No limit for this app." xor:"override"`
-	Clear     bool   `help:"The edition's limit again." xor:"override"`
-}
-
-// Run carries the command out.
-func (c *appOverrideCmd) Run(ctx context.Context, s *streams) error {
-	in := &imquotav1.SetLimitOverrideRequest{AppId: c.App, RequestId: c.RequestID, Quota: c.Quota}
-	switch {
-	case c.Limit != nil:
-		in.Override = &imquotav1.SetLimitOverrideRequest_Limit{Limit: *c.Limit}
-	case c.Unlimited:
-		in.Override = &imquotav1.SetLimitOverrideRequest_Unlimited{Unlimited: true}
-	case c.Clear:
-		in.Override = &imquotav1.SetLimitOverrideRequest_Clear{Clear: true}
-	default:
-		return errors.New("say one of --limit, --unlimited and --clear")
-	}
-	_, err := ask(ctx, &c.clientFlags, s,
-		func(ctx context.Context, conn *connection) (*imquotav1.SetLimitOverrideResponse, error) {
-			return conn.apps.SetLimitOverride(ctx, in)
-		}, appTable)
-	return err
 }

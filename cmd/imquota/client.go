@@ -30,7 +30,7 @@ type clientFlags struct {
 	TLSCA   string        `name:"tls-ca" help:"Authorities to trust instead of the system's, a PEM file." placeholder:"FILE" group:"Server:"`
 	TLSCert string        `name:"tls-cert" env:"IMQUOTA_CLIENT_TLS_CERT" help:"Certificate to show to the server, a PEM file." placeholder:"FILE" group:"Server:"`
 	TLSKey  string        `name:"tls-key" env:"IMQUOTA_CLIENT_TLS_KEY" help:"Its key, a PEM file." placeholder:"FILE" group:"Server:"`
-	Timeout time.Duration `help:"How long to wait for the answer." default:"5s" group:"Server:"`
+	Timeout time.Duration `help:"How long to wait for an answer." default:"5s" group:"Server:"`
 
 	outputFlag
 }
@@ -60,8 +60,6 @@ func ask[T proto.Message](ctx context.Context, f *clientFlags, s *streams, call 
 		return none, err
 	}
 	defer conn.close()
-	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
-	defer cancel()
 	out, err := call(ctx, conn)
 	if err != nil {
 		return none, &callError{flags: f, err: err}
@@ -75,10 +73,11 @@ func ask[T proto.Message](ctx context.Context, f *clientFlags, s *streams, call 
 
 // connection holds the clients of one server.
 type connection struct {
-	quotas imquotav1.QuotaServiceClient
-	apps   imquotav1.AppServiceClient
-	health healthpb.HealthClient
-	close  func()
+	quotas  imquotav1.QuotaServiceClient
+	apps    imquotav1.AppServiceClient
+	billing imquotav1.BillingServiceClient
+	health  healthpb.HealthClient
+	close   func()
 }
 
 func (f *clientFlags) dial() (*connection, error) {
@@ -86,16 +85,24 @@ func (f *clientFlags) dial() (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient(f.Server, grpc.WithTransportCredentials(transport))
+	conn, err := grpc.NewClient(f.Server, grpc.WithTransportCredentials(transport), grpc.WithUnaryInterceptor(f.patiently))
 	if err != nil {
 		return nil, fmt.Errorf("--server %s: %w", f.Server, err)
 	}
 	return &connection{
-		quotas: imquotav1.NewQuotaServiceClient(conn),
-		apps:   imquotav1.NewAppServiceClient(conn),
-		health: healthpb.NewHealthClient(conn),
-		close:  func() { _ = conn.Close() },
+		quotas:  imquotav1.NewQuotaServiceClient(conn),
+		apps:    imquotav1.NewAppServiceClient(conn),
+		billing: imquotav1.NewBillingServiceClient(conn),
+		health:  healthpb.NewHealthClient(conn),
+		close:   func() { _ = conn.Close() },
 	}, nil
+}
+
+// patiently waits for each answer for as long as it may take.
+func (f *clientFlags) patiently(ctx context.Context, method string, in, out any, conn *grpc.ClientConn, call grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	return call(ctx, method, in, out, conn, options...)
 }
 
 func (f *clientFlags) transport() (credentials.TransportCredentials, error) {
@@ -228,4 +235,9 @@ func details(st *status.Status) (reason string, fields []*errdetails.BadRequest_
 // upper returns an enum's name without its prefix.
 func upper(value fmt.Stringer, prefix string) string {
 	return strings.TrimPrefix(value.String(), prefix)
+}
+
+// lower is upper as a word of a sentence.
+func lower(value fmt.Stringer, prefix string) string {
+	return strings.ToLower(strings.ReplaceAll(upper(value, prefix), "_", " "))
 }

@@ -6,29 +6,101 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
 )
 
-// demoApps are what --demo makes.
-var demoApps = []account.NewApp{
-	{ID: 1400000001, Edition: "developer", Name: "demo, developer"},
-	{ID: 1400000002, Edition: "standard", Name: "demo, standard"},
-	{ID: 1400000003, Edition: "premium", Name: "demo, premium"},
+// demoAccount owns the demo apps.
+const demoAccount = "demo"
+
+// demoApp is what --demo makes.
+type demoApp struct {
+	id            uint32
+	edition, name string
+	// expired is how long ago its plan has ended; zero: it does not.
+	expired time.Duration
 }
 
-// makeDemo makes the demo apps that are not there yet.
+var demoApps = []demoApp{
+	{id: 1400000001, edition: "developer", name: "demo, developer"},
+	{id: 1400000002, edition: "standard", name: "demo, standard"},
+	{id: 1400000003, edition: "premium", name: "demo, premium"},
+	{id: 1400000004, edition: "standard", name: "demo, in grace", expired: time.Hour},
+	{id: 1400000005, edition: "standard", name: "demo, suspended", expired: 3 * 24 * time.Hour},
+}
+
+// demoOrder is the id of the order of a demo app whose plan has ended.
+const demoOrder = "demo"
+
+// order is a month that ended when it is to have ended by now.
+func (d *demoApp) order(now time.Time, cat *catalog.Snapshot) account.Order {
+	end := now.Add(-d.expired).Truncate(time.Second)
+	o := account.Order{ID: demoOrder, Edition: d.edition, Start: account.AddMonths(end, -1, cat.Zone()), End: end, Months: 1}
+	if e, ok := cat.Edition(d.edition); ok {
+		o.Cash = e.MonthlyPrice
+	}
+	return o
+}
+
+// makeDemo makes the demo apps that are not there yet. Those whose plan has
+// ended show what they are to show however old the demo's store is.
 func makeDemo(ctx context.Context, s store, apps *account.Apps) error {
 	if _, _, err := initialize(ctx, s, false); err != nil {
 		return err
 	}
-	for _, app := range demoApps {
-		app.Account = "demo"
-		if _, err := apps.Create(ctx, app, account.Change{}); err != nil && !errors.Is(err, account.ErrAppExists) {
-			return fmt.Errorf("app %d: %w", app.ID, err)
+	for _, d := range demoApps {
+		n := account.NewApp{ID: d.id, Account: demoAccount, Name: d.name, Edition: d.edition}
+		if d.expired > 0 {
+			o := d.order(apps.Now(), apps.Catalog())
+			n.Orders, n.Created = []account.Order{o}, o.Start
+		}
+		_, err := apps.Create(ctx, n, account.Origin{Actor: demoAccount})
+		if errors.Is(err, account.ErrAppExists) {
+			err = d.refresh(ctx, apps)
+		}
+		if err != nil {
+			return fmt.Errorf("app %d: %w", d.id, err)
 		}
 	}
 	return nil
+}
+
+// isLeftAlone reports whether nobody but time has changed the plan of a demo app.
+func isLeftAlone(app *account.App) bool {
+	return app.Deleted.IsZero() && app.Reclaimed.IsZero() &&
+		len(app.Orders) == 1 && app.Orders[0].ID == demoOrder && app.Orders[0].Refunded.IsZero()
+}
+
+// refresh has the plan of a demo app have ended when it is to, if time took it
+// further. An app that is gone stays so, and so does one with another plan.
+func (d *demoApp) refresh(ctx context.Context, apps *account.Apps) error {
+	current, err := apps.App(ctx, d.id)
+	if err != nil {
+		return err
+	}
+	if d.expired == 0 || !isLeftAlone(current) {
+		return nil
+	}
+	now, cat := apps.Now(), apps.Catalog()
+	app := current.Clone()
+	app.Disabled = nil // whoever disables it has it disabled
+	shows := app.StateAt(now, nil, cat).Stage
+	app.Orders[0] = d.order(now, cat)
+	if shows == app.StateAt(now, nil, cat).Stage {
+		return nil
+	}
+	app.Disabled = current.Disabled
+	event, err := account.Origin{Actor: demoAccount}.Event("RefreshDemo", now, current, app)
+	if err != nil {
+		return err
+	}
+	err = apps.Registry.UpdateApp(ctx, app, event)
+	if errors.Is(err, account.ErrConflict) {
+		return nil // another server is at it
+	}
+	return err
 }
 
 // printHints says what to try next, at the first address that is served on.
@@ -50,6 +122,9 @@ Serving on %[1]s. In another terminal, try:
   %[3]s check add-friend --app 1400000001 --user alice --friend bob%[2]s
   %[3]s check use-feature --app 1400000002 --feature community%[2]s
   %[3]s usage show --app 1400000001 --user alice%[2]s
+  %[3]s check login --app 1400000004 --user alice%[2]s   # its plan has expired: served for a while
+  %[3]s check login --app 1400000005 --user alice%[2]s   # suspended: denied
+  %[3]s app get --app 1400000004%[2]s
   %[3]s catalog show
   grpcurl %[4]s -d '{"appId": 1400000001, "login": {"userId": "alice"}}' %[1]s imquota.v1.QuotaService/CheckQuota
 

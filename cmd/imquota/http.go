@@ -42,6 +42,7 @@ func (f *front) newHTTP(ctx context.Context, isQuotasOnly, isLoopback bool) (*ht
 	if err := errors.Join(
 		gatewayv1.RegisterQuotaServiceHandlerClient(ctx, gateway, imquotav1.NewQuotaServiceClient(local)),
 		gatewayv1.RegisterAppServiceHandlerClient(ctx, gateway, imquotav1.NewAppServiceClient(local)),
+		gatewayv1.RegisterBillingServiceHandlerClient(ctx, gateway, imquotav1.NewBillingServiceClient(local)),
 	); err != nil {
 		return nil, err
 	}

@@ -15,8 +15,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/imquota/imquota/catalog"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/quota/redisstore/redistest"
+	"google.golang.org/grpc"
 )
 
 // fetch calls the process over HTTP: a POST with a body, else a GET.
@@ -73,6 +75,9 @@ func TestHTTP(t *testing.T) {
 		{"too long", check, `{"requestId": "` + strings.Repeat("r", 5<<20) + `"}`, http.StatusBadRequest, []string{`"reason":"MALFORMED_REQUEST"`, "too large"}},
 		{"no such app", "/imquota.v1.AppService/GetApp", `{"appId": 7}`, http.StatusNotFound, []string{`"reason":"APP_NOT_FOUND"`}},
 		{"an app", "/imquota.v1.AppService/GetApp", `{"appId": 1400000003}`, http.StatusOK, []string{`"edition":"premium"`}},
+		{"an account", "/imquota.v1.BillingService/GetAccount", `{"accountId": "demo"}`, http.StatusOK, []string{`"standing":"ACCOUNT_STANDING_GOOD"`, `"appCount":5`}},
+		{"no such account", "/imquota.v1.BillingService/GetAccount", `{"accountId": "nobody"}`, http.StatusNotFound, []string{`"reason":"ACCOUNT_NOT_FOUND"`}},
+		{"an account without its id", "/imquota.v1.BillingService/RecordBill", `{}`, http.StatusBadRequest, []string{`"field":"account_id"`, `"field":"bill_id"`, `"field":"amount"`}},
 		{"no such method", "/imquota.v1.QuotaService/Nope", `{}`, http.StatusNotFound, nil},
 		{"a GET", check, "", http.StatusNotImplemented, nil},
 		{"alive", "/livez", "", http.StatusOK, []string{"ok"}},
@@ -183,7 +188,7 @@ func TestNotReadyOverHTTP(t *testing.T) {
 }
 
 // TestHTTPServesWhatGRPCDoes: with an address for operators, and beyond
-// loopback, HTTP has QuotaService alone.
+// loopback, HTTP has QuotaService alone: nobody changes apps or pays bills there.
 func TestHTTPServesWhatGRPCDoes(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
@@ -196,8 +201,13 @@ func TestHTTPServesWhatGRPCDoes(t *testing.T) {
 			if _, port, err := net.SplitHostPort(p.http); err == nil {
 				p.http = net.JoinHostPort("127.0.0.1", port)
 			}
-			if code, text := p.fetch("/imquota.v1.AppService/GetApp", `{"appId": 1400000001}`); code != http.StatusNotImplemented {
-				t.Errorf("AppService: %d %s", code, text)
+			for method, body := range map[string]string{
+				"AppService/GetApp": `{"appId": 1400000001}`, "AppService/DeleteApp": `{"appId": 1400000001}`,
+				"BillingService/GetAccount": `{"accountId": "demo"}`, "BillingService/RecordBill": `{"accountId": "demo"}`,
+			} {
+				if code, text := p.fetch("/imquota.v1."+method, body); code != http.StatusNotImplemented {
+					t.Errorf("%s: %d %s", method, code, text)
+				}
 			}
 			if code, text := p.fetch("/imquota.v1.QuotaService/GetEntitlements", `{"appId": 1400000001}`); code != http.StatusOK {
 				t.Errorf("QuotaService: %d %s", code, text)
@@ -323,6 +333,33 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 		reason := strings.TrimPrefix(name, "ERROR_REASON_")
 		if !obvious[reason] && !strings.Contains(operating+api, "`"+reason+"`") {
 			t.Errorf("no page explains %s", reason)
+		}
+	}
+	for _, names := range []map[int32]string{
+		imquotav1.AppState_name, imquotav1.SuspensionReason_name, imquotav1.NoticeKind_name,
+	} {
+		for number, name := range names {
+			if number != 0 && !strings.Contains(api, "`"+name+"`") {
+				t.Errorf("docs/api.md does not name %s", name)
+			}
+		}
+	}
+	for _, service := range []grpc.ServiceDesc{imquotav1.AppService_ServiceDesc, imquotav1.BillingService_ServiceDesc} {
+		for _, method := range service.Methods {
+			if !strings.Contains(api, method.MethodName) {
+				t.Errorf("docs/api.md does not name %s", method.MethodName)
+			}
+		}
+	}
+	_, rules, _ := strings.Cut(string(catalog.DefaultYAML()), "\naccount:\n")
+	rules, _, _ = strings.Cut(rules, "\n\n")
+	keys := regexp.MustCompile(`(?m)^ +([a-z_]+):`).FindAllStringSubmatch(rules, -1)
+	if len(keys) < 10 {
+		t.Errorf("only %d rules of accounts were found", len(keys))
+	}
+	for _, key := range keys {
+		if !strings.Contains(page(t, "docs/catalog.md"), "| `"+key[1]+"` |") {
+			t.Errorf("docs/catalog.md does not explain %s", key[1])
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -83,16 +84,39 @@ func TestRefusesPlaintextBeyondLoopback(t *testing.T) {
 func TestAdminListenSplitsTheServices(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--admin-listen", "127.0.0.1:0", "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"))
-	const quotas, apps = "imquota.v1.QuotaService", "imquota.v1.AppService"
-	for i, want := range []struct{ served, absent string }{{quotas, apps}, {apps, quotas}} {
-		got := strings.Join(services(t, p.dial(i)), " ")
-		if !strings.Contains(got, want.served) || strings.Contains(got, want.absent) {
-			t.Errorf("%s serves %s", p.addresses[i], got)
+	const quotas, apps, billing = "imquota.v1.QuotaService", "imquota.v1.AppService", "imquota.v1.BillingService"
+	for i, want := range []struct{ served, absent []string }{{[]string{quotas}, []string{apps, billing}}, {[]string{apps, billing}, []string{quotas}}} {
+		got := services(t, p.dial(i))
+		for _, name := range want.served {
+			if !slices.Contains(got, name) {
+				t.Errorf("%s does not serve %s: %v", p.addresses[i], name, got)
+			}
+		}
+		for _, name := range want.absent {
+			if slices.Contains(got, name) {
+				t.Errorf("%s serves %s", p.addresses[i], name)
+			}
 		}
 	}
-	got := p.ask("app", "get", "--app", "1")
-	if got.code != exitFault || !strings.Contains(got.err, "does not offer this here") {
-		t.Errorf("an operator's call on the gateways' address: %+v", got)
+	for _, line := range []string{"app get --app 1", "account show --account a"} {
+		got := p.ask(strings.Fields(line)...)
+		if got.code != exitFault || !strings.Contains(got.err, "does not offer this here") {
+			t.Errorf("%s on the gateways' address: %+v", line, got)
+		}
+		if got := run(t, append(strings.Fields(line), "--server", p.addresses[1])...); !strings.Contains(got.err, "NOT_FOUND") {
+			t.Errorf("%s on the operators' address: %+v", line, got)
+		}
+	}
+}
+
+// TestBeyondLoopback: where other machines reach it, nobody changes apps.
+func TestBeyondLoopback(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--listen", "0.0.0.0:0", "--plaintext-beyond-loopback", "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"))
+	for _, name := range services(t, p.dial(1)) {
+		if strings.HasPrefix(name, "imquota.") && name != "imquota.v1.QuotaService" {
+			t.Errorf("%s serves %s", p.addresses[1], name)
+		}
 	}
 }
 
@@ -121,7 +145,7 @@ func services(t *testing.T, conn *grpc.ClientConn) []string {
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"))
-	for _, service := range []string{"", "imquota.v1.QuotaService", "imquota.v1.AppService"} {
+	for _, service := range []string{"", "imquota.v1.QuotaService", "imquota.v1.AppService", "imquota.v1.BillingService"} {
 		if got := healthOf(t, p.dial(0), service); got != healthpb.HealthCheckResponse_SERVING {
 			t.Errorf("%q is %v", service, got)
 		}
@@ -177,8 +201,8 @@ func TestTLS(t *testing.T) {
 }
 
 // TestClientCertificate: with --tls-client-ca only known clients are served,
-// and a request id belongs to the certificate's owner, whatever the request
-// says of its client.
+// and a request id, like a change in a log, belongs to the certificate's owner,
+// whatever the request says of its client.
 func TestClientCertificate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -200,6 +224,13 @@ func TestClientCertificate(t *testing.T) {
 	}
 	if got := befriend(ours, "groups", "a", "carol"); got.code != exitFine || !strings.Contains(got.out, "1 → 2") {
 		t.Errorf("another client with the same request id: %+v", got)
+	}
+	cert, key = ours.issue("operator")
+	for _, line := range []string{"app disable --app 1400000002 --actor somebody", "app events --app 1400000002 --limit 1"} {
+		got := run(t, append(strings.Fields(line), "--server", p.addresses[0], "--tls", "--tls-ca", ours.file, "--tls-cert", cert, "--tls-key", key)...)
+		if got.code != exitFine || strings.Contains(got.out, "somebody") || strings.Contains(line, "events") && !strings.Contains(got.out, "operator (certified)") {
+			t.Errorf("%s: %+v", line, got)
+		}
 	}
 	if got := befriend(theirs, "gateway", "a", "dave"); got.code != exitFault {
 		t.Errorf("a client of another authority: %+v", got)

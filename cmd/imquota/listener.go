@@ -59,7 +59,7 @@ func (c *serveCmd) listeners(ctx context.Context, f *front) (opened []*listener,
 		if err != nil {
 			return opened, err
 		}
-		l.kind, l.server, l.services = "gRPC", f.admin, "AppService"
+		l.kind, l.server, l.services = "gRPC", f.admin, "AppService, BillingService"
 		opened = append(opened, l)
 	}
 	l, err := c.listenHTTP(ctx, f)

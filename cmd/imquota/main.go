@@ -50,7 +50,8 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Ask whether an action is allowed, and count it."`
 	Release releaseCmd `cmd:"" help:"Give back what an action counted."`
 	Usage   usageCmd   `cmd:"" help:"Show and set counters."`
-	App     appCmd     `cmd:"" help:"Create and change apps."`
+	App     appCmd     `cmd:"" help:"Create, change and delete apps."`
+	Account accountCmd `cmd:"" help:"Show accounts, record their bills and payments, list what is due."`
 	Catalog catalogCmd `cmd:"" help:"Show and check plans."`
 	Store   storeCmd   `cmd:"" help:"Look after a store."`
 	Health  healthCmd  `cmd:"" help:"Ask whether a server can decide, as probes do."`

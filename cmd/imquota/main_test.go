@@ -227,8 +227,8 @@ func TestDemoKeepsWhatWasCounted(t *testing.T) {
 	store := "bolt:" + filepath.Join(t.TempDir(), "demo.db")
 	first := serve(t, "--demo", "--store", store)
 	for _, app := range demoApps {
-		if got := first.ask("app", "get", "--app", fmt.Sprint(app.ID)); got.code != exitFine || !strings.Contains(got.out, app.Edition) {
-			t.Errorf("app %d: %+v", app.ID, got)
+		if got := first.ask("app", "get", "--app", fmt.Sprint(app.id)); got.code != exitFine || !strings.Contains(got.out, app.edition) {
+			t.Errorf("app %d: %+v", app.id, got)
 		}
 	}
 	first.ask("check", "login", "--app", "1400000001", "--user", "alice")

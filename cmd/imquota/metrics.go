@@ -31,6 +31,19 @@ func newMetrics() *metrics {
 	return m
 }
 
+// watching adds whether the records at hand are current, asked for at each look.
+func (m *metrics) watching(isCurrent func() bool) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "imquota_records_current",
+		Help: "1 while decisions are made by records at hand, 0 while each one reads them, because the log of changes cannot be followed.",
+	}, func() float64 {
+		if isCurrent() {
+			return 1
+		}
+		return 0
+	}))
+}
+
 func (m *metrics) page() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }

@@ -47,7 +47,12 @@ func printDecision(w io.Writer, d *imquotav1.Decision, done string, dryRun bool)
 		t.add(counterName(q), change(q, dryRun), rest(q, dryRun))
 	}
 	t.write(w)
-	if until := d.GetGraceUntil(); until != nil {
+	printGrace(w, d.GetGraceUntil())
+}
+
+// printGrace says that an app is served for a short while only.
+func printGrace(w io.Writer, until *timestamppb.Timestamp) {
+	if until != nil {
 		_, _ = fmt.Fprintf(w, "  the plan has expired: served until %s\n", instant(until))
 	}
 }
@@ -60,6 +65,11 @@ func printDenial(w io.Writer, d *imquotav1.Decision) {
 			code = fmt.Sprintf(" (upstream code %d)", v.GetUpstreamCode())
 		}
 		_, _ = fmt.Fprintf(w, "  %s: %s%s\n", upper(v.GetReason(), "REASON_"), v.GetMessage(), code)
+		if why := v.GetSuspensions(); len(why) > 1 { // else the message says it
+			for _, s := range why {
+				_, _ = fmt.Fprintf(w, "    %s\n", suspensionText(s))
+			}
+		}
 	}
 	if more := int(d.GetViolationCount()) - len(d.GetViolations()); more > 0 {
 		_, _ = fmt.Fprintf(w, "  and %d more\n", more)

@@ -30,7 +30,7 @@ type serveCmd struct {
 
 	PlaintextBeyondLoopback bool `help:"Allow addresses beyond loopback without TLS."`
 
-	Demo         bool          `help:"Make the apps 1400000001 (developer), 1400000002 (standard) and 1400000003 (premium)."`
+	Demo         bool          `help:"Make the apps 1400000001 (developer), 1400000002 (standard), 1400000003 (premium), 1400000004 (standard, expired an hour ago and in grace) and 1400000005 (standard, expired and suspended), of the account demo."`
 	DrainTimeout time.Duration `help:"How long calls under way may take after SIGTERM." default:"10s"`
 	LogFormat    string        `help:"How to write the log: text or json." enum:"text,json" default:"text"`
 	LogLevel     slog.Level    `help:"The least that is logged: debug, info, warn or error." default:"info"`
@@ -55,11 +55,6 @@ func (c *serveCmd) Validate() error {
 	return nil
 }
 
-// sharedCacheFor bounds for how long an app's record is used unread when other
-// processes may change it: what they change is in force within a second, and
-// at once for what is counted.
-const sharedCacheFor = 800 * time.Millisecond
-
 // Run carries the command out.
 func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	log := c.logger(s.err)
@@ -77,18 +72,19 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 		}
 	}()
 
-	options := quota.Options{Catalog: cat, Store: opened, Registry: opened}
-	if isShared {
-		options.CacheFor = sharedCacheFor
-	}
-	enforcer, metrics := quota.New(options), newMetrics()
-	apps := &account.Apps{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now, Changed: enforcer.Forget}
+	enforcer, metrics := quota.New(quota.Options{Catalog: cat, Store: opened, Registry: opened}), newMetrics()
+	metrics.watching(enforcer.IsCurrent)
+	apps := &account.Apps{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now}
+	accounts := &account.Accounts{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now}
+	sweeper := &quota.Sweeper{Store: opened, Registry: opened, Apps: apps, Catalog: enforcer.Catalog, Now: time.Now}
 	if c.Demo {
 		if err := makeDemo(ctx, opened, apps); err != nil {
 			return fmt.Errorf("--demo: %w", err)
 		}
 	}
-	front, err := c.front(server.New(server.Options{Enforcer: enforcer, Apps: apps, Metrics: metrics.calls}), metrics, log)
+	front, err := c.front(server.New(server.Options{
+		Enforcer: enforcer, Apps: apps, Accounts: accounts, Sweeper: sweeper, Metrics: metrics.calls,
+	}), metrics, log)
 	if err != nil {
 		return err
 	}
@@ -111,6 +107,8 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	background, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { front.watch(background, opened) })
+	running.Go(func() { opened.Watch(background, enforcer) })
+	running.Go(func() { sweep(background, sweeper, log) })
 	running.Go(func() { c.reloads(background, enforcer, log) })
 	err = front.serve(ctx, listeners, c.DrainTimeout)
 	stop()
@@ -124,6 +122,27 @@ func (c *serveCmd) logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// sweepEvery is how often some counters of apps that are gone are removed.
+const sweepEvery = time.Second
+
+// sweep removes the counters of apps that are deleted or reclaimed.
+func sweep(ctx context.Context, sweeper *quota.Sweeper, log *slog.Logger) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	sweeper.Run(ctx, tick.C, func(step *quota.SweepStep, err error) {
+		if err != nil {
+			log.Error("the counters of apps that are gone could not be removed; they are tried again", "error", err)
+			return
+		}
+		for _, f := range step.Failed {
+			log.Error("the counters of an app that is gone could not be removed; it is tried again", "app", f.ID, "error", f.Err)
+		}
+		if len(step.Gone) > 0 {
+			log.Info("counters of apps that are gone were removed", "apps", len(step.Gone))
+		}
+	})
 }
 
 // reloads reads the catalog file again at every SIGHUP.

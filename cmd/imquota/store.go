@@ -159,7 +159,7 @@ func (c *storeCompactCmd) Run(ctx context.Context, s *streams) error {
 	if !ok {
 		return errors.New("--store: only an embedded store (bolt:PATH) is compacted")
 	}
-	before, after, err := boltstore.Compact(ctx, path, boltstore.Options{}, progress(s.err))
+	before, after, err := boltstore.Compact(ctx, path, boltstore.Options{}, progress(s.err, size))
 	if err != nil {
 		return err
 	}
@@ -172,13 +172,13 @@ func (c *storeCompactCmd) Run(ctx context.Context, s *streams) error {
 
 // progress shows how far long work is, on a terminal: elsewhere it would only
 // fill a log.
-func progress(w io.Writer) func(done, total int64) {
+func progress(w io.Writer, text func(int64) string) func(done, total int64) {
 	f, ok := w.(*os.File)
 	if !ok || !isTerminal(f) {
 		return nil
 	}
 	return func(done, total int64) {
-		_, _ = fmt.Fprintf(f, "\r  %s %s of %s", bar(done, max(1, total)), size(done), size(total))
+		_, _ = fmt.Fprintf(f, "\r  %s %s of %s", bar(done, max(1, total)), text(done), text(total))
 		if done >= total {
 			_, _ = fmt.Fprintln(f)
 		}

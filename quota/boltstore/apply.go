@@ -86,16 +86,9 @@ type step struct {
 // judge reads everything and fills in the outcome.
 func (s *step) judge(o *quota.Outcome) error {
 	t := s.txn
-	stored := s.tx.Bucket(appsBucket).Get(appKey(t.App))
-	if stored == nil {
-		return quota.ErrStale
-	}
 	var err error
-	if s.header, err = decodeHeader(stored); err != nil {
-		return account.DamagedRecord(t.App)
-	}
-	if s.header.version != t.Version {
-		return quota.ErrStale
+	if s.header, err = headerAt(s.tx, t.App, t.Version); err != nil {
+		return err
 	}
 	s.clock = s.header.later(t.Now)
 	if !t.WindowEnd.IsZero() && !s.clock.Before(t.WindowEnd) {
@@ -128,6 +121,22 @@ func (s *step) judge(o *quota.Outcome) error {
 		return quota.ErrOverflow
 	}
 	return nil
+}
+
+// headerAt reads an app's header, which must have this version.
+func headerAt(tx *bolt.Tx, app uint32, version account.Version) (header, error) {
+	stored := tx.Bucket(appsBucket).Get(appKey(app))
+	if stored == nil {
+		return header{}, quota.ErrStale
+	}
+	h, err := decodeHeader(stored)
+	switch {
+	case err != nil:
+		return header{}, account.DamagedRecord(app)
+	case h.version != version:
+		return header{}, quota.ErrStale
+	}
+	return h, nil
 }
 
 // remembered looks the request up in this generation and the one before.

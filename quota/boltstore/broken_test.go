@@ -64,7 +64,7 @@ func brokenNow(t *testing.T, s *Store, app *account.App) {
 	ctx := context.Background()
 	_, err := s.App(ctx, app.ID)
 	isDamaged(t, "App", s.path, account.StoreUnavailable, err)
-	isDamaged(t, "UpdateApp", s.path, account.StoreUnavailable, s.UpdateApp(ctx, app))
+	isDamaged(t, "UpdateApp", s.path, account.StoreUnavailable, s.UpdateApp(ctx, app, account.Event{}))
 	isDamaged(t, "judge", s.path, account.StoreUnavailable, s.Apply(ctx, []quota.Txn{judging(app, "sent")})[0].Err)
 	isDamaged(t, "consume", s.path, account.StoreUnavailable, s.Apply(ctx, []quota.Txn{adding(app, "sent")})[0].Err)
 	isDamaged(t, "Ready", s.path, account.StoreUnavailable, s.Ready(ctx))

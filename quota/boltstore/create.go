@@ -49,10 +49,8 @@ func openNew(path string, o Options) (*bolt.DB, error) {
 
 // initialise makes the buckets and draws the store's id.
 func initialise(tx *bolt.Tx) error {
-	for _, name := range buckets {
-		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-			return err
-		}
+	if err := errors.Join(makeBuckets(tx, buckets), makeBuckets(tx, laterBuckets)); err != nil {
+		return err
 	}
 	meta, err := tx.CreateBucketIfNotExists(metaBucket)
 	if err != nil {
@@ -64,4 +62,13 @@ func initialise(tx *bolt.Tx) error {
 		return err
 	}
 	return meta.Put(formatKey, binary.BigEndian.AppendUint32(nil, format))
+}
+
+func makeBuckets(tx *bolt.Tx, names [][]byte) error {
+	for _, name := range names {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }

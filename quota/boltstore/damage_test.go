@@ -134,7 +134,7 @@ func TestDamagedRecordIsAFault(t *testing.T) {
 			s = open(t, path)
 			_, err := s.App(t.Context(), 1)
 			same(t, "reason", account.UsageUnknown, fault(err))
-			err = s.CreateApp(t.Context(), &account.App{ID: 1, Account: "acme"}, 10, true)
+			err = s.CreateApp(t.Context(), &account.App{ID: 1, Account: "acme"}, account.Event{}, 10, true)
 			if err != account.ErrAppExists { //nolint:errorlint // it is never wrapped
 				t.Errorf("created anew: %v", err)
 			}
@@ -163,10 +163,10 @@ func TestLostRecordIsNotAnUnknownApp(t *testing.T) {
 	if o := s.Apply(t.Context(), []quota.Txn{adding(app, "sent")})[0]; o.Err != quota.ErrStale { //nolint:errorlint // it is never wrapped
 		t.Errorf("got %v", o.Err)
 	}
-	if err := s.CreateApp(t.Context(), app, 10, false); err != account.ErrUsageUnknown { //nolint:errorlint // it is never wrapped
+	if err := s.CreateApp(t.Context(), app, account.Event{}, 10, false); err != account.ErrUsageUnknown { //nolint:errorlint // it is never wrapped
 		t.Errorf("got %v", err)
 	}
-	if err := s.CreateApp(t.Context(), app, 10, true); err != nil {
+	if err := s.CreateApp(t.Context(), app, account.Event{}, 10, true); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -107,12 +108,26 @@ func identify(tx *bolt.Tx) (id string, err error) {
 	if got := binary.BigEndian.Uint32(meta.Get(formatKey)); got != format {
 		return "", fmt.Errorf("it has format %d; this version of imquota knows format %d", got, format)
 	}
-	for _, name := range buckets {
-		if tx.Bucket(name) == nil {
-			return "", fmt.Errorf("it is damaged: it has no %s", name)
-		}
+	absent := lacking(tx, buckets)
+	// One transaction made the later ones: some without the others are what is
+	// left of them.
+	if later := lacking(tx, laterBuckets); len(later) < len(laterBuckets) {
+		absent = append(absent, later...)
+	}
+	if len(absent) > 0 {
+		return "", fmt.Errorf("it is damaged: it has no %s", bytes.Join(absent, []byte(", ")))
 	}
 	return string(meta.Get(idKey)), nil
+}
+
+// lacking lists the buckets that are not there.
+func lacking(tx *bolt.Tx, names [][]byte) (absent [][]byte) {
+	for _, name := range names {
+		if tx.Bucket(name) == nil {
+			absent = append(absent, name)
+		}
+	}
+	return absent
 }
 
 // boltFile is an open database. The path may not name it any more.

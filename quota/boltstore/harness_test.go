@@ -46,7 +46,7 @@ func shut(t testing.TB, s *Store) {
 func found(t testing.TB, s *Store, id uint32) *account.App {
 	t.Helper()
 	app := &account.App{ID: id, Account: "acme", Edition: "standard", Created: noon.UTC()}
-	if err := s.CreateApp(t.Context(), app, 1000, false); err != nil {
+	if err := s.CreateApp(t.Context(), app, account.Event{}, 1000, false); err != nil {
 		t.Fatal(err)
 	}
 	return app

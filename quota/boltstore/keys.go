@@ -16,12 +16,29 @@ func appKey(app uint32) []byte { return binary.BigEndian.AppendUint32(nil, app) 
 
 func idKeyOf(app uint32, id string) []byte { return append(appKey(app), id...) }
 
+func accountPrefix(name string) []byte { return append([]byte{byte(len(name))}, name...) }
+
+func placeKey(name string, app uint32) []byte {
+	return binary.BigEndian.AppendUint32(accountPrefix(name), app)
+}
+
+// eventKey orders an app's events by revision.
+func eventKey(app uint32, revision uint64) []byte {
+	return binary.BigEndian.AppendUint64(appKey(app), revision)
+}
+
 func counterKey(app uint32, quota, subject string) []byte {
 	k := make([]byte, 0, 5+len(quota)+len(subject))
 	k = binary.BigEndian.AppendUint32(k, app)
 	k = append(k, byte(len(quota)))
 	k = append(k, quota...)
 	return append(k, subject...)
+}
+
+// isOfSubject reports whether a counter's key names a user or group, rather than
+// the app as a whole.
+func isOfSubject(counter []byte) bool {
+	return len(counter) > 4 && len(counter) > 5+int(counter[4])
 }
 
 // windowKey names the bucket of an app's counters of a window. Of an app's
@@ -31,6 +48,12 @@ func windowKey(app uint32, w catalog.Window) []byte {
 	k := keptUntil(app, w.KeptUntil())
 	k = binary.BigEndian.AppendUint64(k, uint64(w.Start.Unix()))
 	return append(k, w.Kind...)
+}
+
+// isMonth reports whether a bucket's name is the windowKey of a month.
+func isMonth(name []byte) bool {
+	const kindAt = 4 + 8 + 8
+	return len(name) > kindAt && string(name[kindAt:]) == string(catalog.KindMonth)
 }
 
 // goneKey names the bucket of the groups that an app dissolved on a day. It is

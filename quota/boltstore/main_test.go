@@ -21,6 +21,7 @@ var childModes = map[string]func(path string, out io.Writer) error{
 	"hold":    holdStore,
 	"work":    workUntilKilled,
 	"compact": compactUntilKilled,
+	"delete":  deleteUntilKilled,
 }
 
 func TestMain(m *testing.M) {

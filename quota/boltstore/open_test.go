@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/quota"
 	bolt "go.etcd.io/bbolt"
 )
@@ -99,6 +100,10 @@ func TestOpenRefuses(t *testing.T) {
 			filled(t, path)
 			plant(t, path, func(tx *bolt.Tx) error { return tx.DeleteBucket(usersBucket) })
 		}, "it is damaged: it has no users"},
+		{"a store without one of its later buckets", func(t *testing.T, path string) {
+			filled(t, path)
+			plant(t, path, func(tx *bolt.Tx) error { return tx.DeleteBucket(goneBucket) })
+		}, "it is damaged: it has no gone"},
 		{"a store cut off at a page", func(t *testing.T, path string) {
 			write(t, path, filled(t, path)[:3*pageSize])
 		}, "it is damaged: cut off"},
@@ -389,7 +394,7 @@ func TestClosedStoreAnswersNothing(t *testing.T) {
 	_, readErr := s.App(ctx, 1)
 	for what, err := range map[string]error{
 		"Ready": s.Ready(ctx), "App": readErr,
-		"UpdateApp": s.UpdateApp(ctx, app),
+		"UpdateApp": s.UpdateApp(ctx, app, account.Event{}),
 	} {
 		if err != errClosed { //nolint:errorlint // it is never wrapped
 			t.Errorf("%s: got %v", what, err)

@@ -49,7 +49,7 @@ func TestCompactLeavesOutWhatIsPast(t *testing.T) {
 		return errors.Join(tx.Bucket(appsBucket).Delete(appKey(lost)), tx.Bucket(appsBucket).Delete(appKey(anew)))
 	})
 	s = open(t, path)
-	if err := s.CreateApp(t.Context(), apps[anew], 1000, true); err != nil {
+	if err := s.CreateApp(t.Context(), apps[anew], account.Event{}, 1000, true); err != nil {
 		t.Fatal(err)
 	}
 	shut(t, s)

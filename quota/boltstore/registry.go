@@ -1,49 +1,37 @@
 package boltstore
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 
 	"github.com/imquota/imquota/account"
 	bolt "go.etcd.io/bbolt"
 )
 
-func accountPrefix(name string) []byte { return append([]byte{byte(len(name))}, name...) }
-
-func placeKey(name string, app uint32) []byte {
-	return binary.BigEndian.AppendUint32(accountPrefix(name), app)
-}
-
 // CreateApp implements account.Registry.
-func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, acceptLoss bool) error {
-	record, err := account.EncodeApp(app)
+func (s *Store) CreateApp(ctx context.Context, app *account.App, event account.Event, maxApps int, acceptLoss bool) error {
+	version := account.FirstVersion()
+	r, err := revise(app, version, event)
 	if err != nil {
 		return err
 	}
-	version := account.FirstVersion()
-	err = s.submit(ctx, func(tx *bolt.Tx) error {
-		if tx.Bucket(appsBucket).Get(appKey(app.ID)) != nil {
-			return answer{account.ErrAppExists}
+	var subject account.Subject
+	if acceptLoss {
+		subject.App = app.ID // its lost record may be kept somewhere
+	}
+	err = s.change(ctx, subject, func(tx *bolt.Tx) error {
+		if err := mayCreate(tx, app, maxApps, acceptLoss); err != nil {
+			return answer{err}
 		}
-		owner := tx.Bucket(directoryBucket).Get(appKey(app.ID))
-		switch {
-		case owner != nil && !acceptLoss:
-			return answer{account.ErrUsageUnknown}
-		case owner != nil && string(owner) != app.Account: // it is lost, and not theirs
-			return answer{account.ErrAppExists}
-		case owner == nil && acceptLoss:
-			return answer{account.ErrAppNotFound}
-		case owner == nil && places(tx, app.Account) >= maxApps:
-			return answer{account.ErrAccountFull}
-		}
-		if err := tx.Bucket(accountsBucket).Put(placeKey(app.Account, app.ID), nil); err != nil {
+		if err := takePlace(tx, app); err != nil {
 			return err
 		}
 		if err := tx.Bucket(directoryBucket).Put(appKey(app.ID), []byte(app.Account)); err != nil {
 			return err
 		}
-		return tx.Bucket(appsBucket).Put(appKey(app.ID), encodeHeader(header{version: version, record: record}))
+		if err := dropEvents(tx, app.ID); err != nil {
+			return err
+		}
+		return r.write(tx, header{})
 	})
 	if err == nil {
 		app.Version = version
@@ -51,14 +39,23 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, ac
 	return err
 }
 
-// places counts the apps of an account.
-func places(tx *bolt.Tx, name string) (taken int) {
-	prefix := accountPrefix(name)
-	c := tx.Bucket(accountsBucket).Cursor()
-	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-		taken++
+// mayCreate reports why an app must not be created.
+func mayCreate(tx *bolt.Tx, app *account.App, maxApps int, acceptLoss bool) error {
+	if tx.Bucket(appsBucket).Get(appKey(app.ID)) != nil {
+		return account.ErrAppExists
 	}
-	return taken
+	owner := tx.Bucket(directoryBucket).Get(appKey(app.ID))
+	switch {
+	case owner != nil && !acceptLoss:
+		return account.ErrUsageUnknown
+	case owner != nil && string(owner) != app.Account: // it is lost, and not theirs
+		return account.ErrAppExists
+	case owner == nil && acceptLoss:
+		return account.ErrAppNotFound
+	case !hasPlace(tx, app) && places(tx, accountsBucket, app.Account) >= maxApps:
+		return account.ErrAccountFull
+	}
+	return nil
 }
 
 // App implements account.Registry.
@@ -111,15 +108,25 @@ func missing(tx *bolt.Tx, id uint32) error {
 }
 
 // UpdateApp implements account.Registry.
-func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
-	record, err := account.EncodeApp(app)
+func (s *Store) UpdateApp(ctx context.Context, app *account.App, event account.Event) error {
+	return s.updateApp(ctx, app, event, func(*bolt.Tx) error { return nil })
+}
+
+// DeleteApp implements account.Registry.
+func (s *Store) DeleteApp(ctx context.Context, app *account.App, event account.Event) error {
+	return s.updateApp(ctx, app, event, func(tx *bolt.Tx) error { return freePlace(tx, app) })
+}
+
+// updateApp replaces a record and does, in the same step, what else there is to
+// do.
+func (s *Store) updateApp(ctx context.Context, app *account.App, event account.Event, also func(tx *bolt.Tx) error) error {
+	updated := app.Version.Next()
+	r, err := revise(app, updated, event)
 	if err != nil {
 		return err
 	}
-	updated := app.Version.Next()
-	err = s.submit(ctx, func(tx *bolt.Tx) error {
-		apps := tx.Bucket(appsBucket)
-		stored := apps.Get(appKey(app.ID))
+	err = s.change(ctx, account.Subject{App: app.ID}, func(tx *bolt.Tx) error {
+		stored := tx.Bucket(appsBucket).Get(appKey(app.ID))
 		if stored == nil {
 			return answer{missing(tx, app.ID)}
 		}
@@ -130,9 +137,11 @@ func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
 		if h.version != app.Version {
 			return answer{account.ErrConflict}
 		}
-		h.version, h.record = updated, record
 		h.sequence++
-		return apps.Put(appKey(app.ID), encodeHeader(h))
+		if err := r.write(tx, h); err != nil {
+			return err
+		}
+		return also(tx)
 	})
 	if err == nil {
 		app.Version = updated
@@ -140,25 +149,31 @@ func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
 	return err
 }
 
-// Apps implements account.Registry.
-func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) ([]*account.App, error) {
-	var apps []*account.App
-	err := s.view(ctx, func(tx *bolt.Tx) error {
-		prefix := accountPrefix(name)
-		c := tx.Bucket(accountsBucket).Cursor()
-		k, _ := c.Seek(placeKey(name, after))
-		for ; bytes.HasPrefix(k, prefix) && len(apps) < limit; k, _ = c.Next() {
-			id := binary.BigEndian.Uint32(k[len(prefix):])
-			if id <= after {
-				continue
-			}
-			app, err := readApp(tx, id)
-			if err != nil {
-				return account.ForApp(id, err)
-			}
-			apps = append(apps, app)
-		}
-		return nil
-	})
-	return apps, err
+// revision is a state of an app's record and how it came to be, encoded.
+type revision struct {
+	app           uint32
+	version       account.Version
+	record, event []byte
+}
+
+func revise(app *account.App, version account.Version, event account.Event) (*revision, error) {
+	record, err := account.EncodeApp(app)
+	if err != nil {
+		return nil, err
+	}
+	logged, err := encodeEvent(app.ID, event)
+	if err != nil {
+		return nil, err
+	}
+	return &revision{app.ID, version, record, logged}, nil
+}
+
+// write puts it in the place of the one before, whose clock goes on.
+func (r *revision) write(tx *bolt.Tx, before header) error {
+	after := before
+	after.version, after.record = r.version, r.record
+	if err := tx.Bucket(appsBucket).Put(appKey(r.app), encodeHeader(after)); err != nil {
+		return err
+	}
+	return putEvent(tx, r.app, r.version.Revision, r.event)
 }

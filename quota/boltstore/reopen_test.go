@@ -20,7 +20,7 @@ func TestReopenKeepsEverything(t *testing.T) {
 	id := s.StoreID()
 	app := found(t, s, 1)
 	app.Name = "renamed"
-	if err := s.UpdateApp(t.Context(), app); err != nil {
+	if err := s.UpdateApp(t.Context(), app, account.Event{}); err != nil {
 		t.Fatal(err)
 	}
 	day := catalog.WindowAt(catalog.KindDay, noon, time.UTC)
@@ -52,11 +52,11 @@ func TestReopenKeepsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "app", app, got)
-	listed, err := s.Apps(t.Context(), "acme", 0, 10)
+	listed, err := s.Apps(t.Context(), "acme", 0, 10, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, "account", []*account.App{app}, listed)
+	same(t, "account", []account.Loaded{{ID: app.ID, App: app}}, listed)
 
 	again := txn
 	if o := applyOne(t, s, again); !o.Replayed {

@@ -26,15 +26,18 @@ type Store struct {
 	update    func(func(tx *bolt.Tx) error) error // transact, but in tests
 	committed atomic.Int64                        // the number of the last commit
 	broken    atomic.Pointer[account.Fault]       // why nothing is answered any more
+	watchers  watchers
 
-	door  sync.Mutex    // held while a transaction begins, or a reader's ends
+	door  sync.Mutex    // held while a transaction begins
 	lost  atomic.Bool   // bbolt may not be asked any more
+	given chan struct{} // up: closed when the file is lost
 	stuck chan struct{} // closed when the writer may wait for a lock of bbolt's for ever
 
 	queue   chan *work
 	closing chan struct{}
 	stopped chan struct{}
 	once    sync.Once
+	giving  sync.Once
 	closed  error // what Close returns
 }
 
@@ -67,9 +70,14 @@ var (
 	usersBucket     = []byte("users")     // app, user -> last active month
 	groupsBucket    = []byte("groups")    // app, group -> record
 	requestsBucket  = []byte("requests")  // app, generation -> id -> fingerprint; dropped whole
+	eventsBucket    = []byte("events")    // app, revision -> event
+	ownersBucket    = []byte("owners")    // account -> record
+	goneBucket      = []byte("gone")      // account, app -> nothing: the places of deleted apps
 
-	// buckets are all of them but meta.
-	buckets = [][]byte{appsBucket, accountsBucket, directoryBucket, countersBucket, windowsBucket, usersBucket, groupsBucket, requestsBucket}
+	// buckets are all of them but meta; those that are later came after the
+	// first release, all at once.
+	buckets      = [][]byte{appsBucket, accountsBucket, directoryBucket, countersBucket, windowsBucket, usersBucket, groupsBucket, requestsBucket}
+	laterBuckets = [][]byte{eventsBucket, ownersBucket, goneBucket}
 
 	formatKey = []byte("imquota format")
 	idKey     = []byte("store id")
@@ -89,19 +97,30 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	_ = os.Remove(compactPath(path)) // what a Compact left that was killed
 	s := &Store{
-		boltFile: f, path: path, stuck: make(chan struct{}),
+		boltFile: f, path: path, stuck: make(chan struct{}), given: make(chan struct{}),
 		queue: make(chan *work, queueSize), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.update = s.transact
-	if err := f.db.View(func(tx *bolt.Tx) error {
-		s.committed.Store(int64(tx.ID()))
-		s.id, err = identify(tx)
-		return err
-	}); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the store %s: %w", path, err), f.db.Close())
+	if err := s.prepare(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the store %s: %w", path, explain(err)), s.letGo())
 	}
 	go s.write()
 	return s, nil
+}
+
+// prepare reads what the store is, and makes the buckets that an earlier version
+// did not. A file that has all of them is not written to.
+func (s *Store) prepare() error {
+	isEarlier := false
+	if err := s.db.View(func(tx *bolt.Tx) (err error) {
+		s.committed.Store(int64(tx.ID()))
+		isEarlier = tx.Bucket(laterBuckets[0]) == nil
+		s.id, err = identify(tx)
+		return err
+	}); err != nil || !isEarlier {
+		return err
+	}
+	return s.update(func(tx *bolt.Tx) error { return makeBuckets(tx, laterBuckets) })
 }
 
 // StoreID names the store; it was drawn when the file was made.
@@ -121,6 +140,16 @@ func (s *Store) Ready(context.Context) error {
 	return nil
 }
 
+// Lease implements quota.Store. The file is one process's, so that one has them
+// all.
+func (s *Store) Lease(ctx context.Context, _ string, _ time.Duration) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, gone(err)
+	}
+	err := s.Ready(ctx)
+	return err == nil, err
+}
+
 var errClosed = &account.Fault{Reason: account.StoreUnavailable, Detail: "the store is closed"}
 
 func (s *Store) isClosing() bool {
@@ -136,18 +165,23 @@ func (s *Store) isClosing() bool {
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		close(s.closing)
+		s.watchers.missed()
 		select {
 		case <-s.stopped:
 		case <-s.stuck:
 		}
-		s.door.Lock() // whoever is in it came before closing, and may lose the file yet
-		lost := s.lost.Load()
-		s.door.Unlock()
-		if lost {
-			s.closed = abandon(s.file)
-		} else {
-			s.closed = s.db.Close()
-		}
+		s.closed = s.letGo()
 	})
 	return s.closed
+}
+
+// letGo closes the file.
+func (s *Store) letGo() error {
+	s.door.Lock() // whoever is in it came before closing, and may lose the file yet
+	lost := s.lost.Load()
+	s.door.Unlock()
+	if lost {
+		return abandon(s.file)
+	}
+	return s.db.Close()
 }

@@ -11,10 +11,10 @@ import (
 // begin starts a transaction.
 //
 // Damage at the head of the file makes bbolt panic while it holds locks that
-// nothing releases any more. So transactions begin, and those of readers end,
-// one at a time, and not at all once the file is lost: else they would wait for
-// such a lock for ever. The writer may wait for one already, in a commit; then
-// nobody is to wait for the writer.
+// nothing releases any more. So transactions begin one at a time, and not at all
+// once the file is lost: else they would wait for such a lock for ever. The
+// writer may wait for one already, in a commit; then nobody is to wait for the
+// writer.
 func (s *Store) begin(writable bool) (*bolt.Tx, error) {
 	s.door.Lock()
 	defer s.door.Unlock()
@@ -51,12 +51,32 @@ func (s *Store) begin(writable bool) (*bolt.Tx, error) {
 	return nil, fault
 }
 
-// end ends a reader's transaction.
+// end ends a reader's transaction, unless the file is lost.
+//
+// It cannot wait for those who begin. When a file has grown the writer waits for
+// all readers to end before it maps the file anew, who begins waits for the
+// writer, and so would who ends. It may come upon the locks that are never
+// released, though, if who begins meanwhile finds the file lost: then it is left
+// behind.
 func (s *Store) end(tx *bolt.Tx) {
-	s.door.Lock()
-	defer s.door.Unlock()
-	if !s.lost.Load() {
-		_ = tx.Rollback() // which is how one ends that only read
+	rollback := func() {
+		if !s.lost.Load() {
+			_ = tx.Rollback() // which is how one ends that only read
+		}
+	}
+	if s.door.TryLock() {
+		defer s.door.Unlock()
+		rollback()
+		return
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		rollback()
+	}()
+	select {
+	case <-ended:
+	case <-s.given:
 	}
 }
 
@@ -116,8 +136,15 @@ func (s *Store) transact(do func(tx *bolt.Tx) error) error {
 func (s *Store) lose(damage damageError) *account.Fault {
 	fault := s.damaged(damage)
 	s.lost.Store(true)
-	s.broken.CompareAndSwap(nil, fault)
+	s.giving.Do(func() { close(s.given) })
+	s.giveUp(fault)
 	return fault
+}
+
+// giveUp has the store answer nothing any more, for the first cause there is.
+func (s *Store) giveUp(fault *account.Fault) {
+	s.broken.CompareAndSwap(nil, fault)
+	s.watchers.missed()
 }
 
 func (s *Store) damaged(damage damageError) *account.Fault {

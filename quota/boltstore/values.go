@@ -86,12 +86,10 @@ type header struct {
 	record   []byte // account.EncodeApp
 }
 
-const headerSize = 32
+const headerSize = versionSize + 16
 
 func encodeHeader(h header) []byte {
-	b := make([]byte, 0, headerSize+len(h.record))
-	b = binary.BigEndian.AppendUint64(b, h.version.Epoch)
-	b = binary.BigEndian.AppendUint64(b, h.version.Revision)
+	b := appendVersion(make([]byte, 0, headerSize+len(h.record)), h.version)
 	b = binary.BigEndian.AppendUint64(b, uint64(h.clock))
 	b = binary.BigEndian.AppendUint64(b, h.sequence)
 	return append(b, h.record...)
@@ -102,7 +100,7 @@ func decodeHeader(b []byte) (header, error) {
 		return header{}, errCorrupt
 	}
 	return header{
-		version:  account.Version{Epoch: binary.BigEndian.Uint64(b), Revision: binary.BigEndian.Uint64(b[8:])},
+		version:  versionOf(b),
 		clock:    int64(binary.BigEndian.Uint64(b[16:])),
 		sequence: binary.BigEndian.Uint64(b[24:]),
 		record:   b[headerSize:],
@@ -115,4 +113,35 @@ func (h header) later(now time.Time) time.Time {
 		return stored
 	}
 	return time.UnixMilli(now.UnixMilli())
+}
+
+// owner is an account as it is stored; the zero value: it is not.
+type owner struct {
+	version account.Version
+	record  []byte // account.EncodeAccount
+}
+
+func encodeOwner(o owner) []byte {
+	return append(appendVersion(make([]byte, 0, versionSize+len(o.record)), o.version), o.record...)
+}
+
+func decodeOwner(b []byte) (owner, error) {
+	if b == nil {
+		return owner{}, nil
+	}
+	// A version of zero would be taken for an account that has no record.
+	if len(b) < versionSize || versionOf(b).Revision == 0 {
+		return owner{}, errCorrupt
+	}
+	return owner{versionOf(b), b[versionSize:]}, nil
+}
+
+const versionSize = 16
+
+func appendVersion(b []byte, v account.Version) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, v.Epoch), v.Revision)
+}
+
+func versionOf(b []byte) account.Version {
+	return account.Version{Epoch: binary.BigEndian.Uint64(b), Revision: binary.BigEndian.Uint64(b[8:])}
 }

@@ -19,17 +19,25 @@ const batchCalls = 256
 
 // work is a call that waits to be written.
 type work struct {
-	ctx    context.Context
-	do     func(tx *bolt.Tx) error
-	answer error // of the registry
-	done   chan error
+	ctx     context.Context
+	do      func(tx *bolt.Tx) error
+	subject account.Subject // whose record changes; zero: none
+	answer  error           // of the registry
+	done    chan error
 }
 
 // submit has the writer run do in its next transaction and waits until that is
 // on disk. do reads before it writes: an answer (see below) means that it has
-// written nothing; any other error undoes the whole transaction.
+// written nothing; any other error undoes the whole transaction. It may be run
+// again, in another one.
 func (s *Store) submit(ctx context.Context, do func(tx *bolt.Tx) error) error {
-	w := &work{ctx: ctx, do: do, done: make(chan error, 1)}
+	return s.change(ctx, account.Subject{}, do)
+}
+
+// change is submit for a change of a record, which is announced before it
+// returns.
+func (s *Store) change(ctx context.Context, subject account.Subject, do func(tx *bolt.Tx) error) error {
+	w := &work{ctx: ctx, do: do, subject: subject, done: make(chan error, 1)}
 	if err := ctx.Err(); err != nil {
 		return gone(err)
 	}
@@ -147,6 +155,7 @@ func (s *Store) commit(batch []*work) {
 
 // settle answers a batch that was committed, or was not.
 func (s *Store) settle(batch []*work, err error) {
+	s.watchers.announce(batch) // also what may have been committed
 	if err == nil {
 		for _, w := range batch {
 			w.done <- w.answer
@@ -161,7 +170,7 @@ func (s *Store) settle(batch []*work, err error) {
 	// a sync that failed nobody knows what is on the disk, and the next one may
 	// succeed without having written what this one lost: so there is none.
 	if _, ok := errors.AsType[*os.PathError](err); !ok {
-		s.broken.Store(&account.Fault{
+		s.giveUp(&account.Fault{
 			Reason: account.StoreUnavailable,
 			Detail: "the store " + s.path + " could not be synced to disk; restart once the disk is sound", Err: err,
 		})

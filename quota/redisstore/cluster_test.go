@@ -57,7 +57,7 @@ func TestCluster(t *testing.T) {
 		}
 	})
 	t.Run("apps are listed from all nodes", func(t *testing.T) {
-		listed, err := s.Apps(t.Context(), "acme", apps[9].ID, 5)
+		listed, err := s.Apps(t.Context(), "acme", apps[9].ID, 5, false)
 		if err != nil || len(listed) != 5 || listed[0].ID != apps[10].ID {
 			t.Errorf("listed %d apps, %v", len(listed), err)
 		}

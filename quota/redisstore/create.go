@@ -13,7 +13,8 @@ import (
 //
 //  1. the account: a pending place, with a token drawn for it, if one is left
 //  2. the app: header and record with that token, unsettled
-//  3. the account: live, if the place still has the token
+//  3. the account: live, if the place still has the token, and among the deleted
+//     apps no more, where one of this id may be that was lost
 //  4. the directory: live
 //  5. the app: settled
 //
@@ -26,7 +27,8 @@ import (
 // apps than places can exist all the same:
 //
 //   - an app is shown only after its account called it live; only a place that
-//     was taken becomes live, and one that is live is never given back;
+//     was taken becomes live, and one that was is given back only once the app's
+//     record says that it is deleted (delete.go), which no creation undoes;
 //   - a token enters the account at step 1 alone, before the header that bears
 //     it is made. Once its place is gone, step 3 says no to that header, always
 //     and to everybody, so that it can be dropped without asking again. (A live
@@ -48,16 +50,13 @@ const createAttempts = 8
 var errUndone = errors.New("the creation was undone")
 
 // CreateApp implements account.Registry.
-func (s *Store) CreateApp(ctx context.Context, app *account.App, maxApps int, acceptLoss bool) error {
-	record, err := account.EncodeApp(app)
-	if err != nil {
-		return err
-	}
+func (s *Store) CreateApp(ctx context.Context, app *account.App, event account.Event, maxApps int, acceptLoss bool) error {
 	for range createAttempts {
-		version := account.FirstVersion()
-		err := s.create(ctx, app, version, string(record), maxApps, acceptLoss)
+		fresh := *app
+		fresh.Version = account.FirstVersion()
+		err := s.create(ctx, &fresh, event, maxApps, acceptLoss)
 		if err == nil {
-			app.Version = version
+			app.Version = fresh.Version
 		}
 		if !errors.Is(err, errUndone) {
 			return err
@@ -73,7 +72,7 @@ func (s *Store) undone(id uint32) *account.Fault {
 	return f
 }
 
-func (s *Store) create(ctx context.Context, app *account.App, version account.Version, record string, maxApps int, acceptLoss bool) error {
+func (s *Store) create(ctx context.Context, app *account.App, event account.Event, maxApps int, acceptLoss bool) error {
 	// An id that is taken is refused before it takes a place.
 	_, err := s.App(ctx, app.ID)
 	switch {
@@ -81,6 +80,11 @@ func (s *Store) create(ctx context.Context, app *account.App, version account.Ve
 		return account.ErrAppExists
 	case errors.Is(err, account.ErrUsageUnknown) && acceptLoss:
 		if err := s.checkOwner(ctx, app); err != nil {
+			return err
+		}
+		// Somebody may have the lost record still. It cannot be read any more:
+		// no hurry.
+		if _, err := s.announce(ctx, account.Subject{App: app.ID}, s.headerKey(app.ID)); err != nil {
 			return err
 		}
 	case errors.Is(err, account.ErrAppNotFound) && !acceptLoss:
@@ -91,11 +95,11 @@ func (s *Store) create(ctx context.Context, app *account.App, version account.Ve
 	if err != nil {
 		return err
 	}
-	made, err := s.run(ctx, createScript, s.headerKey(app.ID), versionText(version), record, p.token)
+	made, err := s.makeHeader(ctx, app, event, p.token)
 	if err != nil {
 		return s.breakOff(ctx, app.Account, p, err)
 	}
-	if made != int64(1) {
+	if !made {
 		return s.lostRace(ctx, app, p)
 	}
 	isOurs, err := s.settle(ctx, app.Account, app.ID, p.token)
@@ -106,6 +110,21 @@ func (s *Store) create(ctx context.Context, app *account.App, version account.Ve
 		return errUndone
 	}
 	return nil
+}
+
+// makeHeader makes an app's header, record and log, unsettled. It reports false
+// when there is a header.
+func (s *Store) makeHeader(ctx context.Context, app *account.App, event account.Event, token string) (bool, error) {
+	record, err := account.EncodeApp(app)
+	if err != nil {
+		return false, err
+	}
+	entry, err := encodeEvent(app.ID, event)
+	if err != nil {
+		return false, err
+	}
+	made, err := s.run(ctx, createScript, s.recordKeys(app.ID), versionText(app.Version), string(record), token, entry)
+	return made == int64(1), err
 }
 
 // checkOwner refuses to create a lost app anew in an account that is not its
@@ -157,12 +176,12 @@ func (s *Store) begun(id uint32, err error) error {
 // the app is live, or dropped. It reports whether the app is there and of this
 // creation. All of it can be done again and by several at once.
 func (s *Store) settle(ctx context.Context, name string, id uint32, token string) (bool, error) {
-	confirmed, err := s.repeatable(ctx, confirmScript, s.accountKey(name), appField(id), token)
+	confirmed, err := s.repeatable(ctx, confirmScript, s.placeKeys(name), appField(id), token)
 	if err != nil {
 		return false, err
 	}
 	if confirmed != int64(1) {
-		_, err := s.repeatable(ctx, settleScript, s.headerKey(id), token, 0)
+		_, err := s.repeatable(ctx, settleScript, s.recordKeys(id), token, 0)
 		return false, err
 	}
 	// The directory comes before the header, so that an app which was shown and
@@ -170,12 +189,6 @@ func (s *Store) settle(ctx context.Context, name string, id uint32, token string
 	if _, err := s.do(ctx, &command{args: []any{"hset", s.directoryKey(id), appField(id), live + " " + name}}); err != nil {
 		return false, err
 	}
-	kept, err := s.repeatable(ctx, settleScript, s.headerKey(id), token, 1)
+	kept, err := s.repeatable(ctx, settleScript, s.recordKeys(id), token, 1)
 	return kept == int64(1), err
-}
-
-// repeatable evaluates a script that changes nothing when it runs again: that
-// its reply is lost leaves nothing in doubt.
-func (s *Store) repeatable(ctx context.Context, sc *script, key string, args ...any) (any, error) {
-	return s.do(ctx, &command{script: sc, keys: []string{key}, args: args})
 }

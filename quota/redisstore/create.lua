@@ -1,13 +1,18 @@
--- Makes an app's header and record, unless there is one. The app is unsettled
--- until settle.lua has said otherwise: whoever reads it settles it first.
+-- Makes an app's header, record and log, unless there is a header. The app is
+-- unsettled until settle.lua has said otherwise: whoever reads it settles it
+-- first.
 --
 -- KEYS[1]  the header: v epoch.revision, c clock, s sequence, r record, b the
 --          token of the creation, u the same while the app is unsettled
--- ARGV     epoch.revision, record, token
+-- KEYS[2]  the app's log, a hash: revision -> event; what an app of this id that
+--          was lost has left there is not this one's
+-- ARGV     epoch.revision, record, token, event
 -- Returns 1 when it was made, 0 when there is one.
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0
 end
 redis.call('HSET', KEYS[1], 'v', ARGV[1], 'c', 0, 's', 0, 'r', ARGV[2], 'b', ARGV[3], 'u', ARGV[3])
+redis.call('UNLINK', KEYS[2])
+redis.call('HSET', KEYS[2], '1', ARGV[4])
 return 1

@@ -37,12 +37,10 @@ func goOn(t testing.TB, s *Store, app *account.App, p place) {
 	}
 }
 
-func tryHeader(ctx context.Context, s *Store, app *account.App, p place) (any, error) {
-	record, err := account.EncodeApp(app)
-	if err != nil {
-		return nil, err
-	}
-	return s.run(ctx, createScript, s.headerKey(app.ID), versionText(account.FirstVersion()), string(record), p.token)
+func tryHeader(ctx context.Context, s *Store, app *account.App, p place) (bool, error) {
+	fresh := *app
+	fresh.Version = account.FirstVersion()
+	return s.makeHeader(ctx, &fresh, account.Event{}, p.token)
 }
 
 // age makes every pending place of an account as old as can be.
@@ -71,7 +69,7 @@ func mustAge(t testing.TB, c *redis.Client, s *Store, name string) {
 func fill(t testing.TB, s *Store, name string, first uint32, maxApps int) (created int) {
 	t.Helper()
 	for ; ; created++ {
-		err := s.CreateApp(t.Context(), ownedBy(name, first+uint32(created)), maxApps, false)
+		err := s.CreateApp(t.Context(), ownedBy(name, first+uint32(created)), account.Event{}, maxApps, false)
 		if errors.Is(err, account.ErrAccountFull) {
 			return created
 		}
@@ -84,7 +82,7 @@ func fill(t testing.TB, s *Store, name string, first uint32, maxApps int) (creat
 // wantPlaces checks that an account is full of live apps.
 func wantPlaces(t testing.TB, c *redis.Client, s *Store, name string, want int) {
 	t.Helper()
-	apps, err := s.Apps(t.Context(), name, 0, 1000)
+	apps, err := s.Apps(t.Context(), name, 0, 1000, false)
 	if err != nil || len(apps) != want {
 		t.Errorf("%d apps are listed, %v; want %d", len(apps), err, want)
 	}
@@ -127,25 +125,25 @@ func TestPlacesThatBelongToNoApp(t *testing.T) {
 			app := ownedBy(name, id)
 			p := beginPlace(t, s, app, maxApps)
 			goOn(t, s, app, p)
-			if _, err := s.run(t.Context(), confirmScript, s.accountKey(name), appField(id), p.token); err != nil {
+			if _, err := s.run(t.Context(), confirmScript, s.placeKeys(name), appField(id), p.token); err != nil {
 				t.Fatal(err)
 			}
 		}, maxApps - 1, maxApps - 1},
 		{"a place of an id that another account took", func(t *testing.T, name string, id uint32) {
 			beginPlace(t, s, ownedBy(name, id), maxApps)
-			if err := s.CreateApp(t.Context(), ownedBy(name+".other", id), maxApps, false); err != nil {
+			if err := s.CreateApp(t.Context(), ownedBy(name+".other", id), account.Event{}, maxApps, false); err != nil {
 				t.Fatal(err)
 			}
 		}, maxApps, maxApps},
 		{"a place of an app that another account lost", func(t *testing.T, name string, id uint32) {
 			beginPlace(t, s, ownedBy(name, id), maxApps)
-			if err := s.CreateApp(t.Context(), ownedBy(name+".other", id), maxApps, false); err != nil {
+			if err := s.CreateApp(t.Context(), ownedBy(name+".other", id), account.Event{}, maxApps, false); err != nil {
 				t.Fatal(err)
 			}
 			redisDo(t, server, "DEL", s.headerKey(id))
 		}, maxApps - 1, maxApps},
 		{"a settled app whose place the account forgot", func(t *testing.T, name string, id uint32) {
-			if err := s.CreateApp(t.Context(), ownedBy(name, id), maxApps, false); err != nil {
+			if err := s.CreateApp(t.Context(), ownedBy(name, id), account.Event{}, maxApps, false); err != nil {
 				t.Fatal(err)
 			}
 			redisDo(t, server, "HSET", s.accountKey(name), id, "pending z 1")
@@ -187,7 +185,7 @@ func TestPlaceIsGivenBackAsItWasRead(t *testing.T) {
 			if tt.become != "" {
 				redisDo(t, server, "HSET", s.accountKey("acme"), p.app, strings.Replace(tt.become, "%s", p.token, 1))
 			}
-			given, err := s.repeatable(t.Context(), vacateScript, s.accountKey("acme"), appField(p.app), p.text)
+			given, err := s.repeatable(t.Context(), vacateScript, []string{s.accountKey("acme")}, appField(p.app), p.text)
 			if err != nil || given != tt.given {
 				t.Errorf("gave %v back, %v; want %d", given, err, tt.given)
 			}
@@ -206,6 +204,109 @@ func TestDamageBlocksOnePlace(t *testing.T) {
 	mustAge(t, server.Client(), s, "acme")
 	if got := fill(t, s, "acme", 10, 3); got != 2 {
 		t.Errorf("%d apps fit beside a damaged one, want 2", got)
+	}
+}
+
+// TestFullAccountIsReadInOneStep: that all its apps live costs no more than to
+// read them, and a place that is live stays so whatever cannot be told of it.
+func TestFullAccountIsReadInOneStep(t *testing.T) {
+	t.Parallel()
+	const maxApps = 50
+	server, s := standalone(t)
+	fill(t, s, "acme", 1, maxApps) // the scripts are loaded
+	count := &trips{}
+	s.client.AddHook(count)
+	create := func() {
+		t.Helper()
+		err := s.CreateApp(countedContext(t), ownedBy("acme", 1000), account.Event{}, maxApps, false)
+		if !errors.Is(err, account.ErrAccountFull) {
+			t.Errorf("answered %v, want %v", err, account.ErrAccountFull)
+		}
+	}
+	create()
+	// Whether there is such an app, two; a place; the places; their apps; a place.
+	if got := count.n.Load(); got != 6 {
+		t.Errorf("%d round trips, want 6", got)
+	}
+	redisDo(t, server, "DEL", s.headerKey(1))                                        // lost
+	redisDo(t, server, "DEL", s.headerKey(2))                                        // lost
+	redisDo(t, server, "HDEL", s.directoryKey(2), 2)                                 // and the directory does not know it
+	redisDo(t, server, "SET", s.headerKey(3), "text")                                // damaged
+	redisDo(t, server, "HSET", s.headerKey(4), "r", encoded(t, ownedBy("other", 4))) // another's
+	create()
+	for id, text := range server.Client().HGetAll(t.Context(), s.accountKey("acme")).Val() {
+		if text != live {
+			t.Errorf("the place of app %s is %s", id, text)
+		}
+	}
+}
+
+func encoded(t testing.TB, app *account.App) string {
+	t.Helper()
+	text, err := account.EncodeApp(app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestLostTombstone: a deleted app whose record is lost, and that is created anew,
+// is among the deleted ones until it is live, wherever its creation breaks off.
+func TestLostTombstone(t *testing.T) {
+	t.Parallel()
+	server, s := standalone(t)
+	for i, tt := range []struct {
+		name    string
+		create  func(t *testing.T, app *account.App)
+		created bool
+	}{
+		{"created", func(t *testing.T, app *account.App) {
+			if err := s.CreateApp(t.Context(), app, account.Event{}, 10, true); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		{"as far as its place", func(t *testing.T, app *account.App) { beginPlace(t, s, app, 10) }, false},
+		{"as far as its header", func(t *testing.T, app *account.App) {
+			goOn(t, s, app, beginPlace(t, s, app, 10))
+		}, true},
+		{"as far as its live place, by an imquota that left it there", func(t *testing.T, app *account.App) {
+			goOn(t, s, app, beginPlace(t, s, app, 10))
+			redisDo(t, server, "HSET", s.accountKey(app.Account), app.ID, live)
+		}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			app := ownedBy(fmt.Sprint("acct", i), uint32(i+1))
+			if err := s.CreateApp(t.Context(), app.Clone(), account.Event{}, 10, false); err != nil {
+				t.Fatal(err)
+			}
+			deleted, err := s.App(t.Context(), app.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			deleted = deleted.Clone()
+			deleted.Deleted = monday
+			if err := s.DeleteApp(t.Context(), deleted, account.Event{}); err != nil {
+				t.Fatal(err)
+			}
+			redisDo(t, server, "DEL", s.headerKey(app.ID))
+			tt.create(t, app)
+			want := account.ErrUsageUnknown
+			if tt.created {
+				want = nil
+			}
+			if _, err := s.App(t.Context(), app.ID); !errors.Is(err, want) { // whoever reads it finishes it
+				t.Errorf("it is answered as %v, want %v", err, want)
+			}
+			owner := s.Accounts(t.Context(), []string{app.Account})[0]
+			if owner.Err != nil || owner.Account.Apps != 1 || (owner.Account.Deleted == 0) != tt.created {
+				t.Errorf("the account: %+v, %v", owner.Account, owner.Err)
+			}
+			if tt.created {
+				if apps, err := s.Apps(t.Context(), app.Account, 0, 10, true); err != nil || len(apps) != 0 {
+					t.Errorf("%d deleted apps are listed, %v", len(apps), err)
+				}
+			}
+		})
 	}
 }
 
@@ -245,7 +346,7 @@ func TestLateCreation(t *testing.T) {
 	t.Run("is undone by a list", func(t *testing.T) {
 		goOn(t, s, late, p)
 		redisDo(t, server, "HSET", s.accountKey("other"), late.ID, "live")
-		if apps, err := s.Apps(t.Context(), "other", 0, 10); err != nil || len(apps) != 0 {
+		if apps, err := s.Apps(t.Context(), "other", 0, 10, false); err != nil || len(apps) != 0 {
 			t.Errorf("listed %v, %v", apps, err)
 		}
 	})
@@ -267,7 +368,7 @@ func TestLateCreation(t *testing.T) {
 	t.Run("gives way to another of the same id", func(t *testing.T) {
 		goOn(t, s, late, p)
 		theirs := ownedBy("theirs", late.ID)
-		if err := s.CreateApp(t.Context(), theirs, maxApps, false); err != nil {
+		if err := s.CreateApp(t.Context(), theirs, account.Event{}, maxApps, false); err != nil {
 			t.Fatal(err)
 		}
 		if isOurs, err := s.settle(t.Context(), late.Account, late.ID, p.token); isOurs || err != nil {
@@ -282,7 +383,7 @@ func TestLateCreation(t *testing.T) {
 		mine := ownedBy("again", 2)
 		p := beginPlace(t, s, mine, maxApps)
 		redisDo(t, server, "HDEL", s.accountKey("again"), mine.ID)
-		if err := s.CreateApp(t.Context(), mine, maxApps, false); err != nil {
+		if err := s.CreateApp(t.Context(), mine, account.Event{}, maxApps, false); err != nil {
 			t.Fatal(err)
 		}
 		if isOurs, err := s.settle(t.Context(), mine.Account, mine.ID, p.token); isOurs || err != nil {
@@ -326,7 +427,7 @@ func TestCreationsThatBreakOff(t *testing.T) {
 				app := ownedBy("acme", 1+random.Uint32N(ids))
 				switch random.IntN(5) {
 				case 0:
-					seen(app.ID, s.CreateApp(ctx, app, maxApps, false))
+					seen(app.ID, s.CreateApp(ctx, app, account.Event{}, maxApps, false))
 				case 1:
 					_, err := s.App(ctx, app.ID)
 					seen(app.ID, err)
@@ -337,7 +438,7 @@ func TestCreationsThatBreakOff(t *testing.T) {
 				case 3: // breaks off after its place, and may go on
 					if p, err := s.takePlace(ctx, "acme", app.ID, maxApps); err == nil {
 						late = append(late, func() {
-							if made, err := tryHeader(ctx, s, app, p); err != nil || made != int64(1) {
+							if made, err := tryHeader(ctx, s, app, p); err != nil || !made {
 								return
 							}
 							if random.IntN(2) == 0 { // or breaks off again
@@ -380,7 +481,7 @@ func TestRefusedCreation(t *testing.T) {
 		newApp(t, s, 1)
 		before := dumpAll(t, server.Client())
 		app := ownedBy("acme", 2)
-		wantReason(t, refusing(t, server, "imq:{acct:*").CreateApp(t.Context(), app, 2, false), account.StoreUnavailable)
+		wantReason(t, refusing(t, server, "imq:{acct:*").CreateApp(t.Context(), app, account.Event{}, 2, false), account.StoreUnavailable)
 		if diff := cmp.Diff(before, dumpAll(t, server.Client())); diff != "" {
 			t.Errorf("a fault left something behind (-before +after):\n%s", diff)
 		}
@@ -389,11 +490,11 @@ func TestRefusedCreation(t *testing.T) {
 		t.Parallel()
 		server, s := standalone(t)
 		app := ownedBy("acme", 2)
-		wantReason(t, refusing(t, server, "imq:{acct:*", "imq:{2}:*").CreateApp(t.Context(), app, 1, false), account.OutcomeUnknown)
-		if apps, err := s.Apps(t.Context(), "acme", 0, 10); err != nil || len(apps) != 1 {
+		wantReason(t, refusing(t, server, "imq:{acct:*", "imq:{2}:*").CreateApp(t.Context(), app, account.Event{}, 1, false), account.OutcomeUnknown)
+		if apps, err := s.Apps(t.Context(), "acme", 0, 10, false); err != nil || len(apps) != 1 {
 			t.Errorf("%d apps, %v: whoever lists them finishes it", len(apps), err)
 		}
-		if err := s.CreateApp(t.Context(), app, 1, false); !errors.Is(err, account.ErrAppExists) {
+		if err := s.CreateApp(t.Context(), app, account.Event{}, 1, false); !errors.Is(err, account.ErrAppExists) {
 			t.Errorf("repeated, it answered %v, want %v", err, account.ErrAppExists)
 		}
 	})
@@ -432,14 +533,14 @@ func TestUnsettledApp(t *testing.T) {
 			return err
 		},
 		"listed": func(uint32) error {
-			apps, err := s.Apps(t.Context(), "listed", 0, 10)
+			apps, err := s.Apps(t.Context(), "listed", 0, 10, false)
 			if len(apps) != 1 {
 				return fmt.Errorf("%d apps, %w", len(apps), err)
 			}
 			return err
 		},
 		"created again": func(id uint32) error {
-			err := s.CreateApp(t.Context(), ownedBy("created again", id), 10, false)
+			err := s.CreateApp(t.Context(), ownedBy("created again", id), account.Event{}, 10, false)
 			if !errors.Is(err, account.ErrAppExists) {
 				return fmt.Errorf("answered %w", err)
 			}
@@ -468,7 +569,7 @@ func TestUnsettledApp(t *testing.T) {
 			if _, err := s.App(t.Context(), id); !errors.Is(err, account.ErrUsageUnknown) {
 				t.Errorf("lost, it is answered as %v, want %v", err, account.ErrUsageUnknown)
 			}
-			if err := s.CreateApp(t.Context(), ownedBy(name, id), 10, false); !errors.Is(err, account.ErrUsageUnknown) {
+			if err := s.CreateApp(t.Context(), ownedBy(name, id), account.Event{}, 10, false); !errors.Is(err, account.ErrUsageUnknown) {
 				t.Errorf("creating it answered %v, want %v", err, account.ErrUsageUnknown)
 			}
 		})

@@ -103,7 +103,7 @@ func TestDamagedValues(t *testing.T) {
 		}
 		_, err := s.App(t.Context(), app.ID)
 		wantReason(t, err, account.UsageUnknown)
-		wantReason(t, s.UpdateApp(t.Context(), app), account.UsageUnknown)
+		wantReason(t, s.UpdateApp(t.Context(), app, account.Event{}), account.UsageUnknown)
 	})
 	t.Run("a record that is no app", func(t *testing.T) {
 		app := newApp(t, s, 101)

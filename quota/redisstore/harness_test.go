@@ -76,7 +76,7 @@ func newApp(t testing.TB, s *Store, id uint32) *account.App {
 func newAppOf(t testing.TB, s *Store, id uint32, bits uint8) *account.App {
 	t.Helper()
 	app := &account.App{ID: id, Account: "acme", Region: "eu", Edition: "standard", Created: monday, FanoutBits: bits}
-	if err := s.CreateApp(t.Context(), app, 1000, false); err != nil {
+	if err := s.CreateApp(t.Context(), app, account.Event{}, 1000, false); err != nil {
 		t.Fatal(err)
 	}
 	return app

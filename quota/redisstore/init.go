@@ -51,9 +51,7 @@ func (s *Store) Init(ctx context.Context, acceptLoss bool) (id string, created b
 		}
 	}
 	if id == "" {
-		var draw [16]byte
-		_, _ = rand.Read(draw[:]) // never fails
-		mine := hex.EncodeToString(draw[:])
+		mine := drawID()
 		if id, err = s.mark(ctx, mine); err != nil {
 			return "", false, err
 		}
@@ -61,6 +59,13 @@ func (s *Store) Init(ctx context.Context, acceptLoss bool) (id string, created b
 	}
 	s.note(&health{})
 	return id, created, nil
+}
+
+// drawID draws what nothing else is called by.
+func drawID() string {
+	var draw [16]byte
+	_, _ = rand.Read(draw[:]) // never fails
+	return hex.EncodeToString(draw[:])
 }
 
 // mark marks the store: as pending, unless an id is given. It answers the id

@@ -14,9 +14,14 @@ import (
 // which are part of names, hold no colon.
 //
 //	imq:store                     what marks the database as ours
+//	imq:log                       the records that may change
+//	imq:lease:NAME                who has the lease
 //	imq:{dir:N}                   app -> live and its account; and a mark
-//	imq:{acct:ACCOUNT}            app -> live, or pending TOKEN SECONDS
+//	imq:{acct:ACCOUNT}            app -> live, pending TOKEN SECONDS, or leaving TOKEN
+//	imq:{acct:ACCOUNT}:rec        the account's record
+//	imq:{acct:ACCOUNT}:gone       its deleted apps: app -> seconds
 //	imq:{APP}:app                 the header and the record
+//	imq:{APP}:e                   the app's log: revision -> event
 //	imq:{APP}:c                   the app's counters: quota -> count
 //	imq:{APP}:w:WINDOW            the same, of a window
 //	imq:{APP}:s:QUOTA:BUCKET      subject -> count
@@ -34,9 +39,27 @@ func (s *Store) directoryKey(app uint32) string {
 	return s.prefix + ":{dir:" + strconv.Itoa(int(app%directories)) + "}"
 }
 
+func (s *Store) logKey() string { return s.prefix + ":log" }
+
+func (s *Store) leaseKey(name string) string { return s.prefix + ":lease:" + name }
+
 func (s *Store) accountKey(account string) string { return s.prefix + ":{acct:" + account + "}" }
 
+func (s *Store) ownerKey(account string) string { return s.accountKey(account) + ":rec" }
+
+func (s *Store) goneKey(account string) string { return s.accountKey(account) + ":gone" }
+
+// placeKeys are what says of an account's apps that they are live, or deleted.
+func (s *Store) placeKeys(account string) []string {
+	return []string{s.accountKey(account), s.goneKey(account)}
+}
+
 func (s *Store) headerKey(app uint32) string { return s.appPrefix(app) + "app" }
+
+func (s *Store) eventsKey(app uint32) string { return s.appPrefix(app) + "e" }
+
+// recordKeys are what is made and replaced with an app's record.
+func (s *Store) recordKeys(app uint32) []string { return []string{s.headerKey(app), s.eventsKey(app)} }
 
 func (s *Store) appPrefix(app uint32) string {
 	return s.prefix + ":{" + strconv.FormatUint(uint64(app), 10) + "}:"
@@ -50,8 +73,10 @@ func bucket[T string | []byte](id T, bits uint8) string {
 		h = (h ^ uint32(id[i])) * 16777619
 	}
 	h ^= h >> 16 // the low bits of FNV alone spread short ids unevenly
-	return strconv.FormatUint(uint64(h&(1<<bits-1)), 36)
+	return bucketName(h & (1<<bits - 1))
 }
+
+func bucketName(number uint32) string { return strconv.FormatUint(uint64(number), 36) }
 
 // windowName is the part of a key that names a window.
 func windowName(w catalog.Window) string {
@@ -60,15 +85,24 @@ func windowName(w catalog.Window) string {
 
 // counterKey names the hash that a counter lies in, after the app's prefix.
 func counterKey(c *quota.Counter, subject string, bits uint8) string {
+	if c.Scope == catalog.ScopeApp {
+		return counterFamily(c)
+	}
+	return counterFamily(c) + bucket(subject, bits)
+}
+
+// counterFamily is the key of a counter of the app, and what comes before the
+// bucket in those of its users or groups.
+func counterFamily(c *quota.Counter) string {
 	switch {
 	case c.Scope == catalog.ScopeApp && c.Window.IsStock():
 		return "c"
 	case c.Scope == catalog.ScopeApp:
 		return "w:" + windowName(c.Window)
 	case c.Window.IsStock():
-		return "s:" + c.Quota + ":" + bucket(subject, bits)
+		return "s:" + c.Quota + ":"
 	}
-	return "s:" + c.Quota + ":" + windowName(c.Window) + ":" + bucket(subject, bits)
+	return "s:" + c.Quota + ":" + windowName(c.Window) + ":"
 }
 
 // Request ids are kept in hashes of two generations, each as long as the
@@ -77,6 +111,8 @@ const generation = quota.RequestHorizon
 
 func generationOf(at time.Time) int64 { return at.UnixMilli() / generation.Milliseconds() }
 
+func requestsFamily(number int64) string { return "r:" + strconv.FormatInt(number, 36) + ":" }
+
 func requestsKey(number int64, k *quota.RequestKey, bits uint8) string {
-	return "r:" + strconv.FormatInt(number, 36) + ":" + bucket(k.Hash[:], bits-1)
+	return requestsFamily(number) + bucket(k.Hash[:], bits-1)
 }

@@ -20,13 +20,13 @@ func TestRevisionMadeTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost, kept := app.Clone(), app.Clone()
-	if err := s.UpdateApp(t.Context(), lost); err != nil {
+	if err := s.UpdateApp(t.Context(), lost, account.Event{}); err != nil {
 		t.Fatal(err)
 	}
 	mustApply(t, s, txnOf(lost, add("users", 1)))
 	client.Del(t.Context(), key)
 	client.HSet(t.Context(), key, replica)
-	if err := s.UpdateApp(t.Context(), kept); err != nil {
+	if err := s.UpdateApp(t.Context(), kept, account.Event{}); err != nil {
 		t.Fatal(err)
 	}
 	if lost.Version.Revision != kept.Version.Revision {
@@ -35,7 +35,7 @@ func TestRevisionMadeTwice(t *testing.T) {
 	if err := applyOne(t.Context(), s, txnOf(lost, add("users", 1))).Err; !errors.Is(err, quota.ErrStale) {
 		t.Errorf("the lost record judges: %v", err)
 	}
-	if err := s.UpdateApp(t.Context(), lost); !errors.Is(err, account.ErrConflict) {
+	if err := s.UpdateApp(t.Context(), lost, account.Event{}); !errors.Is(err, account.ErrConflict) {
 		t.Errorf("the lost record can be changed: %v", err)
 	}
 	mustApply(t, s, txnOf(kept, add("users", 1)))

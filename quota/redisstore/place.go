@@ -21,9 +21,9 @@ const placeHeldFor = 5 * time.Minute
 // place is what an account says of one of its apps.
 type place struct {
 	app   uint32
-	text  string // live, or pending TOKEN SECONDS
+	text  string // live, pending TOKEN SECONDS, or leaving TOKEN
 	token string // what the app's creation bears
-	isOld bool   // held for longer than a creation takes
+	isOld bool   // pending for longer than a creation takes, or leaving
 }
 
 func appField(app uint32) string { return strconv.FormatUint(uint64(app), 10) }
@@ -35,7 +35,7 @@ func drawToken() string {
 }
 
 // takePlace takes a place for an app that is about to be created. When none is
-// left it looks for places that belong to no app.
+// left it looks for places that belong to no app, or to none that lives.
 func (s *Store) takePlace(ctx context.Context, name string, id uint32, maxApps int) (place, error) {
 	p, err := s.askPlace(ctx, name, id, maxApps)
 	if !errors.Is(err, account.ErrAccountFull) {
@@ -49,7 +49,7 @@ func (s *Store) takePlace(ctx context.Context, name string, id uint32, maxApps i
 
 func (s *Store) askPlace(ctx context.Context, name string, id uint32, maxApps int) (place, error) {
 	token := drawToken()
-	reply, err := s.run(ctx, placeScript, s.accountKey(name), appField(id), maxApps, token)
+	reply, err := s.run(ctx, placeScript, []string{s.accountKey(name)}, appField(id), maxApps, token)
 	if err != nil {
 		return place{}, err
 	}
@@ -73,23 +73,25 @@ func newPlace(id uint32, text string) place {
 	return p
 }
 
-// sweepPlaces looks at the pending places of an account: it finishes those
-// whose app is there and gives back those that belong to none. What cannot be
-// told stays as it is.
+// sweepPlaces looks at all places of an account, which are as many as an account
+// may have apps, and reads those apps in one step. It gives back the places of
+// apps that are deleted, and of those that are not live it finishes those whose
+// app is there and gives back those that belong to none. What cannot be told
+// stays as it is.
 func (s *Store) sweepPlaces(ctx context.Context, name string) error {
-	pending, err := s.pendingPlaces(ctx, name)
+	places, err := s.places(ctx, name)
 	if err != nil {
 		return err
 	}
-	ids := make([]uint32, len(pending))
-	for i, p := range pending {
+	ids := make([]uint32, len(places))
+	for i, p := range places {
 		ids[i] = p.app
 	}
 	for i, l := range s.Load(ctx, ids) {
-		p := pending[i]
+		p := places[i]
 		isFree, err := s.isFree(ctx, name, p, l)
 		if err == nil && isFree {
-			_, err = s.repeatable(ctx, vacateScript, s.accountKey(name), appField(p.app), p.text)
+			_, err = s.repeatable(ctx, vacateScript, []string{s.accountKey(name)}, appField(p.app), p.text)
 		}
 		if err != nil && !isDamaged(err) {
 			return err
@@ -98,13 +100,13 @@ func (s *Store) sweepPlaces(ctx context.Context, name string) error {
 	return nil
 }
 
-func (s *Store) pendingPlaces(ctx context.Context, name string) ([]place, error) {
-	reply, err := s.repeatable(ctx, pendingScript, s.accountKey(name), int64(placeHeldFor/time.Second))
+func (s *Store) places(ctx context.Context, name string) ([]place, error) {
+	reply, err := s.repeatable(ctx, placesScript, []string{s.accountKey(name)}, int64(placeHeldFor/time.Second))
 	if err != nil {
 		return nil, err
 	}
 	list, _ := reply.([]any)
-	var pending []place
+	var places []place
 	for fields := range slices.Chunk(list, 3) {
 		if len(fields) != 3 {
 			break
@@ -117,13 +119,16 @@ func (s *Store) pendingPlaces(ctx context.Context, name string) ([]place, error)
 		text, _ := fields[1].(string)
 		p := newPlace(uint32(id), text)
 		p.isOld = fields[2] == int64(1)
-		pending = append(pending, p)
+		places = append(places, p)
 	}
-	return pending, nil
+	return places, nil
 }
 
-// isFree reports whether a pending place belongs to no app. An app that is
-// there and of this account has it; reading it has settled it.
+// isFree reports whether a place belongs to no app. An app that is there and of
+// this account has it, and reading it has settled it; one that is deleted has it
+// no more, whoever broke off before it was given back: the place is free then,
+// and nothing is left to do. A live one is free for no other reason: the account
+// may say so still because its node lost its tail.
 func (s *Store) isFree(ctx context.Context, name string, p place, l account.Loaded) (bool, error) {
 	switch {
 	case errors.Is(l.Err, account.ErrAppNotFound), errors.Is(l.Err, account.ErrUsageUnknown) && !p.isOld:
@@ -134,10 +139,15 @@ func (s *Store) isFree(ctx context.Context, name string, p place, l account.Load
 	case l.Err != nil:
 		return false, l.Err
 	case l.App.Account != name:
-		return true, nil
+		return p.text != live, nil
+	case !l.App.Deleted.IsZero():
+		return false, s.free(ctx, l.App)
+	case p.text == live:
+		return false, nil
 	}
-	// Settled, and pending still: the account lost its tail.
-	_, err := s.repeatable(ctx, confirmScript, s.accountKey(name), appField(p.app), p.token)
+	// Settled, and pending still: the account lost its tail. One that is leaving
+	// has no such token, and stays so: it may be deleted any moment.
+	_, err := s.repeatable(ctx, confirmScript, s.placeKeys(name), appField(p.app), p.token)
 	return false, err
 }
 
@@ -155,12 +165,8 @@ func (s *Store) breakOff(ctx context.Context, name string, p place, err error) e
 	if isFault && f.Reason == account.OutcomeUnknown {
 		return err
 	}
-	// The caller's time may be what is up.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.target.timeout)
-	defer cancel()
-	c := &command{script: vacateScript, keys: []string{s.accountKey(name)}, args: []any{appField(p.app), p.text}}
-	s.deliver(ctx, time.Now(), []*command{c})
-	if c.err == nil || !isFault {
+	broken := s.mend(ctx, &command{script: vacateScript, keys: []string{s.accountKey(name)}, args: []any{appField(p.app), p.text}})
+	if broken == nil || !isFault {
 		return err
 	}
 	told := *f

@@ -94,6 +94,12 @@ func (s *Store) trusted(ctx context.Context) error {
 	return h.fault
 }
 
+// isSound reports whether the last probe found nothing wrong.
+func (s *Store) isSound() bool {
+	h := s.health.Load()
+	return h != nil && h.fault == nil
+}
+
 func (s *Store) probe(ctx context.Context) *account.Fault {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.target.timeout)
 	defer cancel()

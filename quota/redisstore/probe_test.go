@@ -114,7 +114,7 @@ func TestLostEverything(t *testing.T) {
 			}
 			_, err := s.App(t.Context(), 1)
 			wantReason(t, err, account.StoreNotInitialized)
-			wantReason(t, s.UpdateApp(t.Context(), app), account.StoreNotInitialized)
+			wantReason(t, s.UpdateApp(t.Context(), app, account.Event{}), account.StoreNotInitialized)
 			o = applyOne(t.Context(), s, txnOf(app, add("users", 1)))
 			wantReason(t, o.Err, account.StoreNotInitialized)
 		})
@@ -152,10 +152,10 @@ func TestLostNode(t *testing.T) {
 		t.Errorf("an app of another directory: answered %v, want %v", err, account.ErrAppNotFound)
 	}
 	app := &account.App{ID: 1, Account: "acme", FanoutBits: 14}
-	if err := s.CreateApp(t.Context(), app, 10, false); !errors.Is(err, account.ErrUsageUnknown) {
+	if err := s.CreateApp(t.Context(), app, account.Event{}, 10, false); !errors.Is(err, account.ErrUsageUnknown) {
 		t.Errorf("creating it answered %v, want %v", err, account.ErrUsageUnknown)
 	}
-	if err := s.CreateApp(t.Context(), app, 10, true); err != nil {
+	if err := s.CreateApp(t.Context(), app, account.Event{}, 10, true); err != nil {
 		t.Errorf("creating it with the loss accepted: %v", err)
 	}
 }

@@ -169,20 +169,29 @@ func decodeHeader(id uint32, reply any) (app *account.App, unsettled string, err
 }
 
 // UpdateApp implements account.Registry.
-func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
+func (s *Store) UpdateApp(ctx context.Context, app *account.App, event account.Event) error {
 	record, err := account.EncodeApp(app)
 	if err != nil {
 		return err
 	}
+	entry, err := encodeEvent(app.ID, event)
+	if err != nil {
+		return err
+	}
 	next := app.Version.Next()
-	reply, err := s.run(ctx, updateScript, s.headerKey(app.ID), versionText(app.Version), versionText(next), string(record))
+	forgotten := next.Revision - min(next.Revision, account.EventsKept) // 0: none yet
+	reply, err := s.change(ctx, account.Subject{App: app.ID}, command{
+		script: updateScript, keys: s.recordKeys(app.ID), args: []any{
+			versionText(app.Version), versionText(next), string(record), revisionField(next.Revision), entry, revisionField(forgotten),
+		},
+	})
 	switch {
 	case err != nil:
 		return err
-	case reply == int64(1):
+	case reply == changeMade:
 		app.Version = next
 		return nil
-	case reply == int64(0):
+	case reply == changeConflict:
 		return account.ErrConflict
 	}
 	loaded := s.Load(ctx, []uint32{app.ID})[0]
@@ -193,8 +202,12 @@ func (s *Store) UpdateApp(ctx context.Context, app *account.App) error {
 }
 
 // Apps implements account.Registry.
-func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) ([]*account.App, error) {
-	places, err := s.read(ctx, "hkeys", s.accountKey(name))
+func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int, deleted bool) ([]account.Loaded, error) {
+	key := s.accountKey(name)
+	if deleted {
+		key = s.goneKey(name)
+	}
+	places, err := s.read(ctx, "hkeys", key)
 	if err != nil {
 		return nil, err
 	}
@@ -206,9 +219,9 @@ func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) 
 		}
 	}
 	slices.Sort(ids)
-	var apps []*account.App
+	var apps []account.Loaded
 	for page := range slices.Chunk(ids, max(1, limit)) {
-		found, err := s.appsOf(ctx, name, page)
+		found, err := s.appsOf(ctx, name, page, deleted)
 		if err != nil {
 			return nil, err
 		}
@@ -220,19 +233,19 @@ func (s *Store) Apps(ctx context.Context, name string, after uint32, limit int) 
 	return apps, nil
 }
 
-// appsOf reads those apps of an account whose creation has finished, in one
-// round trip unless something is wrong.
-func (s *Store) appsOf(ctx context.Context, name string, ids []uint32) ([]*account.App, error) {
-	var apps []*account.App
+// appsOf reads those apps of an account whose creation has finished, and whose
+// deletion has or has not, in one round trip unless something is wrong.
+func (s *Store) appsOf(ctx context.Context, name string, ids []uint32, deleted bool) ([]account.Loaded, error) {
+	var apps []account.Loaded
 	for i, l := range s.Load(ctx, ids) {
 		switch {
 		case errors.Is(l.Err, account.ErrAppNotFound): // not finished
-		case errors.Is(l.Err, account.ErrUsageUnknown), isDamaged(l.Err):
-			return nil, account.ForApp(ids[i], l.Err)
+		case account.IsOfRecord(l.Err):
+			apps = append(apps, account.Loaded{ID: ids[i], Err: account.ForApp(ids[i], l.Err)})
 		case l.Err != nil:
 			return nil, l.Err
-		case l.App.Account == name:
-			apps = append(apps, l.App)
+		case l.App.Account == name && deleted != l.App.Deleted.IsZero():
+			apps = append(apps, account.Loaded{ID: ids[i], App: l.App})
 		}
 	}
 	return apps, nil

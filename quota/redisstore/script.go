@@ -18,8 +18,8 @@ var updateLua string
 //go:embed place.lua
 var placeLua string
 
-//go:embed pending.lua
-var pendingLua string
+//go:embed places.lua
+var placesLua string
 
 //go:embed confirm.lua
 var confirmLua string
@@ -33,6 +33,39 @@ var settleLua string
 //go:embed init.lua
 var initLua string
 
+//go:embed clock.lua
+var clockLua string
+
+//go:embed intime.lua
+var inTimeLua string
+
+//go:embed begin.lua
+var beginLua string
+
+//go:embed announce.lua
+var announceLua string
+
+//go:embed owner.lua
+var ownerLua string
+
+//go:embed leave.lua
+var leaveLua string
+
+//go:embed stay.lua
+var stayLua string
+
+//go:embed free.lua
+var freeLua string
+
+//go:embed sweep.lua
+var sweepLua string
+
+//go:embed lease.lua
+var leaseLua string
+
+//go:embed walk.lua
+var walkLua string
+
 // script is a Lua script and the name that Redis knows it by.
 type script struct{ source, sha string }
 
@@ -43,7 +76,9 @@ func newScript(flags, body string) *script {
 	return &script{source, hex.EncodeToString(sum[:])}
 }
 
-// A full Redis refuses what grows; what only judges or gives back still runs.
+// A full Redis refuses what grows; what only judges or gives back still runs, and
+// so does what replaces the record of an app or an account. Those are small, and
+// room is made by them: an app is disabled, deleted, reclaimed, swept; a bill paid.
 const evenIfFull = " flags=allow-oom"
 
 // applyScripts are the script of Apply in its two forms.
@@ -53,13 +88,26 @@ func newApplyScripts(body string) applyScripts {
 	return applyScripts{newScript("", body), newScript(evenIfFull, body)}
 }
 
+const noWrites = " flags=no-writes"
+
 var (
 	createScript  = newScript("", createLua)
-	updateScript  = newScript("", updateLua)
+	updateScript  = newScript(evenIfFull, clockLua+inTimeLua+updateLua)
+	ownerScript   = newScript(evenIfFull, clockLua+inTimeLua+ownerLua)
+	beginScript   = newScript(noWrites, clockLua+beginLua)
 	placeScript   = newScript("", placeLua)
-	pendingScript = newScript(" flags=no-writes", pendingLua)
+	placesScript  = newScript(noWrites, placesLua)
 	confirmScript = newScript(evenIfFull, confirmLua)
 	vacateScript  = newScript(evenIfFull, vacateLua)
 	settleScript  = newScript(evenIfFull, settleLua)
+	leaveScript   = newScript(evenIfFull, leaveLua)
+	stayScript    = newScript(evenIfFull, stayLua)
+	freeScript    = newScript(evenIfFull, freeLua)
+	sweepScript   = newScript(evenIfFull, sweepLua)
+	walkScript    = newScript(noWrites, clockLua+walkLua)
 	initScript    = newScript("", initLua)
+
+	// What is changed must be announced, and what is gone swept, even then.
+	announceScript = newScript(evenIfFull, clockLua+announceLua)
+	leaseScript    = newScript(evenIfFull, leaseLua)
 )

@@ -152,8 +152,23 @@ func (s *Store) read(ctx context.Context, args ...any) ([]any, error) {
 }
 
 // run evaluates a script that writes.
-func (s *Store) run(ctx context.Context, sc *script, key string, args ...any) (any, error) {
-	return s.do(ctx, &command{script: sc, keys: []string{key}, args: args, writes: true})
+func (s *Store) run(ctx context.Context, sc *script, keys []string, args ...any) (any, error) {
+	return s.do(ctx, &command{script: sc, keys: keys, args: args, writes: true})
+}
+
+// repeatable evaluates a script that changes nothing when it runs again: that
+// its reply is lost leaves nothing in doubt.
+func (s *Store) repeatable(ctx context.Context, sc *script, keys []string, args ...any) (any, error) {
+	return s.do(ctx, &command{script: sc, keys: keys, args: args})
+}
+
+// mend undoes what a call began that is about to fail, once. The caller's time
+// may be what is up.
+func (s *Store) mend(ctx context.Context, c *command) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.target.timeout)
+	defer cancel()
+	s.deliver(ctx, time.Now(), []*command{c})
+	return c.err
 }
 
 // admit refuses what is not worth sending.
@@ -216,7 +231,13 @@ func (s *Store) wait(ctx context.Context, deadline time.Time, pause time.Duratio
 	if time.Now().Add(pause).After(deadline) {
 		return false
 	}
-	if cluster, ok := s.client.(*redis.ClusterClient); ok {
+	return rest(ctx, s.client, pause)
+}
+
+// rest pauses, and has a client find out who has the keys now. It reports
+// whether there is time left.
+func rest(ctx context.Context, client redis.UniversalClient, pause time.Duration) bool {
+	if cluster, ok := client.(*redis.ClusterClient); ok {
 		cluster.ReloadState(ctx)
 	}
 	timer := time.NewTimer(pause)
@@ -255,7 +276,7 @@ func (s *Store) faultOf(err error, writes bool) *account.Fault {
 	case reason == account.UsageUnknown:
 		f.Detail, f.RetryAfter = "a stored value is damaged", 0
 	case reason == account.StoreOutOfMemory:
-		f.Detail = s.target.String() + " is out of memory; releases still work"
+		f.Detail = s.target.String() + " is out of memory; releases and changes of records still work"
 	case v == refused:
 		f.Detail = s.target.String() + " refuses the command"
 	default:

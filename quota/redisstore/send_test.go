@@ -206,7 +206,7 @@ func TestFullServer(t *testing.T) {
 			t.Errorf("%s %d, want %d", name, got, want)
 		}
 	}
-	wantReason(t, s.UpdateApp(t.Context(), app), account.StoreOutOfMemory)
+	wantReason(t, s.CreateApp(t.Context(), ownedBy("acme", 2), account.Event{}, 10, false), account.StoreOutOfMemory)
 }
 
 func TestCallersTime(t *testing.T) {

@@ -20,7 +20,11 @@ type Store struct {
 	prefix string
 	now    func() time.Time // nil: not compared
 
-	scripts applyScripts
+	scripts  applyScripts
+	watchers watchers
+	self     string // who asks for leases
+
+	background context.Context // done when the store is closed
 
 	health   atomic.Pointer[health]
 	wasSound atomic.Bool // the last probe that was answered found nothing wrong
@@ -63,14 +67,15 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Store{
-		client: t.client(), target: t, prefix: t.prefix, now: o.Now, scripts: newApplyScripts(applyLua), stop: stop,
+		client: t.client(), target: t, prefix: t.prefix, now: o.Now, scripts: newApplyScripts(applyLua),
+		self: drawID(), background: background, stop: stop,
 		probed: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go s.probeEvery(background, o.ProbeEvery)
 	return s, nil
 }
 
-// Close stops the probe and closes the connections. Calls under way may answer
+// Close stops the probe and whoever watches, and closes the connections. Calls under way may answer
 // that their outcome is unknown.
 func (s *Store) Close() error {
 	s.stop()

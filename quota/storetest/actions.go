@@ -30,11 +30,11 @@ func testActions(t *testing.T, d Driver) {
 	rapid.Check(t, func(r *rapid.T) {
 		now = noon
 		app := newApp("actions")
-		app.Edition, app.FanoutBits, app.Overrides = "developer", 8, make(map[string]catalog.Limit)
+		app.Edition, app.FanoutBits, app.Overrides = "developer", 8, make(map[string]account.Override)
 		for key, limit := range tightLimits {
-			app.Overrides[key] = catalog.Max(limit)
+			app.Overrides[key] = account.Override{Limit: catalog.Max(limit)}
 		}
-		if err := d.CreateApp(t.Context(), app, roomy, false); err != nil {
+		if err := d.CreateApp(t.Context(), app, account.Event{}, roomy, false); err != nil {
 			r.Fatal(err)
 		}
 		w := &walk{t: t, r: r, enforcer: enforcer, app: app, tally: newTally(tightLimits), now: &now}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -18,7 +19,9 @@ import (
 // testRegistry runs the clauses of account.Registry.
 func testRegistry(t *testing.T, h Harness) {
 	t.Helper()
-	for name, clause := range registryClauses {
+	all := maps.Clone(registryClauses)
+	maps.Copy(all, lifecycleClauses)
+	for name, clause := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clause(newFixture(t, h))
@@ -34,7 +37,7 @@ func unique(name string) string { return fmt.Sprintf("%s.%08x", name, rand.Uint3
 func newApp(name string) *account.App {
 	return &account.App{
 		ID: 1 + rand.Uint32N(1<<31), Account: name, Name: "näme {x}:\n\"", Region: "sg", Edition: "standard",
-		Created: noon.UTC(), FanoutBits: 9, Overrides: map[string]catalog.Limit{"friends": catalog.Unlimited(), "groups": catalog.Max(0)},
+		Created: noon.UTC(), FanoutBits: 9, Overrides: map[string]account.Override{"friends": {Limit: catalog.Unlimited()}, "groups": {Limit: catalog.Max(0), Until: noon.UTC()}},
 	}
 }
 
@@ -50,7 +53,7 @@ const roomy = 1 << 30
 var registryClauses = map[string]func(*fixture){
 	"what was stored is read": func(f *fixture) {
 		app := newApp(unique("acct"))
-		if err := f.store.CreateApp(f.Context(), app, roomy, false); err != nil {
+		if err := f.store.CreateApp(f.Context(), app, account.Event{}, roomy, false); err != nil {
 			f.Fatal(err)
 		}
 		got, err := f.store.App(f.Context(), app.ID)
@@ -66,7 +69,7 @@ var registryClauses = map[string]func(*fixture){
 		app := newApp(unique("acct"))
 		_, err := f.store.App(f.Context(), app.ID)
 		f.wantRegistryErr(err, account.ErrAppNotFound)
-		f.wantRegistryErr(f.store.UpdateApp(f.Context(), app), account.ErrAppNotFound)
+		f.wantRegistryErr(f.store.UpdateApp(f.Context(), app, account.Event{}), account.ErrAppNotFound)
 	},
 	"many apps are loaded together": func(f *fixture) {
 		second := f.create(unique("acme"))
@@ -86,16 +89,16 @@ var registryClauses = map[string]func(*fixture){
 	},
 	"only what is lost is accepted as lost": func(f *fixture) {
 		app := newApp(unique("never"))
-		f.wantRegistryErr(f.store.CreateApp(f.Context(), app, roomy, true), account.ErrAppNotFound)
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), app, account.Event{}, roomy, true), account.ErrAppNotFound)
 		_, err := f.store.App(f.Context(), app.ID)
 		f.wantRegistryErr(err, account.ErrAppNotFound)
 	},
 	"an id is taken once": func(f *fixture) {
 		again := newApp(unique("another"))
 		again.ID = f.app.ID
-		f.wantRegistryErr(f.store.CreateApp(f.Context(), again, roomy, false), account.ErrAppExists)
-		f.wantRegistryErr(f.store.CreateApp(f.Context(), again, roomy, true), account.ErrAppExists)
-		apps, err := f.store.Apps(f.Context(), again.Account, 0, 10)
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), again, account.Event{}, roomy, false), account.ErrAppExists)
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), again, account.Event{}, roomy, true), account.ErrAppExists)
+		apps, err := f.store.Apps(f.Context(), again.Account, 0, 10, false)
 		if err != nil || len(apps) != 0 {
 			f.Errorf("the refused app holds a place: %v, %v", apps, err)
 		}
@@ -103,10 +106,10 @@ var registryClauses = map[string]func(*fixture){
 	"a change needs the version it was made from": func(f *fixture) {
 		first, second := f.app.Clone(), f.app.Clone()
 		first.Edition, second.Edition = "premium", "standard"
-		if err := f.store.UpdateApp(f.Context(), first); err != nil {
+		if err := f.store.UpdateApp(f.Context(), first, account.Event{}); err != nil {
 			f.Fatal(err)
 		}
-		f.wantRegistryErr(f.store.UpdateApp(f.Context(), second), account.ErrConflict)
+		f.wantRegistryErr(f.store.UpdateApp(f.Context(), second, account.Event{}), account.ErrConflict)
 		got, err := f.store.App(f.Context(), f.app.ID)
 		if err != nil || got.Edition != "premium" || got.Version != first.Version || got.Version.Revision != 2 {
 			f.Errorf("app %+v, %v", got, err)
@@ -115,7 +118,7 @@ var registryClauses = map[string]func(*fixture){
 	"a change keeps the counters": func(f *fixture) {
 		f.count(groups, 3)
 		f.count(friends, 4, "alice")
-		if err := f.store.UpdateApp(f.Context(), f.app); err != nil {
+		if err := f.store.UpdateApp(f.Context(), f.app, account.Event{}); err != nil {
 			f.Fatal(err)
 		}
 		f.wantUsed(groups, 3)
@@ -126,7 +129,7 @@ var registryClauses = map[string]func(*fixture){
 		f.race(16, func(i int) {
 			app := f.app.Clone()
 			app.Name = fmt.Sprint(i)
-			if err := f.store.UpdateApp(f.Context(), app); err == nil {
+			if err := f.store.UpdateApp(f.Context(), app, account.Event{}); err == nil {
 				won.Add(1)
 			} else if !errors.Is(err, account.ErrConflict) {
 				f.Error(err)
@@ -139,7 +142,7 @@ var registryClauses = map[string]func(*fixture){
 		crowd := unique("crowd")
 		var created, full atomic.Int64
 		f.race(callers, func(int) {
-			switch err := f.store.CreateApp(f.Context(), newApp(crowd), places, false); {
+			switch err := f.store.CreateApp(f.Context(), newApp(crowd), account.Event{}, places, false); {
 			case err == nil:
 				created.Add(1)
 			case errors.Is(err, account.ErrAccountFull):
@@ -150,11 +153,11 @@ var registryClauses = map[string]func(*fixture){
 		})
 		f.wantSame("created", int64(places), created.Load())
 		f.wantSame("refused", int64(callers-places), full.Load())
-		apps, err := f.store.Apps(f.Context(), crowd, 0, 100)
+		apps, err := f.store.Apps(f.Context(), crowd, 0, 100, false)
 		if err != nil || len(apps) != places {
 			f.Errorf("%d apps, %v", len(apps), err)
 		}
-		if err := f.store.CreateApp(f.Context(), newApp(unique("elsewhere")), places, false); err != nil {
+		if err := f.store.CreateApp(f.Context(), newApp(unique("elsewhere")), account.Event{}, places, false); err != nil {
 			f.Errorf("another account: %v", err)
 		}
 	},
@@ -165,7 +168,7 @@ var registryClauses = map[string]func(*fixture){
 		f.race(16, func(i int) {
 			mine := app.Clone()
 			mine.Account = owners[i%2]
-			if err := f.store.CreateApp(f.Context(), mine, roomy, false); err == nil {
+			if err := f.store.CreateApp(f.Context(), mine, account.Event{}, roomy, false); err == nil {
 				created.Add(1)
 			} else if !errors.Is(err, account.ErrAppExists) {
 				f.Error(err)
@@ -174,7 +177,7 @@ var registryClauses = map[string]func(*fixture){
 		f.wantSame("created", int64(1), created.Load())
 		listed := 0
 		for _, name := range owners {
-			apps, err := f.store.Apps(f.Context(), name, 0, 10)
+			apps, err := f.store.Apps(f.Context(), name, 0, 10, false)
 			if err != nil {
 				f.Fatal(err)
 			}
@@ -182,7 +185,7 @@ var registryClauses = map[string]func(*fixture){
 			if len(apps) > 0 {
 				continue
 			}
-			if err := f.store.CreateApp(f.Context(), newApp(name), 1, false); err != nil {
+			if err := f.store.CreateApp(f.Context(), newApp(name), account.Event{}, 1, false); err != nil {
 				f.Errorf("the account that did not get it: %v", err)
 			}
 		}
@@ -194,12 +197,12 @@ var registryClauses = map[string]func(*fixture){
 		for range 5 {
 			app := newApp(paged)
 			want = append(want, app.ID)
-			if err := f.store.CreateApp(f.Context(), app, roomy, false); err != nil {
+			if err := f.store.CreateApp(f.Context(), app, account.Event{}, roomy, false); err != nil {
 				f.Fatal(err)
 			}
 		}
 		for after := uint32(0); ; {
-			page, err := f.store.Apps(f.Context(), paged, after, 2)
+			page, err := f.store.Apps(f.Context(), paged, after, 2, false)
 			if err != nil {
 				f.Fatal(err)
 			}
@@ -217,11 +220,11 @@ var registryClauses = map[string]func(*fixture){
 	"accounts whose names begin alike are apart": func(f *fixture) {
 		short := unique("a")
 		for _, name := range []string{short, short + "b", short + ".b", short + "-b", short + strings.Repeat("a", 64-len(short))} {
-			if err := f.store.CreateApp(f.Context(), newApp(name), 1, false); err != nil {
+			if err := f.store.CreateApp(f.Context(), newApp(name), account.Event{}, 1, false); err != nil {
 				f.Fatalf("%s: %v", name, err)
 			}
-			apps, err := f.store.Apps(f.Context(), name, 0, 10)
-			if err != nil || len(apps) != 1 || apps[0].Account != name {
+			apps, err := f.store.Apps(f.Context(), name, 0, 10, false)
+			if err != nil || len(apps) != 1 || apps[0].App.Account != name {
 				f.Errorf("%s: %v, %v", name, apps, err)
 			}
 		}
@@ -231,16 +234,16 @@ var registryClauses = map[string]func(*fixture){
 		f.harness.Lose(f.T, f.store, f.app)
 		_, err := f.store.App(f.Context(), f.app.ID)
 		f.wantRegistryErr(err, account.ErrUsageUnknown)
-		f.wantRegistryErr(f.store.UpdateApp(f.Context(), f.app), account.ErrUsageUnknown)
+		f.wantRegistryErr(f.store.UpdateApp(f.Context(), f.app, account.Event{}), account.ErrUsageUnknown)
 		f.wantErr(f.txn(on(groups, 1, catalog.Unlimited())), quota.ErrStale)
 		anew := newApp(f.app.Account)
 		anew.ID = f.app.ID
-		f.wantRegistryErr(f.store.CreateApp(f.Context(), anew, roomy, false), account.ErrUsageUnknown)
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), anew, account.Event{}, roomy, false), account.ErrUsageUnknown)
 		theirs := newApp(unique("another"))
 		theirs.ID = f.app.ID
-		f.wantRegistryErr(f.store.CreateApp(f.Context(), theirs, roomy, true), account.ErrAppExists)
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), theirs, account.Event{}, roomy, true), account.ErrAppExists)
 		// It holds its place still, so a full account can take it back.
-		if err := f.store.CreateApp(f.Context(), anew, 1, true); err != nil {
+		if err := f.store.CreateApp(f.Context(), anew, account.Event{}, 1, true); err != nil {
 			f.Fatal(err)
 		}
 		if anew.Version == f.app.Version {
@@ -249,25 +252,50 @@ var registryClauses = map[string]func(*fixture){
 		f.app = anew
 		f.one(f.txn(on(groups, 1, catalog.Unlimited())))
 	},
-	"a list names the app that is lost": func(f *fixture) {
+	"an app that was deleted and lost is none of the deleted when it is created anew": func(f *fixture) {
+		name := f.app.Account
+		f.delete(f.app)
+		f.wantSame("deleted", 1, f.owner(name).Deleted)
 		f.harness.Lose(f.T, f.store, f.app)
-		_, err := f.store.Apps(f.Context(), f.app.Account, 0, 10)
-		f.wantRegistryErr(err, account.ErrUsageUnknown)
-		if want := fmt.Sprintf("app %d", f.app.ID); err == nil || !strings.Contains(err.Error(), want) {
-			f.Errorf("%v does not name %s", err, want)
+		anew := newApp(name)
+		anew.ID = f.app.ID
+		if err := f.store.CreateApp(f.Context(), anew, account.Event{}, roomy, true); err != nil {
+			f.Fatal(err)
+		}
+		owner := f.owner(name)
+		f.wantSame("numbers", []int{1, 0}, []int{owner.Apps, owner.Deleted})
+		f.wantSame("apps", []uint32{anew.ID}, f.listed(name, false))
+		f.wantSame("deleted apps", []uint32(nil), f.listed(name, true))
+	},
+	"a list shows the apps beside the one that is lost": func(f *fixture) {
+		other := f.create(f.app.Account)
+		f.harness.Lose(f.T, f.store, f.app)
+		apps, err := f.store.Apps(f.Context(), f.app.Account, 0, 10, false)
+		if err != nil || len(apps) != 2 {
+			f.Fatalf("%v, %v", apps, err)
+		}
+		for _, l := range apps {
+			if l.ID == other.ID {
+				f.wantRegistryErr(l.Err, nil)
+				continue
+			}
+			f.wantRegistryErr(l.Err, account.ErrUsageUnknown)
+			if want := fmt.Sprintf("app %d", f.app.ID); l.Err == nil || l.ID != f.app.ID || l.App != nil || !strings.Contains(l.Err.Error(), want) {
+				f.Errorf("%+v is not of %s", l, want)
+			}
 		}
 	},
 	"a creation that is refused takes no place": func(f *fixture) {
 		small := unique("small")
 		taken, first, second := newApp(small), newApp(small), newApp(small)
 		taken.ID = f.app.ID
-		f.wantRegistryErr(f.store.CreateApp(f.Context(), taken, 1, false), account.ErrAppExists)
-		f.wantRegistryErr(f.store.CreateApp(f.Context(), newApp(small), 1, true), account.ErrAppNotFound)
-		if err := f.store.CreateApp(f.Context(), first, 1, false); err != nil {
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), taken, account.Event{}, 1, false), account.ErrAppExists)
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), newApp(small), account.Event{}, 1, true), account.ErrAppNotFound)
+		if err := f.store.CreateApp(f.Context(), first, account.Event{}, 1, false); err != nil {
 			f.Fatal(err)
 		}
-		f.wantRegistryErr(f.store.CreateApp(f.Context(), second, 1, false), account.ErrAccountFull)
-		if err := f.store.CreateApp(f.Context(), second, 2, false); err != nil {
+		f.wantRegistryErr(f.store.CreateApp(f.Context(), second, account.Event{}, 1, false), account.ErrAccountFull)
+		if err := f.store.CreateApp(f.Context(), second, account.Event{}, 2, false); err != nil {
 			f.Errorf("with one place more: %v", err)
 		}
 	},

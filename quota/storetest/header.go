@@ -21,7 +21,7 @@ var headerClauses = map[string]func(*fixture){
 	"another version is stale and writes nothing": func(f *fixture) {
 		old := f.txn(on(groups, 1, catalog.Unlimited()))
 		f.count(groups, 3)
-		if err := f.store.UpdateApp(f.Context(), f.app); err != nil {
+		if err := f.store.UpdateApp(f.Context(), f.app, account.Event{}); err != nil {
 			f.Fatal(err)
 		}
 		f.wantErr(old, quota.ErrStale)
@@ -36,7 +36,7 @@ var headerClauses = map[string]func(*fixture){
 		// Or a change that a store lost with its tail would be taken for the
 		// next one, wherever its record is cached.
 		first := f.app.Version
-		if err := f.store.UpdateApp(f.Context(), f.app); err != nil {
+		if err := f.store.UpdateApp(f.Context(), f.app, account.Event{}); err != nil {
 			f.Fatal(err)
 		}
 		guessed := f.txn(on(groups, 1, catalog.Unlimited()))

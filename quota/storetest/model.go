@@ -15,17 +15,19 @@ import (
 // say, word for word, and nothing to be fast or to last.
 type Model struct {
 	mu       sync.Mutex
-	accounts map[string]map[uint32]bool
+	accounts map[string]*modelAccount
 	apps     map[uint32]*modelApp
+	watchers []account.Watcher
 }
 
 // NewModel returns an empty store.
 func NewModel() *Model {
-	return &Model{accounts: make(map[string]map[uint32]bool), apps: make(map[uint32]*modelApp)}
+	return &Model{accounts: make(map[string]*modelAccount), apps: make(map[uint32]*modelApp)}
 }
 
 type modelApp struct {
 	record   *account.App
+	events   []account.Event
 	clock    time.Time
 	known    map[string]bool
 	active   map[string]int32 // last month
@@ -38,6 +40,7 @@ type modelApp struct {
 type modelCounter struct {
 	quota, subject string
 	start          int64 // of the window
+	isTotal        bool  // of the app, by the month
 }
 
 type remembered struct {
@@ -162,7 +165,7 @@ func (s *modelStep) applies(c *quota.Charge) bool {
 }
 
 func counterOf(c quota.Counter, subject string) modelCounter {
-	return modelCounter{c.Quota, subject, c.Window.Start.Unix()}
+	return modelCounter{c.Quota, subject, c.Window.Start.Unix(), c.Scope == catalog.ScopeApp && c.Window.Kind == catalog.KindMonth}
 }
 
 func subjectsOf(c *quota.Charge) []string {

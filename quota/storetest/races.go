@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 )
@@ -49,7 +50,7 @@ var raceClauses = map[string]func(*fixture){
 		version, changed := f.app.Version, f.app.Clone()
 		f.race(16, func(caller int) {
 			if caller == 0 {
-				if err := f.store.UpdateApp(f.Context(), changed); err != nil {
+				if err := f.store.UpdateApp(f.Context(), changed, account.Event{}); err != nil {
 					f.Error(err)
 				}
 				return

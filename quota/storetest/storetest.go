@@ -108,7 +108,7 @@ func createApp(t testing.TB, r account.Registry, name string) *account.App {
 		ID: 1 + rand.Uint32N(1<<31), Account: name, Region: "sg", Edition: "developer",
 		Created: noon.UTC(), FanoutBits: 8,
 	}
-	if err := r.CreateApp(t.Context(), app, 1<<30, false); err != nil {
+	if err := r.CreateApp(t.Context(), app, account.Event{}, 1<<30, false); err != nil {
 		t.Fatal(err)
 	}
 	return app

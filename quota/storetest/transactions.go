@@ -41,7 +41,7 @@ type pair struct {
 func (p *pair) create() {
 	p.real = createApp(p.t, p.driver, "random")
 	p.mapped = p.real.Clone()
-	if err := p.model.CreateApp(p.t.Context(), p.mapped, roomy, false); err != nil {
+	if err := p.model.CreateApp(p.t.Context(), p.mapped, account.Event{}, roomy, false); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -50,7 +50,7 @@ func (p *pair) create() {
 func (p *pair) step() {
 	switch rapid.IntRange(0, 19).Draw(p.r, "step") {
 	case 0:
-		if err := errors.Join(p.driver.UpdateApp(p.t.Context(), p.real), p.model.UpdateApp(p.t.Context(), p.mapped)); err != nil {
+		if err := errors.Join(p.driver.UpdateApp(p.t.Context(), p.real, account.Event{}), p.model.UpdateApp(p.t.Context(), p.mapped, account.Event{})); err != nil {
 			p.r.Fatal(err)
 		}
 		return

@@ -22,6 +22,177 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SuspensionReason says why an app is suspended.
+type SuspensionReason int32
+
+const (
+	// Not set.
+	SuspensionReason_SUSPENSION_REASON_UNSPECIFIED SuspensionReason = 0
+	// The plan ended and its grace is over. Cured by an order in force.
+	SuspensionReason_SUSPENSION_REASON_EXPIRED SuspensionReason = 1
+	// The plan was returned. Cured by an order in force.
+	SuspensionReason_SUSPENSION_REASON_REFUNDED SuspensionReason = 2
+	// A bill of the account is overdue. Cured when all are paid.
+	SuspensionReason_SUSPENSION_REASON_OVERDUE SuspensionReason = 3
+	// Its owner disabled the app. Cured by enabling it.
+	SuspensionReason_SUSPENSION_REASON_DISABLED SuspensionReason = 4
+)
+
+// Enum value maps for SuspensionReason.
+var (
+	SuspensionReason_name = map[int32]string{
+		0: "SUSPENSION_REASON_UNSPECIFIED",
+		1: "SUSPENSION_REASON_EXPIRED",
+		2: "SUSPENSION_REASON_REFUNDED",
+		3: "SUSPENSION_REASON_OVERDUE",
+		4: "SUSPENSION_REASON_DISABLED",
+	}
+	SuspensionReason_value = map[string]int32{
+		"SUSPENSION_REASON_UNSPECIFIED": 0,
+		"SUSPENSION_REASON_EXPIRED":     1,
+		"SUSPENSION_REASON_REFUNDED":    2,
+		"SUSPENSION_REASON_OVERDUE":     3,
+		"SUSPENSION_REASON_DISABLED":    4,
+	}
+)
+
+func (x SuspensionReason) Enum() *SuspensionReason {
+	p := new(SuspensionReason)
+	*p = x
+	return p
+}
+
+func (x SuspensionReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SuspensionReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_imquota_v1_app_proto_enumTypes[0].Descriptor()
+}
+
+func (SuspensionReason) Type() protoreflect.EnumType {
+	return &file_imquota_v1_app_proto_enumTypes[0]
+}
+
+func (x SuspensionReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SuspensionReason.Descriptor instead.
+func (SuspensionReason) EnumDescriptor() ([]byte, []int) {
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{0}
+}
+
+// BillingMode says how an app is billed.
+type BillingMode int32
+
+const (
+	// Not set.
+	BillingMode_BILLING_MODE_UNSPECIFIED BillingMode = 0
+	// By plans that are paid in advance, and overage by the month.
+	BillingMode_BILLING_MODE_PREPAID BillingMode = 1
+	// As apps were before there were prepaid plans.
+	BillingMode_BILLING_MODE_LEGACY BillingMode = 2
+)
+
+// Enum value maps for BillingMode.
+var (
+	BillingMode_name = map[int32]string{
+		0: "BILLING_MODE_UNSPECIFIED",
+		1: "BILLING_MODE_PREPAID",
+		2: "BILLING_MODE_LEGACY",
+	}
+	BillingMode_value = map[string]int32{
+		"BILLING_MODE_UNSPECIFIED": 0,
+		"BILLING_MODE_PREPAID":     1,
+		"BILLING_MODE_LEGACY":      2,
+	}
+)
+
+func (x BillingMode) Enum() *BillingMode {
+	p := new(BillingMode)
+	*p = x
+	return p
+}
+
+func (x BillingMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BillingMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_imquota_v1_app_proto_enumTypes[1].Descriptor()
+}
+
+func (BillingMode) Type() protoreflect.EnumType {
+	return &file_imquota_v1_app_proto_enumTypes[1]
+}
+
+func (x BillingMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BillingMode.Descriptor instead.
+func (BillingMode) EnumDescriptor() ([]byte, []int) {
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{1}
+}
+
+// RenewalMode says who renews a plan.
+type RenewalMode int32
+
+const (
+	// Not set.
+	RenewalMode_RENEWAL_MODE_UNSPECIFIED RenewalMode = 0
+	// Its owner, by hand.
+	RenewalMode_RENEWAL_MODE_MANUAL RenewalMode = 1
+	// The biller, when ListNotices tells that it is due.
+	RenewalMode_RENEWAL_MODE_AUTOMATIC RenewalMode = 2
+	// Nobody: it is to end.
+	RenewalMode_RENEWAL_MODE_NONE RenewalMode = 3
+)
+
+// Enum value maps for RenewalMode.
+var (
+	RenewalMode_name = map[int32]string{
+		0: "RENEWAL_MODE_UNSPECIFIED",
+		1: "RENEWAL_MODE_MANUAL",
+		2: "RENEWAL_MODE_AUTOMATIC",
+		3: "RENEWAL_MODE_NONE",
+	}
+	RenewalMode_value = map[string]int32{
+		"RENEWAL_MODE_UNSPECIFIED": 0,
+		"RENEWAL_MODE_MANUAL":      1,
+		"RENEWAL_MODE_AUTOMATIC":   2,
+		"RENEWAL_MODE_NONE":        3,
+	}
+)
+
+func (x RenewalMode) Enum() *RenewalMode {
+	p := new(RenewalMode)
+	*p = x
+	return p
+}
+
+func (x RenewalMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RenewalMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_imquota_v1_app_proto_enumTypes[2].Descriptor()
+}
+
+func (RenewalMode) Type() protoreflect.EnumType {
+	return &file_imquota_v1_app_proto_enumTypes[2]
+}
+
+func (x RenewalMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RenewalMode.Descriptor instead.
+func (RenewalMode) EnumDescriptor() ([]byte, []int) {
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{2}
+}
+
 // App is one IM application.
 type App struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -51,10 +222,26 @@ type App struct {
 	Orders []*Order `protobuf:"bytes,12,rep,name=orders,proto3" json:"orders,omitempty"`
 	// Until when an expired app is still served.
 	GraceUntil *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=grace_until,json=graceUntil,proto3" json:"grace_until,omitempty"`
-	// Since when the app is suspended.
+	// Since when the app is suspended, reclaimed or deleted. Of several reasons
+	// to be suspended, one after the other without a gap, the first counts.
 	SuspendedSince *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=suspended_since,json=suspendedSince,proto3" json:"suspended_since,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Why the app is suspended, earliest first.
+	Suspensions []*Suspension `protobuf:"bytes,15,rep,name=suspensions,proto3" json:"suspensions,omitempty"`
+	// When its data is reclaimed, unless it is back in service before.
+	ReclaimTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=reclaim_time,json=reclaimTime,proto3" json:"reclaim_time,omitempty"`
+	// How the app is billed.
+	BillingMode BillingMode `protobuf:"varint,17,opt,name=billing_mode,json=billingMode,proto3,enum=imquota.v1.BillingMode" json:"billing_mode,omitempty"`
+	// When it was moved from the legacy billing mode.
+	MigrateTime *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=migrate_time,json=migrateTime,proto3" json:"migrate_time,omitempty"`
+	// What happens when the plan ends.
+	Renewal *Renewal `protobuf:"bytes,19,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	// When the plan ends or ended: the end of the order in force and of those
+	// that follow it without a gap. Absent for an app without orders.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// When the last counter of the deleted or reclaimed app was removed.
+	SweepTime     *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=sweep_time,json=sweepTime,proto3" json:"sweep_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *App) Reset() {
@@ -185,6 +372,167 @@ func (x *App) GetSuspendedSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *App) GetSuspensions() []*Suspension {
+	if x != nil {
+		return x.Suspensions
+	}
+	return nil
+}
+
+func (x *App) GetReclaimTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReclaimTime
+	}
+	return nil
+}
+
+func (x *App) GetBillingMode() BillingMode {
+	if x != nil {
+		return x.BillingMode
+	}
+	return BillingMode_BILLING_MODE_UNSPECIFIED
+}
+
+func (x *App) GetMigrateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MigrateTime
+	}
+	return nil
+}
+
+func (x *App) GetRenewal() *Renewal {
+	if x != nil {
+		return x.Renewal
+	}
+	return nil
+}
+
+func (x *App) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *App) GetSweepTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SweepTime
+	}
+	return nil
+}
+
+// Suspension is one reason of several that an app can be suspended for. Curing
+// one does not lift another.
+type Suspension struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reason.
+	Reason SuspensionReason `protobuf:"varint,1,opt,name=reason,proto3,enum=imquota.v1.SuspensionReason" json:"reason,omitempty"`
+	// Since when it holds.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Suspension) Reset() {
+	*x = Suspension{}
+	mi := &file_imquota_v1_app_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Suspension) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Suspension) ProtoMessage() {}
+
+func (x *Suspension) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Suspension.ProtoReflect.Descriptor instead.
+func (*Suspension) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Suspension) GetReason() SuspensionReason {
+	if x != nil {
+		return x.Reason
+	}
+	return SuspensionReason_SUSPENSION_REASON_UNSPECIFIED
+}
+
+func (x *Suspension) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// Renewal says what happens when a plan ends. imquota never charges by itself:
+// it tells what is due (ListNotices).
+type Renewal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who renews.
+	Mode RenewalMode `protobuf:"varint,1,opt,name=mode,proto3,enum=imquota.v1.RenewalMode" json:"mode,omitempty"`
+	// RENEWAL_MODE_AUTOMATIC: for how many months, 1 to 24; 0 in a request: 1.
+	Months        int32 `protobuf:"varint,2,opt,name=months,proto3" json:"months,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Renewal) Reset() {
+	*x = Renewal{}
+	mi := &file_imquota_v1_app_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Renewal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Renewal) ProtoMessage() {}
+
+func (x *Renewal) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Renewal.ProtoReflect.Descriptor instead.
+func (*Renewal) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Renewal) GetMode() RenewalMode {
+	if x != nil {
+		return x.Mode
+	}
+	return RenewalMode_RENEWAL_MODE_UNSPECIFIED
+}
+
+func (x *Renewal) GetMonths() int32 {
+	if x != nil {
+		return x.Months
+	}
+	return 0
+}
+
 // Approval is the approval of a feature.
 type Approval struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -200,7 +548,7 @@ type Approval struct {
 
 func (x *Approval) Reset() {
 	*x = Approval{}
-	mi := &file_imquota_v1_app_proto_msgTypes[1]
+	mi := &file_imquota_v1_app_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -212,7 +560,7 @@ func (x *Approval) String() string {
 func (*Approval) ProtoMessage() {}
 
 func (x *Approval) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_app_proto_msgTypes[1]
+	mi := &file_imquota_v1_app_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -225,7 +573,7 @@ func (x *Approval) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Approval.ProtoReflect.Descriptor instead.
 func (*Approval) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_app_proto_rawDescGZIP(), []int{1}
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Approval) GetFeature() string {
@@ -266,7 +614,7 @@ type AddOnActivation struct {
 
 func (x *AddOnActivation) Reset() {
 	*x = AddOnActivation{}
-	mi := &file_imquota_v1_app_proto_msgTypes[2]
+	mi := &file_imquota_v1_app_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -278,7 +626,7 @@ func (x *AddOnActivation) String() string {
 func (*AddOnActivation) ProtoMessage() {}
 
 func (x *AddOnActivation) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_app_proto_msgTypes[2]
+	mi := &file_imquota_v1_app_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -291,7 +639,7 @@ func (x *AddOnActivation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddOnActivation.ProtoReflect.Descriptor instead.
 func (*AddOnActivation) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_app_proto_rawDescGZIP(), []int{2}
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AddOnActivation) GetAddOn() string {
@@ -330,14 +678,17 @@ type LimitOverride struct {
 	// The limit, inclusive. Meaningless when `unlimited`.
 	Limit int64 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	// There is no limit.
-	Unlimited     bool `protobuf:"varint,3,opt,name=unlimited,proto3" json:"unlimited,omitempty"`
+	Unlimited bool `protobuf:"varint,3,opt,name=unlimited,proto3" json:"unlimited,omitempty"`
+	// The first instant at which the edition's limit holds again; absent: until
+	// it is changed.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LimitOverride) Reset() {
 	*x = LimitOverride{}
-	mi := &file_imquota_v1_app_proto_msgTypes[3]
+	mi := &file_imquota_v1_app_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -349,7 +700,7 @@ func (x *LimitOverride) String() string {
 func (*LimitOverride) ProtoMessage() {}
 
 func (x *LimitOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_app_proto_msgTypes[3]
+	mi := &file_imquota_v1_app_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -362,7 +713,7 @@ func (x *LimitOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitOverride.ProtoReflect.Descriptor instead.
 func (*LimitOverride) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_app_proto_rawDescGZIP(), []int{3}
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *LimitOverride) GetQuota() string {
@@ -386,6 +737,13 @@ func (x *LimitOverride) GetUnlimited() bool {
 	return false
 }
 
+func (x *LimitOverride) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
 // Order is a period of a paid edition. Periods are half-open,
 // [start_time, end_time), and do not overlap.
 type Order struct {
@@ -396,7 +754,9 @@ type Order struct {
 	Edition string `protobuf:"bytes,2,opt,name=edition,proto3" json:"edition,omitempty"`
 	// The first instant of the period.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// The first instant after the period.
+	// The first instant after the period. Not set in an import: `months` from
+	// the start, or from the end of the order before, whose day of the month is
+	// kept where the month has it.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	// Service months of the period, 1 to 24.
 	Months int32 `protobuf:"varint,5,opt,name=months,proto3" json:"months,omitempty"`
@@ -406,13 +766,15 @@ type Order struct {
 	Credit *Money `protobuf:"bytes,7,opt,name=credit,proto3" json:"credit,omitempty"`
 	// The order cannot be returned.
 	NonRefundable bool `protobuf:"varint,8,opt,name=non_refundable,json=nonRefundable,proto3" json:"non_refundable,omitempty"`
+	// When the order was returned: it ended then. Absent: it was not.
+	RefundTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=refund_time,json=refundTime,proto3" json:"refund_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Order) Reset() {
 	*x = Order{}
-	mi := &file_imquota_v1_app_proto_msgTypes[4]
+	mi := &file_imquota_v1_app_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +786,7 @@ func (x *Order) String() string {
 func (*Order) ProtoMessage() {}
 
 func (x *Order) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_app_proto_msgTypes[4]
+	mi := &file_imquota_v1_app_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +799,7 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Order.ProtoReflect.Descriptor instead.
 func (*Order) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_app_proto_rawDescGZIP(), []int{4}
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Order) GetOrderId() string {
@@ -496,12 +858,19 @@ func (x *Order) GetNonRefundable() bool {
 	return false
 }
 
+func (x *Order) GetRefundTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RefundTime
+	}
+	return nil
+}
+
 var File_imquota_v1_app_proto protoreflect.FileDescriptor
 
 const file_imquota_v1_app_proto_rawDesc = "" +
 	"\n" +
 	"\x14imquota/v1/app.proto\x12\n" +
-	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16imquota/v1/money.proto\x1a\x16imquota/v1/usage.proto\"\xe1\x04\n" +
+	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16imquota/v1/money.proto\x1a\x16imquota/v1/usage.proto\"\xfc\a\n" +
 	"\x03App\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
 	"\n" +
@@ -520,7 +889,23 @@ const file_imquota_v1_app_proto_rawDesc = "" +
 	"\x06orders\x18\f \x03(\v2\x11.imquota.v1.OrderR\x06orders\x12;\n" +
 	"\vgrace_until\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"graceUntil\x12C\n" +
-	"\x0fsuspended_since\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x0esuspendedSince\"\xa0\x01\n" +
+	"\x0fsuspended_since\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x0esuspendedSince\x128\n" +
+	"\vsuspensions\x18\x0f \x03(\v2\x16.imquota.v1.SuspensionR\vsuspensions\x12=\n" +
+	"\freclaim_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\vreclaimTime\x12:\n" +
+	"\fbilling_mode\x18\x11 \x01(\x0e2\x17.imquota.v1.BillingModeR\vbillingMode\x12=\n" +
+	"\fmigrate_time\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\vmigrateTime\x12-\n" +
+	"\arenewal\x18\x13 \x01(\v2\x13.imquota.v1.RenewalR\arenewal\x12;\n" +
+	"\vexpire_time\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x129\n" +
+	"\n" +
+	"sweep_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\tsweepTime\"t\n" +
+	"\n" +
+	"Suspension\x124\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x1c.imquota.v1.SuspensionReasonR\x06reason\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"N\n" +
+	"\aRenewal\x12+\n" +
+	"\x04mode\x18\x01 \x01(\x0e2\x17.imquota.v1.RenewalModeR\x04mode\x12\x16\n" +
+	"\x06months\x18\x02 \x01(\x05R\x06months\"\xa0\x01\n" +
 	"\bApproval\x12\x18\n" +
 	"\afeature\x18\x01 \x01(\tR\afeature\x12=\n" +
 	"\fapprove_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vapproveTime\x12;\n" +
@@ -530,11 +915,12 @@ const file_imquota_v1_app_proto_rawDesc = "" +
 	"\x06add_on\x18\x01 \x01(\tR\x05addOn\x12?\n" +
 	"\ractivate_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\factivateTime\x125\n" +
 	"\bend_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x1c\n" +
-	"\tactivates\x18\x04 \x03(\tR\tactivates\"Y\n" +
+	"\tactivates\x18\x04 \x03(\tR\tactivates\"\x90\x01\n" +
 	"\rLimitOverride\x12\x14\n" +
 	"\x05quota\x18\x01 \x01(\tR\x05quota\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x03R\x05limit\x12\x1c\n" +
-	"\tunlimited\x18\x03 \x01(\bR\tunlimited\"\xbf\x02\n" +
+	"\tunlimited\x18\x03 \x01(\bR\tunlimited\x125\n" +
+	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\xfc\x02\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x18\n" +
 	"\aedition\x18\x02 \x01(\tR\aedition\x129\n" +
@@ -544,7 +930,24 @@ const file_imquota_v1_app_proto_rawDesc = "" +
 	"\x06months\x18\x05 \x01(\x05R\x06months\x12%\n" +
 	"\x04cash\x18\x06 \x01(\v2\x11.imquota.v1.MoneyR\x04cash\x12)\n" +
 	"\x06credit\x18\a \x01(\v2\x11.imquota.v1.MoneyR\x06credit\x12%\n" +
-	"\x0enon_refundable\x18\b \x01(\bR\rnonRefundableB7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
+	"\x0enon_refundable\x18\b \x01(\bR\rnonRefundable\x12;\n" +
+	"\vrefund_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"refundTime*\xb3\x01\n" +
+	"\x10SuspensionReason\x12!\n" +
+	"\x1dSUSPENSION_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19SUSPENSION_REASON_EXPIRED\x10\x01\x12\x1e\n" +
+	"\x1aSUSPENSION_REASON_REFUNDED\x10\x02\x12\x1d\n" +
+	"\x19SUSPENSION_REASON_OVERDUE\x10\x03\x12\x1e\n" +
+	"\x1aSUSPENSION_REASON_DISABLED\x10\x04*^\n" +
+	"\vBillingMode\x12\x1c\n" +
+	"\x18BILLING_MODE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14BILLING_MODE_PREPAID\x10\x01\x12\x17\n" +
+	"\x13BILLING_MODE_LEGACY\x10\x02*w\n" +
+	"\vRenewalMode\x12\x1c\n" +
+	"\x18RENEWAL_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13RENEWAL_MODE_MANUAL\x10\x01\x12\x1a\n" +
+	"\x16RENEWAL_MODE_AUTOMATIC\x10\x02\x12\x15\n" +
+	"\x11RENEWAL_MODE_NONE\x10\x03B7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
 
 var (
 	file_imquota_v1_app_proto_rawDescOnce sync.Once
@@ -558,39 +961,57 @@ func file_imquota_v1_app_proto_rawDescGZIP() []byte {
 	return file_imquota_v1_app_proto_rawDescData
 }
 
-var file_imquota_v1_app_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_imquota_v1_app_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_imquota_v1_app_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_imquota_v1_app_proto_goTypes = []any{
-	(*App)(nil),                   // 0: imquota.v1.App
-	(*Approval)(nil),              // 1: imquota.v1.Approval
-	(*AddOnActivation)(nil),       // 2: imquota.v1.AddOnActivation
-	(*LimitOverride)(nil),         // 3: imquota.v1.LimitOverride
-	(*Order)(nil),                 // 4: imquota.v1.Order
-	(AppState)(0),                 // 5: imquota.v1.AppState
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
-	(*Money)(nil),                 // 7: imquota.v1.Money
+	(SuspensionReason)(0),         // 0: imquota.v1.SuspensionReason
+	(BillingMode)(0),              // 1: imquota.v1.BillingMode
+	(RenewalMode)(0),              // 2: imquota.v1.RenewalMode
+	(*App)(nil),                   // 3: imquota.v1.App
+	(*Suspension)(nil),            // 4: imquota.v1.Suspension
+	(*Renewal)(nil),               // 5: imquota.v1.Renewal
+	(*Approval)(nil),              // 6: imquota.v1.Approval
+	(*AddOnActivation)(nil),       // 7: imquota.v1.AddOnActivation
+	(*LimitOverride)(nil),         // 8: imquota.v1.LimitOverride
+	(*Order)(nil),                 // 9: imquota.v1.Order
+	(AppState)(0),                 // 10: imquota.v1.AppState
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*Money)(nil),                 // 12: imquota.v1.Money
 }
 var file_imquota_v1_app_proto_depIdxs = []int32{
-	5,  // 0: imquota.v1.App.state:type_name -> imquota.v1.AppState
-	6,  // 1: imquota.v1.App.create_time:type_name -> google.protobuf.Timestamp
-	1,  // 2: imquota.v1.App.approvals:type_name -> imquota.v1.Approval
-	2,  // 3: imquota.v1.App.add_ons:type_name -> imquota.v1.AddOnActivation
-	3,  // 4: imquota.v1.App.limit_overrides:type_name -> imquota.v1.LimitOverride
-	4,  // 5: imquota.v1.App.orders:type_name -> imquota.v1.Order
-	6,  // 6: imquota.v1.App.grace_until:type_name -> google.protobuf.Timestamp
-	6,  // 7: imquota.v1.App.suspended_since:type_name -> google.protobuf.Timestamp
-	6,  // 8: imquota.v1.Approval.approve_time:type_name -> google.protobuf.Timestamp
-	6,  // 9: imquota.v1.Approval.active_time:type_name -> google.protobuf.Timestamp
-	6,  // 10: imquota.v1.AddOnActivation.activate_time:type_name -> google.protobuf.Timestamp
-	6,  // 11: imquota.v1.AddOnActivation.end_time:type_name -> google.protobuf.Timestamp
-	6,  // 12: imquota.v1.Order.start_time:type_name -> google.protobuf.Timestamp
-	6,  // 13: imquota.v1.Order.end_time:type_name -> google.protobuf.Timestamp
-	7,  // 14: imquota.v1.Order.cash:type_name -> imquota.v1.Money
-	7,  // 15: imquota.v1.Order.credit:type_name -> imquota.v1.Money
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	10, // 0: imquota.v1.App.state:type_name -> imquota.v1.AppState
+	11, // 1: imquota.v1.App.create_time:type_name -> google.protobuf.Timestamp
+	6,  // 2: imquota.v1.App.approvals:type_name -> imquota.v1.Approval
+	7,  // 3: imquota.v1.App.add_ons:type_name -> imquota.v1.AddOnActivation
+	8,  // 4: imquota.v1.App.limit_overrides:type_name -> imquota.v1.LimitOverride
+	9,  // 5: imquota.v1.App.orders:type_name -> imquota.v1.Order
+	11, // 6: imquota.v1.App.grace_until:type_name -> google.protobuf.Timestamp
+	11, // 7: imquota.v1.App.suspended_since:type_name -> google.protobuf.Timestamp
+	4,  // 8: imquota.v1.App.suspensions:type_name -> imquota.v1.Suspension
+	11, // 9: imquota.v1.App.reclaim_time:type_name -> google.protobuf.Timestamp
+	1,  // 10: imquota.v1.App.billing_mode:type_name -> imquota.v1.BillingMode
+	11, // 11: imquota.v1.App.migrate_time:type_name -> google.protobuf.Timestamp
+	5,  // 12: imquota.v1.App.renewal:type_name -> imquota.v1.Renewal
+	11, // 13: imquota.v1.App.expire_time:type_name -> google.protobuf.Timestamp
+	11, // 14: imquota.v1.App.sweep_time:type_name -> google.protobuf.Timestamp
+	0,  // 15: imquota.v1.Suspension.reason:type_name -> imquota.v1.SuspensionReason
+	11, // 16: imquota.v1.Suspension.since:type_name -> google.protobuf.Timestamp
+	2,  // 17: imquota.v1.Renewal.mode:type_name -> imquota.v1.RenewalMode
+	11, // 18: imquota.v1.Approval.approve_time:type_name -> google.protobuf.Timestamp
+	11, // 19: imquota.v1.Approval.active_time:type_name -> google.protobuf.Timestamp
+	11, // 20: imquota.v1.AddOnActivation.activate_time:type_name -> google.protobuf.Timestamp
+	11, // 21: imquota.v1.AddOnActivation.end_time:type_name -> google.protobuf.Timestamp
+	11, // 22: imquota.v1.LimitOverride.end_time:type_name -> google.protobuf.Timestamp
+	11, // 23: imquota.v1.Order.start_time:type_name -> google.protobuf.Timestamp
+	11, // 24: imquota.v1.Order.end_time:type_name -> google.protobuf.Timestamp
+	12, // 25: imquota.v1.Order.cash:type_name -> imquota.v1.Money
+	12, // 26: imquota.v1.Order.credit:type_name -> imquota.v1.Money
+	11, // 27: imquota.v1.Order.refund_time:type_name -> google.protobuf.Timestamp
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_app_proto_init() }
@@ -605,13 +1026,14 @@ func file_imquota_v1_app_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_imquota_v1_app_proto_rawDesc), len(file_imquota_v1_app_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   5,
+			NumEnums:      3,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_imquota_v1_app_proto_goTypes,
 		DependencyIndexes: file_imquota_v1_app_proto_depIdxs,
+		EnumInfos:         file_imquota_v1_app_proto_enumTypes,
 		MessageInfos:      file_imquota_v1_app_proto_msgTypes,
 	}.Build()
 	File_imquota_v1_app_proto = out.File

@@ -43,7 +43,10 @@ type CreateAppRequest struct {
 	Import *AppImport `protobuf:"bytes,7,opt,name=import,proto3" json:"import,omitempty"`
 	// Create the app again although the store lost its record: counters that it
 	// lost too start at zero, others go on. Refused unless the record is lost.
-	AcceptLoss    bool `protobuf:"varint,8,opt,name=accept_loss,json=acceptLoss,proto3" json:"accept_loss,omitempty"`
+	AcceptLoss bool `protobuf:"varint,8,opt,name=accept_loss,json=acceptLoss,proto3" json:"accept_loss,omitempty"`
+	// Who asks, for the app's log: 1 to 64 printable ASCII bytes. A client's
+	// certificate says more than this. Optional.
+	Actor         string `protobuf:"bytes,9,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -134,10 +137,18 @@ func (x *CreateAppRequest) GetAcceptLoss() bool {
 	return false
 }
 
+func (x *CreateAppRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
 // AppImport is what an existing customer brings along.
 type AppImport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The edition in force; empty: the catalog's default.
+	// The edition in force. Orders say it by themselves: given beside them, it
+	// must be theirs. Empty without orders: the catalog's default.
 	Edition string `protobuf:"bytes,1,opt,name=edition,proto3" json:"edition,omitempty"`
 	// Orders, in any sequence; they must not overlap. A paid edition without
 	// orders does not expire.
@@ -363,7 +374,9 @@ type ListAppsRequest struct {
 	// At most this many; 100 when zero, never more than 300.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// `next_page_token` of the page before; empty for the first.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// List the account's deleted apps instead of those that it has.
+	Deleted       bool `protobuf:"varint,4,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -419,6 +432,13 @@ func (x *ListAppsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListAppsRequest) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
 // ListAppsResponse is one page of apps.
 type ListAppsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -426,8 +446,10 @@ type ListAppsResponse struct {
 	Apps []*App `protobuf:"bytes,1,rep,name=apps,proto3" json:"apps,omitempty"`
 	// The next page; empty after the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Apps of the account whose records are lost or damaged; GetApp says which.
+	UnreadableAppIds []uint32 `protobuf:"varint,3,rep,packed,name=unreadable_app_ids,json=unreadableAppIds,proto3" json:"unreadable_app_ids,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ListAppsResponse) Reset() {
@@ -474,6 +496,13 @@ func (x *ListAppsResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListAppsResponse) GetUnreadableAppIds() []uint32 {
+	if x != nil {
+		return x.UnreadableAppIds
+	}
+	return nil
+}
+
 // ApproveFeatureRequest names the feature.
 type ApproveFeatureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -484,7 +513,10 @@ type ApproveFeatureRequest struct {
 	// The feature's key.
 	Feature string `protobuf:"bytes,3,opt,name=feature,proto3" json:"feature,omitempty"`
 	// When it was approved, not in the future; now when not set.
-	ApproveTime   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=approve_time,json=approveTime,proto3" json:"approve_time,omitempty"`
+	ApproveTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=approve_time,json=approveTime,proto3" json:"approve_time,omitempty"`
+	// Who asks, for the app's log: 1 to 64 printable ASCII bytes. A client's
+	// certificate says more than this. Optional.
+	Actor         string `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -547,6 +579,13 @@ func (x *ApproveFeatureRequest) GetApproveTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ApproveFeatureRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
 // ApproveFeatureResponse carries the changed app.
 type ApproveFeatureResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -601,7 +640,10 @@ type ActivateAddOnRequest struct {
 	// See the service's comment. Optional.
 	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The add-on's key.
-	AddOn         string `protobuf:"bytes,3,opt,name=add_on,json=addOn,proto3" json:"add_on,omitempty"`
+	AddOn string `protobuf:"bytes,3,opt,name=add_on,json=addOn,proto3" json:"add_on,omitempty"`
+	// Who asks, for the app's log: 1 to 64 printable ASCII bytes. A client's
+	// certificate says more than this. Optional.
+	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -653,6 +695,13 @@ func (x *ActivateAddOnRequest) GetRequestId() string {
 func (x *ActivateAddOnRequest) GetAddOn() string {
 	if x != nil {
 		return x.AddOn
+	}
+	return ""
+}
+
+func (x *ActivateAddOnRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
 	}
 	return ""
 }
@@ -719,7 +768,13 @@ type SetLimitOverrideRequest struct {
 	//	*SetLimitOverrideRequest_Limit
 	//	*SetLimitOverrideRequest_Unlimited
 	//	*SetLimitOverrideRequest_Clear
-	Override      isSetLimitOverrideRequest_Override `protobuf_oneof:"override"`
+	Override isSetLimitOverrideRequest_Override `protobuf_oneof:"override"`
+	// Who asks, for the app's log: 1 to 64 printable ASCII bytes. A client's
+	// certificate says more than this. Optional.
+	Actor string `protobuf:"bytes,7,opt,name=actor,proto3" json:"actor,omitempty"`
+	// The first instant at which the edition's limit holds again, in the future;
+	// with `limit` or `unlimited`. Not set: until it is changed.
+	EndTime       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -809,6 +864,20 @@ func (x *SetLimitOverrideRequest) GetClear() bool {
 	return false
 }
 
+func (x *SetLimitOverrideRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *SetLimitOverrideRequest) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
 type isSetLimitOverrideRequest_Override interface {
 	isSetLimitOverrideRequest_Override()
 }
@@ -880,6 +949,1132 @@ func (x *SetLimitOverrideResponse) GetApp() *App {
 	return nil
 }
 
+// DisableAppRequest names the app.
+type DisableAppRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// See the service's comment. Optional.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Who asks; see CreateAppRequest. Optional.
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableAppRequest) Reset() {
+	*x = DisableAppRequest{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableAppRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableAppRequest) ProtoMessage() {}
+
+func (x *DisableAppRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableAppRequest.ProtoReflect.Descriptor instead.
+func (*DisableAppRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DisableAppRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *DisableAppRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *DisableAppRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// DisableAppResponse carries the changed app.
+type DisableAppResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app.
+	App           *App `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableAppResponse) Reset() {
+	*x = DisableAppResponse{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableAppResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableAppResponse) ProtoMessage() {}
+
+func (x *DisableAppResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableAppResponse.ProtoReflect.Descriptor instead.
+func (*DisableAppResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DisableAppResponse) GetApp() *App {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
+// EnableAppRequest names the app.
+type EnableAppRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// See the service's comment. Optional.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Who asks; see CreateAppRequest. Optional.
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnableAppRequest) Reset() {
+	*x = EnableAppRequest{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnableAppRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnableAppRequest) ProtoMessage() {}
+
+func (x *EnableAppRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnableAppRequest.ProtoReflect.Descriptor instead.
+func (*EnableAppRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *EnableAppRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *EnableAppRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *EnableAppRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// EnableAppResponse carries the changed app.
+type EnableAppResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app.
+	App           *App `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnableAppResponse) Reset() {
+	*x = EnableAppResponse{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnableAppResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnableAppResponse) ProtoMessage() {}
+
+func (x *EnableAppResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnableAppResponse.ProtoReflect.Descriptor instead.
+func (*EnableAppResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *EnableAppResponse) GetApp() *App {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
+// DeleteAppRequest names the app.
+type DeleteAppRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// See the service's comment. Optional.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Who asks; see CreateAppRequest. Optional.
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAppRequest) Reset() {
+	*x = DeleteAppRequest{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAppRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAppRequest) ProtoMessage() {}
+
+func (x *DeleteAppRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAppRequest.ProtoReflect.Descriptor instead.
+func (*DeleteAppRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeleteAppRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *DeleteAppRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *DeleteAppRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// DeleteAppResponse carries the changed app.
+type DeleteAppResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app.
+	App           *App `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteAppResponse) Reset() {
+	*x = DeleteAppResponse{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteAppResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteAppResponse) ProtoMessage() {}
+
+func (x *DeleteAppResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteAppResponse.ProtoReflect.Descriptor instead.
+func (*DeleteAppResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DeleteAppResponse) GetApp() *App {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
+// MigrateBillingRequest names the app.
+type MigrateBillingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// See the service's comment. Optional.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Who asks; see CreateAppRequest. Optional.
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigrateBillingRequest) Reset() {
+	*x = MigrateBillingRequest{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigrateBillingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigrateBillingRequest) ProtoMessage() {}
+
+func (x *MigrateBillingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigrateBillingRequest.ProtoReflect.Descriptor instead.
+func (*MigrateBillingRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *MigrateBillingRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *MigrateBillingRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *MigrateBillingRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// MigrateBillingResponse carries the changed app.
+type MigrateBillingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app.
+	App           *App `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MigrateBillingResponse) Reset() {
+	*x = MigrateBillingResponse{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MigrateBillingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MigrateBillingResponse) ProtoMessage() {}
+
+func (x *MigrateBillingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MigrateBillingResponse.ProtoReflect.Descriptor instead.
+func (*MigrateBillingResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *MigrateBillingResponse) GetApp() *App {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
+// RevokeFeatureRequest names the feature.
+type RevokeFeatureRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// See the service's comment. Optional.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The feature's key.
+	Feature string `protobuf:"bytes,3,opt,name=feature,proto3" json:"feature,omitempty"`
+	// Who asks; see CreateAppRequest. Optional.
+	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeFeatureRequest) Reset() {
+	*x = RevokeFeatureRequest{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeFeatureRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeFeatureRequest) ProtoMessage() {}
+
+func (x *RevokeFeatureRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeFeatureRequest.ProtoReflect.Descriptor instead.
+func (*RevokeFeatureRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RevokeFeatureRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *RevokeFeatureRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RevokeFeatureRequest) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *RevokeFeatureRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// RevokeFeatureResponse carries the changed app.
+type RevokeFeatureResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app.
+	App           *App `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeFeatureResponse) Reset() {
+	*x = RevokeFeatureResponse{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeFeatureResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeFeatureResponse) ProtoMessage() {}
+
+func (x *RevokeFeatureResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeFeatureResponse.ProtoReflect.Descriptor instead.
+func (*RevokeFeatureResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RevokeFeatureResponse) GetApp() *App {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
+// ListAppEventsRequest names an app.
+type ListAppEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID), deleted or not.
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// At most this many; 100 when zero, never more than 300.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the page before; empty for the newest.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAppEventsRequest) Reset() {
+	*x = ListAppEventsRequest{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAppEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAppEventsRequest) ProtoMessage() {}
+
+func (x *ListAppEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAppEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListAppEventsRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListAppEventsRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *ListAppEventsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAppEventsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListAppEventsResponse is one page of an app's log.
+type ListAppEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events, newest first.
+	Events []*AppEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// The next page; empty after the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAppEventsResponse) Reset() {
+	*x = ListAppEventsResponse{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAppEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAppEventsResponse) ProtoMessage() {}
+
+func (x *ListAppEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAppEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListAppEventsResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListAppEventsResponse) GetEvents() []*AppEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ListAppEventsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// AppEvent is one change of an app's record.
+type AppEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record's revision that the change made.
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// When it was made.
+	EventTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=event_time,json=eventTime,proto3" json:"event_time,omitempty"`
+	// What was asked for: the name of the RPC, such as "DisableApp". The sweeper
+	// of the sidecars writes "ReclaimApp" and "RemoveCounters".
+	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	// Who asked, if that was said. Empty for a sidecar's own doing.
+	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	// A certificate vouches for the actor.
+	ActorCertified bool `protobuf:"varint,5,opt,name=actor_certified,json=actorCertified,proto3" json:"actor_certified,omitempty"`
+	// The request's id, if it had one.
+	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// What became different. Empty for a request that found what it asks for.
+	Changes       []*FieldChange `protobuf:"bytes,7,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppEvent) Reset() {
+	*x = AppEvent{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppEvent) ProtoMessage() {}
+
+func (x *AppEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppEvent.ProtoReflect.Descriptor instead.
+func (*AppEvent) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *AppEvent) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *AppEvent) GetEventTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EventTime
+	}
+	return nil
+}
+
+func (x *AppEvent) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *AppEvent) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *AppEvent) GetActorCertified() bool {
+	if x != nil {
+		return x.ActorCertified
+	}
+	return false
+}
+
+func (x *AppEvent) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AppEvent) GetChanges() []*FieldChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// FieldChange is one value before and after a change.
+type FieldChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The value's name in the stored record, such as "overrides.friends.limit".
+	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	// Its value before; empty: there was none.
+	Before string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	// Its value after; empty: there is none.
+	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FieldChange) Reset() {
+	*x = FieldChange{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FieldChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FieldChange) ProtoMessage() {}
+
+func (x *FieldChange) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FieldChange.ProtoReflect.Descriptor instead.
+func (*FieldChange) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *FieldChange) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *FieldChange) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *FieldChange) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+// ReclaimAppsRequest asks for a part of the work.
+type ReclaimAppsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// List what would go; remove nothing.
+	DryRun bool `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// `next_page_token` of the call before; empty to begin.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Who asks; see CreateAppRequest. Optional.
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReclaimAppsRequest) Reset() {
+	*x = ReclaimAppsRequest{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReclaimAppsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReclaimAppsRequest) ProtoMessage() {}
+
+func (x *ReclaimAppsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReclaimAppsRequest.ProtoReflect.Descriptor instead.
+func (*ReclaimAppsRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ReclaimAppsRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ReclaimAppsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ReclaimAppsRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// ReclaimAppsResponse says what was done.
+type ReclaimAppsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Apps whose counters have gone, or would.
+	Apps []*ReclaimedApp `protobuf:"bytes,1,rep,name=apps,proto3" json:"apps,omitempty"`
+	// How far the walk over all apps is: `done` of `total` parts.
+	Done int64 `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	// See `done`.
+	Total int64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	// To go on with; empty when all apps were looked at.
+	NextPageToken string `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Apps that are gone and could not be swept; the others were all the same.
+	Failures      []*ReclaimFailure `protobuf:"bytes,5,rep,name=failures,proto3" json:"failures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReclaimAppsResponse) Reset() {
+	*x = ReclaimAppsResponse{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReclaimAppsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReclaimAppsResponse) ProtoMessage() {}
+
+func (x *ReclaimAppsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReclaimAppsResponse.ProtoReflect.Descriptor instead.
+func (*ReclaimAppsResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ReclaimAppsResponse) GetApps() []*ReclaimedApp {
+	if x != nil {
+		return x.Apps
+	}
+	return nil
+}
+
+func (x *ReclaimAppsResponse) GetDone() int64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *ReclaimAppsResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ReclaimAppsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ReclaimAppsResponse) GetFailures() []*ReclaimFailure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+// ReclaimFailure is an app that could not be swept.
+type ReclaimFailure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// What was wrong: the reason, as an error of its own would have it.
+	Reason ErrorReason `protobuf:"varint,2,opt,name=reason,proto3,enum=imquota.v1.ErrorReason" json:"reason,omitempty"`
+	// A sentence for a person.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReclaimFailure) Reset() {
+	*x = ReclaimFailure{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReclaimFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReclaimFailure) ProtoMessage() {}
+
+func (x *ReclaimFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReclaimFailure.ProtoReflect.Descriptor instead.
+func (*ReclaimFailure) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ReclaimFailure) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *ReclaimFailure) GetReason() ErrorReason {
+	if x != nil {
+		return x.Reason
+	}
+	return ErrorReason_ERROR_REASON_UNSPECIFIED
+}
+
+func (x *ReclaimFailure) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// ReclaimedApp is an app whose counters nobody may use any more.
+type ReclaimedApp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// The account that owns it.
+	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// Reclaimed or deleted.
+	State AppState `protobuf:"varint,3,opt,name=state,proto3,enum=imquota.v1.AppState" json:"state,omitempty"`
+	// Since when.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReclaimedApp) Reset() {
+	*x = ReclaimedApp{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReclaimedApp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReclaimedApp) ProtoMessage() {}
+
+func (x *ReclaimedApp) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReclaimedApp.ProtoReflect.Descriptor instead.
+func (*ReclaimedApp) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ReclaimedApp) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *ReclaimedApp) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *ReclaimedApp) GetState() AppState {
+	if x != nil {
+		return x.State
+	}
+	return AppState_APP_STATE_UNSPECIFIED
+}
+
+func (x *ReclaimedApp) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 // SetUsageRequest names a counter and its value.
 type SetUsageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -906,7 +2101,7 @@ type SetUsageRequest struct {
 
 func (x *SetUsageRequest) Reset() {
 	*x = SetUsageRequest{}
-	mi := &file_imquota_v1_app_service_proto_msgTypes[13]
+	mi := &file_imquota_v1_app_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +2113,7 @@ func (x *SetUsageRequest) String() string {
 func (*SetUsageRequest) ProtoMessage() {}
 
 func (x *SetUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_app_service_proto_msgTypes[13]
+	mi := &file_imquota_v1_app_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +2126,7 @@ func (x *SetUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUsageRequest.ProtoReflect.Descriptor instead.
 func (*SetUsageRequest) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{13}
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SetUsageRequest) GetAppId() uint32 {
@@ -1007,7 +2202,7 @@ type SetUsageResponse struct {
 
 func (x *SetUsageResponse) Reset() {
 	*x = SetUsageResponse{}
-	mi := &file_imquota_v1_app_service_proto_msgTypes[14]
+	mi := &file_imquota_v1_app_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +2214,7 @@ func (x *SetUsageResponse) String() string {
 func (*SetUsageResponse) ProtoMessage() {}
 
 func (x *SetUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_app_service_proto_msgTypes[14]
+	mi := &file_imquota_v1_app_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +2227,7 @@ func (x *SetUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUsageResponse.ProtoReflect.Descriptor instead.
 func (*SetUsageResponse) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{14}
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SetUsageResponse) GetBefore() int64 {
@@ -1068,7 +2263,7 @@ var File_imquota_v1_app_service_proto protoreflect.FileDescriptor
 const file_imquota_v1_app_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1cimquota/v1/app_service.proto\x12\n" +
-	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14imquota/v1/app.proto\x1a\x16imquota/v1/usage.proto\"\x8a\x02\n" +
+	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14imquota/v1/app.proto\x1a\x16imquota/v1/error.proto\x1a\x16imquota/v1/usage.proto\"\xa0\x02\n" +
 	"\x10CreateAppRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x15\n" +
@@ -1080,7 +2275,8 @@ const file_imquota_v1_app_service_proto_rawDesc = "" +
 	"\x0eexpected_users\x18\x06 \x01(\x03R\rexpectedUsers\x12-\n" +
 	"\x06import\x18\a \x01(\v2\x15.imquota.v1.AppImportR\x06import\x12\x1f\n" +
 	"\vaccept_loss\x18\b \x01(\bR\n" +
-	"acceptLoss\"\xf7\x01\n" +
+	"acceptLoss\x12\x14\n" +
+	"\x05actor\x18\t \x01(\tR\x05actor\"\xf7\x01\n" +
 	"\tAppImport\x12\x18\n" +
 	"\aedition\x18\x01 \x01(\tR\aedition\x12)\n" +
 	"\x06orders\x18\x02 \x03(\v2\x11.imquota.v1.OrderR\x06orders\x122\n" +
@@ -1093,31 +2289,35 @@ const file_imquota_v1_app_service_proto_rawDesc = "" +
 	"\rGetAppRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\"3\n" +
 	"\x0eGetAppResponse\x12!\n" +
-	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"l\n" +
+	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"\x86\x01\n" +
 	"\x0fListAppsRequest\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"_\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x18\n" +
+	"\adeleted\x18\x04 \x01(\bR\adeleted\"\x8d\x01\n" +
 	"\x10ListAppsResponse\x12#\n" +
 	"\x04apps\x18\x01 \x03(\v2\x0f.imquota.v1.AppR\x04apps\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa6\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12,\n" +
+	"\x12unreadable_app_ids\x18\x03 \x03(\rR\x10unreadableAppIds\"\xbc\x01\n" +
 	"\x15ApproveFeatureRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12\x18\n" +
 	"\afeature\x18\x03 \x01(\tR\afeature\x12=\n" +
-	"\fapprove_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vapproveTime\";\n" +
+	"\fapprove_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vapproveTime\x12\x14\n" +
+	"\x05actor\x18\x05 \x01(\tR\x05actor\";\n" +
 	"\x16ApproveFeatureResponse\x12!\n" +
-	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"c\n" +
+	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"y\n" +
 	"\x14ActivateAddOnRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12\x15\n" +
-	"\x06add_on\x18\x03 \x01(\tR\x05addOn\":\n" +
+	"\x06add_on\x18\x03 \x01(\tR\x05addOn\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\":\n" +
 	"\x15ActivateAddOnResponse\x12!\n" +
-	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"\xc1\x01\n" +
+	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"\x8e\x02\n" +
 	"\x17SetLimitOverrideRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
 	"\n" +
@@ -1125,11 +2325,92 @@ const file_imquota_v1_app_service_proto_rawDesc = "" +
 	"\x05quota\x18\x03 \x01(\tR\x05quota\x12\x16\n" +
 	"\x05limit\x18\x04 \x01(\x03H\x00R\x05limit\x12\x1e\n" +
 	"\tunlimited\x18\x05 \x01(\bH\x00R\tunlimited\x12\x16\n" +
-	"\x05clear\x18\x06 \x01(\bH\x00R\x05clearB\n" +
+	"\x05clear\x18\x06 \x01(\bH\x00R\x05clear\x12\x14\n" +
+	"\x05actor\x18\a \x01(\tR\x05actor\x125\n" +
+	"\bend_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendTimeB\n" +
 	"\n" +
 	"\boverride\"=\n" +
 	"\x18SetLimitOverrideResponse\x12!\n" +
-	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"\xf1\x01\n" +
+	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"_\n" +
+	"\x11DisableAppRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\"7\n" +
+	"\x12DisableAppResponse\x12!\n" +
+	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"^\n" +
+	"\x10EnableAppRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\"6\n" +
+	"\x11EnableAppResponse\x12!\n" +
+	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"^\n" +
+	"\x10DeleteAppRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\"6\n" +
+	"\x11DeleteAppResponse\x12!\n" +
+	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"c\n" +
+	"\x15MigrateBillingRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\";\n" +
+	"\x16MigrateBillingResponse\x12!\n" +
+	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"|\n" +
+	"\x14RevokeFeatureRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x18\n" +
+	"\afeature\x18\x03 \x01(\tR\afeature\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\":\n" +
+	"\x15RevokeFeatureResponse\x12!\n" +
+	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"i\n" +
+	"\x14ListAppEventsRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"m\n" +
+	"\x15ListAppEventsResponse\x12,\n" +
+	"\x06events\x18\x01 \x03(\v2\x14.imquota.v1.AppEventR\x06events\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8a\x02\n" +
+	"\bAppEvent\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x129\n" +
+	"\n" +
+	"event_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\teventTime\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\x12'\n" +
+	"\x0factor_certified\x18\x05 \x01(\bR\x0eactorCertified\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\x121\n" +
+	"\achanges\x18\a \x03(\v2\x17.imquota.v1.FieldChangeR\achanges\"Q\n" +
+	"\vFieldChange\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"b\n" +
+	"\x12ReclaimAppsRequest\x12\x17\n" +
+	"\adry_run\x18\x01 \x01(\bR\x06dryRun\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\"\xcd\x01\n" +
+	"\x13ReclaimAppsResponse\x12,\n" +
+	"\x04apps\x18\x01 \x03(\v2\x18.imquota.v1.ReclaimedAppR\x04apps\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\x03R\x04done\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\x126\n" +
+	"\bfailures\x18\x05 \x03(\v2\x1a.imquota.v1.ReclaimFailureR\bfailures\"r\n" +
+	"\x0eReclaimFailure\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12/\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x17.imquota.v1.ErrorReasonR\x06reason\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\xa2\x01\n" +
+	"\fReclaimedApp\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x02 \x01(\tR\taccountId\x12*\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x14.imquota.v1.AppStateR\x05state\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xf1\x01\n" +
 	"\x0fSetUsageRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
 	"\n" +
@@ -1146,15 +2427,23 @@ const file_imquota_v1_app_service_proto_rawDesc = "" +
 	"\x06before\x18\x01 \x01(\x03R\x06before\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\x03R\x05after\x12,\n" +
 	"\x05state\x18\x03 \x01(\v2\x16.imquota.v1.QuotaStateR\x05state\x12\x1a\n" +
-	"\breplayed\x18\x04 \x01(\bR\breplayed2\xb3\x04\n" +
+	"\breplayed\x18\x04 \x01(\bR\breplayed2\xe9\b\n" +
 	"\n" +
 	"AppService\x12H\n" +
 	"\tCreateApp\x12\x1c.imquota.v1.CreateAppRequest\x1a\x1d.imquota.v1.CreateAppResponse\x12?\n" +
 	"\x06GetApp\x12\x19.imquota.v1.GetAppRequest\x1a\x1a.imquota.v1.GetAppResponse\x12E\n" +
-	"\bListApps\x12\x1b.imquota.v1.ListAppsRequest\x1a\x1c.imquota.v1.ListAppsResponse\x12W\n" +
+	"\bListApps\x12\x1b.imquota.v1.ListAppsRequest\x1a\x1c.imquota.v1.ListAppsResponse\x12T\n" +
+	"\rListAppEvents\x12 .imquota.v1.ListAppEventsRequest\x1a!.imquota.v1.ListAppEventsResponse\x12K\n" +
+	"\n" +
+	"DisableApp\x12\x1d.imquota.v1.DisableAppRequest\x1a\x1e.imquota.v1.DisableAppResponse\x12H\n" +
+	"\tEnableApp\x12\x1c.imquota.v1.EnableAppRequest\x1a\x1d.imquota.v1.EnableAppResponse\x12H\n" +
+	"\tDeleteApp\x12\x1c.imquota.v1.DeleteAppRequest\x1a\x1d.imquota.v1.DeleteAppResponse\x12N\n" +
+	"\vReclaimApps\x12\x1e.imquota.v1.ReclaimAppsRequest\x1a\x1f.imquota.v1.ReclaimAppsResponse\x12W\n" +
 	"\x0eApproveFeature\x12!.imquota.v1.ApproveFeatureRequest\x1a\".imquota.v1.ApproveFeatureResponse\x12T\n" +
+	"\rRevokeFeature\x12 .imquota.v1.RevokeFeatureRequest\x1a!.imquota.v1.RevokeFeatureResponse\x12T\n" +
 	"\rActivateAddOn\x12 .imquota.v1.ActivateAddOnRequest\x1a!.imquota.v1.ActivateAddOnResponse\x12]\n" +
-	"\x10SetLimitOverride\x12#.imquota.v1.SetLimitOverrideRequest\x1a$.imquota.v1.SetLimitOverrideResponse\x12E\n" +
+	"\x10SetLimitOverride\x12#.imquota.v1.SetLimitOverrideRequest\x1a$.imquota.v1.SetLimitOverrideResponse\x12W\n" +
+	"\x0eMigrateBilling\x12!.imquota.v1.MigrateBillingRequest\x1a\".imquota.v1.MigrateBillingResponse\x12E\n" +
 	"\bSetUsage\x12\x1b.imquota.v1.SetUsageRequest\x1a\x1c.imquota.v1.SetUsageResponseB7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
 
 var (
@@ -1169,7 +2458,7 @@ func file_imquota_v1_app_service_proto_rawDescGZIP() []byte {
 	return file_imquota_v1_app_service_proto_rawDescData
 }
 
-var file_imquota_v1_app_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_imquota_v1_app_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_imquota_v1_app_service_proto_goTypes = []any{
 	(*CreateAppRequest)(nil),         // 0: imquota.v1.CreateAppRequest
 	(*AppImport)(nil),                // 1: imquota.v1.AppImport
@@ -1184,48 +2473,96 @@ var file_imquota_v1_app_service_proto_goTypes = []any{
 	(*ActivateAddOnResponse)(nil),    // 10: imquota.v1.ActivateAddOnResponse
 	(*SetLimitOverrideRequest)(nil),  // 11: imquota.v1.SetLimitOverrideRequest
 	(*SetLimitOverrideResponse)(nil), // 12: imquota.v1.SetLimitOverrideResponse
-	(*SetUsageRequest)(nil),          // 13: imquota.v1.SetUsageRequest
-	(*SetUsageResponse)(nil),         // 14: imquota.v1.SetUsageResponse
-	(*Order)(nil),                    // 15: imquota.v1.Order
-	(*Approval)(nil),                 // 16: imquota.v1.Approval
-	(*AddOnActivation)(nil),          // 17: imquota.v1.AddOnActivation
-	(*timestamppb.Timestamp)(nil),    // 18: google.protobuf.Timestamp
-	(*App)(nil),                      // 19: imquota.v1.App
-	(*QuotaState)(nil),               // 20: imquota.v1.QuotaState
+	(*DisableAppRequest)(nil),        // 13: imquota.v1.DisableAppRequest
+	(*DisableAppResponse)(nil),       // 14: imquota.v1.DisableAppResponse
+	(*EnableAppRequest)(nil),         // 15: imquota.v1.EnableAppRequest
+	(*EnableAppResponse)(nil),        // 16: imquota.v1.EnableAppResponse
+	(*DeleteAppRequest)(nil),         // 17: imquota.v1.DeleteAppRequest
+	(*DeleteAppResponse)(nil),        // 18: imquota.v1.DeleteAppResponse
+	(*MigrateBillingRequest)(nil),    // 19: imquota.v1.MigrateBillingRequest
+	(*MigrateBillingResponse)(nil),   // 20: imquota.v1.MigrateBillingResponse
+	(*RevokeFeatureRequest)(nil),     // 21: imquota.v1.RevokeFeatureRequest
+	(*RevokeFeatureResponse)(nil),    // 22: imquota.v1.RevokeFeatureResponse
+	(*ListAppEventsRequest)(nil),     // 23: imquota.v1.ListAppEventsRequest
+	(*ListAppEventsResponse)(nil),    // 24: imquota.v1.ListAppEventsResponse
+	(*AppEvent)(nil),                 // 25: imquota.v1.AppEvent
+	(*FieldChange)(nil),              // 26: imquota.v1.FieldChange
+	(*ReclaimAppsRequest)(nil),       // 27: imquota.v1.ReclaimAppsRequest
+	(*ReclaimAppsResponse)(nil),      // 28: imquota.v1.ReclaimAppsResponse
+	(*ReclaimFailure)(nil),           // 29: imquota.v1.ReclaimFailure
+	(*ReclaimedApp)(nil),             // 30: imquota.v1.ReclaimedApp
+	(*SetUsageRequest)(nil),          // 31: imquota.v1.SetUsageRequest
+	(*SetUsageResponse)(nil),         // 32: imquota.v1.SetUsageResponse
+	(*Order)(nil),                    // 33: imquota.v1.Order
+	(*Approval)(nil),                 // 34: imquota.v1.Approval
+	(*AddOnActivation)(nil),          // 35: imquota.v1.AddOnActivation
+	(*timestamppb.Timestamp)(nil),    // 36: google.protobuf.Timestamp
+	(*App)(nil),                      // 37: imquota.v1.App
+	(ErrorReason)(0),                 // 38: imquota.v1.ErrorReason
+	(AppState)(0),                    // 39: imquota.v1.AppState
+	(*QuotaState)(nil),               // 40: imquota.v1.QuotaState
 }
 var file_imquota_v1_app_service_proto_depIdxs = []int32{
 	1,  // 0: imquota.v1.CreateAppRequest.import:type_name -> imquota.v1.AppImport
-	15, // 1: imquota.v1.AppImport.orders:type_name -> imquota.v1.Order
-	16, // 2: imquota.v1.AppImport.approvals:type_name -> imquota.v1.Approval
-	17, // 3: imquota.v1.AppImport.add_ons:type_name -> imquota.v1.AddOnActivation
-	18, // 4: imquota.v1.AppImport.create_time:type_name -> google.protobuf.Timestamp
-	19, // 5: imquota.v1.CreateAppResponse.app:type_name -> imquota.v1.App
-	19, // 6: imquota.v1.GetAppResponse.app:type_name -> imquota.v1.App
-	19, // 7: imquota.v1.ListAppsResponse.apps:type_name -> imquota.v1.App
-	18, // 8: imquota.v1.ApproveFeatureRequest.approve_time:type_name -> google.protobuf.Timestamp
-	19, // 9: imquota.v1.ApproveFeatureResponse.app:type_name -> imquota.v1.App
-	19, // 10: imquota.v1.ActivateAddOnResponse.app:type_name -> imquota.v1.App
-	19, // 11: imquota.v1.SetLimitOverrideResponse.app:type_name -> imquota.v1.App
-	20, // 12: imquota.v1.SetUsageResponse.state:type_name -> imquota.v1.QuotaState
-	0,  // 13: imquota.v1.AppService.CreateApp:input_type -> imquota.v1.CreateAppRequest
-	3,  // 14: imquota.v1.AppService.GetApp:input_type -> imquota.v1.GetAppRequest
-	5,  // 15: imquota.v1.AppService.ListApps:input_type -> imquota.v1.ListAppsRequest
-	7,  // 16: imquota.v1.AppService.ApproveFeature:input_type -> imquota.v1.ApproveFeatureRequest
-	9,  // 17: imquota.v1.AppService.ActivateAddOn:input_type -> imquota.v1.ActivateAddOnRequest
-	11, // 18: imquota.v1.AppService.SetLimitOverride:input_type -> imquota.v1.SetLimitOverrideRequest
-	13, // 19: imquota.v1.AppService.SetUsage:input_type -> imquota.v1.SetUsageRequest
-	2,  // 20: imquota.v1.AppService.CreateApp:output_type -> imquota.v1.CreateAppResponse
-	4,  // 21: imquota.v1.AppService.GetApp:output_type -> imquota.v1.GetAppResponse
-	6,  // 22: imquota.v1.AppService.ListApps:output_type -> imquota.v1.ListAppsResponse
-	8,  // 23: imquota.v1.AppService.ApproveFeature:output_type -> imquota.v1.ApproveFeatureResponse
-	10, // 24: imquota.v1.AppService.ActivateAddOn:output_type -> imquota.v1.ActivateAddOnResponse
-	12, // 25: imquota.v1.AppService.SetLimitOverride:output_type -> imquota.v1.SetLimitOverrideResponse
-	14, // 26: imquota.v1.AppService.SetUsage:output_type -> imquota.v1.SetUsageResponse
-	20, // [20:27] is the sub-list for method output_type
-	13, // [13:20] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	33, // 1: imquota.v1.AppImport.orders:type_name -> imquota.v1.Order
+	34, // 2: imquota.v1.AppImport.approvals:type_name -> imquota.v1.Approval
+	35, // 3: imquota.v1.AppImport.add_ons:type_name -> imquota.v1.AddOnActivation
+	36, // 4: imquota.v1.AppImport.create_time:type_name -> google.protobuf.Timestamp
+	37, // 5: imquota.v1.CreateAppResponse.app:type_name -> imquota.v1.App
+	37, // 6: imquota.v1.GetAppResponse.app:type_name -> imquota.v1.App
+	37, // 7: imquota.v1.ListAppsResponse.apps:type_name -> imquota.v1.App
+	36, // 8: imquota.v1.ApproveFeatureRequest.approve_time:type_name -> google.protobuf.Timestamp
+	37, // 9: imquota.v1.ApproveFeatureResponse.app:type_name -> imquota.v1.App
+	37, // 10: imquota.v1.ActivateAddOnResponse.app:type_name -> imquota.v1.App
+	36, // 11: imquota.v1.SetLimitOverrideRequest.end_time:type_name -> google.protobuf.Timestamp
+	37, // 12: imquota.v1.SetLimitOverrideResponse.app:type_name -> imquota.v1.App
+	37, // 13: imquota.v1.DisableAppResponse.app:type_name -> imquota.v1.App
+	37, // 14: imquota.v1.EnableAppResponse.app:type_name -> imquota.v1.App
+	37, // 15: imquota.v1.DeleteAppResponse.app:type_name -> imquota.v1.App
+	37, // 16: imquota.v1.MigrateBillingResponse.app:type_name -> imquota.v1.App
+	37, // 17: imquota.v1.RevokeFeatureResponse.app:type_name -> imquota.v1.App
+	25, // 18: imquota.v1.ListAppEventsResponse.events:type_name -> imquota.v1.AppEvent
+	36, // 19: imquota.v1.AppEvent.event_time:type_name -> google.protobuf.Timestamp
+	26, // 20: imquota.v1.AppEvent.changes:type_name -> imquota.v1.FieldChange
+	30, // 21: imquota.v1.ReclaimAppsResponse.apps:type_name -> imquota.v1.ReclaimedApp
+	29, // 22: imquota.v1.ReclaimAppsResponse.failures:type_name -> imquota.v1.ReclaimFailure
+	38, // 23: imquota.v1.ReclaimFailure.reason:type_name -> imquota.v1.ErrorReason
+	39, // 24: imquota.v1.ReclaimedApp.state:type_name -> imquota.v1.AppState
+	36, // 25: imquota.v1.ReclaimedApp.since:type_name -> google.protobuf.Timestamp
+	40, // 26: imquota.v1.SetUsageResponse.state:type_name -> imquota.v1.QuotaState
+	0,  // 27: imquota.v1.AppService.CreateApp:input_type -> imquota.v1.CreateAppRequest
+	3,  // 28: imquota.v1.AppService.GetApp:input_type -> imquota.v1.GetAppRequest
+	5,  // 29: imquota.v1.AppService.ListApps:input_type -> imquota.v1.ListAppsRequest
+	23, // 30: imquota.v1.AppService.ListAppEvents:input_type -> imquota.v1.ListAppEventsRequest
+	13, // 31: imquota.v1.AppService.DisableApp:input_type -> imquota.v1.DisableAppRequest
+	15, // 32: imquota.v1.AppService.EnableApp:input_type -> imquota.v1.EnableAppRequest
+	17, // 33: imquota.v1.AppService.DeleteApp:input_type -> imquota.v1.DeleteAppRequest
+	27, // 34: imquota.v1.AppService.ReclaimApps:input_type -> imquota.v1.ReclaimAppsRequest
+	7,  // 35: imquota.v1.AppService.ApproveFeature:input_type -> imquota.v1.ApproveFeatureRequest
+	21, // 36: imquota.v1.AppService.RevokeFeature:input_type -> imquota.v1.RevokeFeatureRequest
+	9,  // 37: imquota.v1.AppService.ActivateAddOn:input_type -> imquota.v1.ActivateAddOnRequest
+	11, // 38: imquota.v1.AppService.SetLimitOverride:input_type -> imquota.v1.SetLimitOverrideRequest
+	19, // 39: imquota.v1.AppService.MigrateBilling:input_type -> imquota.v1.MigrateBillingRequest
+	31, // 40: imquota.v1.AppService.SetUsage:input_type -> imquota.v1.SetUsageRequest
+	2,  // 41: imquota.v1.AppService.CreateApp:output_type -> imquota.v1.CreateAppResponse
+	4,  // 42: imquota.v1.AppService.GetApp:output_type -> imquota.v1.GetAppResponse
+	6,  // 43: imquota.v1.AppService.ListApps:output_type -> imquota.v1.ListAppsResponse
+	24, // 44: imquota.v1.AppService.ListAppEvents:output_type -> imquota.v1.ListAppEventsResponse
+	14, // 45: imquota.v1.AppService.DisableApp:output_type -> imquota.v1.DisableAppResponse
+	16, // 46: imquota.v1.AppService.EnableApp:output_type -> imquota.v1.EnableAppResponse
+	18, // 47: imquota.v1.AppService.DeleteApp:output_type -> imquota.v1.DeleteAppResponse
+	28, // 48: imquota.v1.AppService.ReclaimApps:output_type -> imquota.v1.ReclaimAppsResponse
+	8,  // 49: imquota.v1.AppService.ApproveFeature:output_type -> imquota.v1.ApproveFeatureResponse
+	22, // 50: imquota.v1.AppService.RevokeFeature:output_type -> imquota.v1.RevokeFeatureResponse
+	10, // 51: imquota.v1.AppService.ActivateAddOn:output_type -> imquota.v1.ActivateAddOnResponse
+	12, // 52: imquota.v1.AppService.SetLimitOverride:output_type -> imquota.v1.SetLimitOverrideResponse
+	20, // 53: imquota.v1.AppService.MigrateBilling:output_type -> imquota.v1.MigrateBillingResponse
+	32, // 54: imquota.v1.AppService.SetUsage:output_type -> imquota.v1.SetUsageResponse
+	41, // [41:55] is the sub-list for method output_type
+	27, // [27:41] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_app_service_proto_init() }
@@ -1234,20 +2571,21 @@ func file_imquota_v1_app_service_proto_init() {
 		return
 	}
 	file_imquota_v1_app_proto_init()
+	file_imquota_v1_error_proto_init()
 	file_imquota_v1_usage_proto_init()
 	file_imquota_v1_app_service_proto_msgTypes[11].OneofWrappers = []any{
 		(*SetLimitOverrideRequest_Limit)(nil),
 		(*SetLimitOverrideRequest_Unlimited)(nil),
 		(*SetLimitOverrideRequest_Clear)(nil),
 	}
-	file_imquota_v1_app_service_proto_msgTypes[13].OneofWrappers = []any{}
+	file_imquota_v1_app_service_proto_msgTypes[31].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_imquota_v1_app_service_proto_rawDesc), len(file_imquota_v1_app_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,9 +22,16 @@ const (
 	AppService_CreateApp_FullMethodName        = "/imquota.v1.AppService/CreateApp"
 	AppService_GetApp_FullMethodName           = "/imquota.v1.AppService/GetApp"
 	AppService_ListApps_FullMethodName         = "/imquota.v1.AppService/ListApps"
+	AppService_ListAppEvents_FullMethodName    = "/imquota.v1.AppService/ListAppEvents"
+	AppService_DisableApp_FullMethodName       = "/imquota.v1.AppService/DisableApp"
+	AppService_EnableApp_FullMethodName        = "/imquota.v1.AppService/EnableApp"
+	AppService_DeleteApp_FullMethodName        = "/imquota.v1.AppService/DeleteApp"
+	AppService_ReclaimApps_FullMethodName      = "/imquota.v1.AppService/ReclaimApps"
 	AppService_ApproveFeature_FullMethodName   = "/imquota.v1.AppService/ApproveFeature"
+	AppService_RevokeFeature_FullMethodName    = "/imquota.v1.AppService/RevokeFeature"
 	AppService_ActivateAddOn_FullMethodName    = "/imquota.v1.AppService/ActivateAddOn"
 	AppService_SetLimitOverride_FullMethodName = "/imquota.v1.AppService/SetLimitOverride"
+	AppService_MigrateBilling_FullMethodName   = "/imquota.v1.AppService/MigrateBilling"
 	AppService_SetUsage_FullMethodName         = "/imquota.v1.AppService/SetUsage"
 )
 
@@ -34,7 +41,13 @@ const (
 //
 // AppService keeps the records that decisions are made from. Operators call
 // it. A change with a request id that the app has seen before answers the
-// app as it is and changes nothing.
+// app as it is and changes nothing; so does a change that finds what it asks
+// for. An app remembers the requests of ten minutes (256 at most) and the 16
+// newest, and for ever the one that created it. Every change is in force on every sidecar within a second, and is
+// written to the app's log (ListAppEvents) with the change itself.
+//
+// NOT_FOUND when there is no app, or when it was deleted or reclaimed: GetApp
+// and ListAppEvents still answer about it.
 type AppServiceClient interface {
 	// CreateApp creates an app in the catalog's default edition, or takes over
 	// an existing customer's app with `import`.
@@ -46,15 +59,44 @@ type AppServiceClient interface {
 	GetApp(ctx context.Context, in *GetAppRequest, opts ...grpc.CallOption) (*GetAppResponse, error)
 	// ListApps lists the apps of an account by app id.
 	ListApps(ctx context.Context, in *ListAppsRequest, opts ...grpc.CallOption) (*ListAppsResponse, error)
+	// ListAppEvents lists what was changed about an app, newest first: who, when,
+	// what, before and after. It outlives the app. SetUsage changes a counter,
+	// not the app, and is not in it.
+	ListAppEvents(ctx context.Context, in *ListAppEventsRequest, opts ...grpc.CallOption) (*ListAppEventsResponse, error)
+	// DisableApp suspends an app until EnableApp. What is counted stays, however
+	// long that is.
+	DisableApp(ctx context.Context, in *DisableAppRequest, opts ...grpc.CallOption) (*DisableAppResponse, error)
+	// EnableApp ends what DisableApp began. Other reasons to be suspended stay.
+	EnableApp(ctx context.Context, in *EnableAppRequest, opts ...grpc.CallOption) (*EnableAppResponse, error)
+	// DeleteApp deletes a disabled app for good: every counter goes, its place in
+	// the account becomes free, its id is not used again. What stays is the
+	// record, the log, and the monthly totals that bills are made from. Counters
+	// that are left when the caller's time is up go in the background: the answer
+	// then has no `sweep_time` yet.
+	//
+	// Errors: FAILED_PRECONDITION (APP_NOT_DISABLED) when it is not disabled.
+	DeleteApp(ctx context.Context, in *DeleteAppRequest, opts ...grpc.CallOption) (*DeleteAppResponse, error)
+	// ReclaimApps removes the counters of apps that were suspended for so long
+	// that their data is not kept, and of deleted apps whose counters are not all
+	// gone. Sidecars do the same in the background; an app's state does not wait
+	// for it. A call does a bounded part of the work: go on with
+	// `next_page_token` until it is empty.
+	ReclaimApps(ctx context.Context, in *ReclaimAppsRequest, opts ...grpc.CallOption) (*ReclaimAppsResponse, error)
 	// ApproveFeature approves a feature that needs an approval. The first
 	// approval holds; a second one changes nothing.
 	ApproveFeature(ctx context.Context, in *ApproveFeatureRequest, opts ...grpc.CallOption) (*ApproveFeatureResponse, error)
+	// RevokeFeature takes the approval of a feature back.
+	RevokeFeature(ctx context.Context, in *RevokeFeatureRequest, opts ...grpc.CallOption) (*RevokeFeatureResponse, error)
 	// ActivateAddOn starts the trial of an add-on. FAILED_PRECONDITION when it
 	// was started before: there is one trial an app.
 	ActivateAddOn(ctx context.Context, in *ActivateAddOnRequest, opts ...grpc.CallOption) (*ActivateAddOnResponse, error)
 	// SetLimitOverride replaces a limit of the edition for this app, or takes
 	// an override back. Usage beyond a lowered limit stays; only more is denied.
 	SetLimitOverride(ctx context.Context, in *SetLimitOverrideRequest, opts ...grpc.CallOption) (*SetLimitOverrideResponse, error)
+	// MigrateBilling moves an app from the legacy billing mode, which apps of
+	// before the catalog's `legacy_before` have, to prepaid plans. There is no
+	// way back.
+	MigrateBilling(ctx context.Context, in *MigrateBillingRequest, opts ...grpc.CallOption) (*MigrateBillingResponse, error)
 	// SetUsage sets one counter to what is known from elsewhere.
 	// INVALID_ARGUMENT for a distinct quota: its members are what counts.
 	SetUsage(ctx context.Context, in *SetUsageRequest, opts ...grpc.CallOption) (*SetUsageResponse, error)
@@ -98,10 +140,70 @@ func (c *appServiceClient) ListApps(ctx context.Context, in *ListAppsRequest, op
 	return out, nil
 }
 
+func (c *appServiceClient) ListAppEvents(ctx context.Context, in *ListAppEventsRequest, opts ...grpc.CallOption) (*ListAppEventsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAppEventsResponse)
+	err := c.cc.Invoke(ctx, AppService_ListAppEvents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *appServiceClient) DisableApp(ctx context.Context, in *DisableAppRequest, opts ...grpc.CallOption) (*DisableAppResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DisableAppResponse)
+	err := c.cc.Invoke(ctx, AppService_DisableApp_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *appServiceClient) EnableApp(ctx context.Context, in *EnableAppRequest, opts ...grpc.CallOption) (*EnableAppResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EnableAppResponse)
+	err := c.cc.Invoke(ctx, AppService_EnableApp_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *appServiceClient) DeleteApp(ctx context.Context, in *DeleteAppRequest, opts ...grpc.CallOption) (*DeleteAppResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteAppResponse)
+	err := c.cc.Invoke(ctx, AppService_DeleteApp_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *appServiceClient) ReclaimApps(ctx context.Context, in *ReclaimAppsRequest, opts ...grpc.CallOption) (*ReclaimAppsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReclaimAppsResponse)
+	err := c.cc.Invoke(ctx, AppService_ReclaimApps_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *appServiceClient) ApproveFeature(ctx context.Context, in *ApproveFeatureRequest, opts ...grpc.CallOption) (*ApproveFeatureResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ApproveFeatureResponse)
 	err := c.cc.Invoke(ctx, AppService_ApproveFeature_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *appServiceClient) RevokeFeature(ctx context.Context, in *RevokeFeatureRequest, opts ...grpc.CallOption) (*RevokeFeatureResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeFeatureResponse)
+	err := c.cc.Invoke(ctx, AppService_RevokeFeature_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +230,16 @@ func (c *appServiceClient) SetLimitOverride(ctx context.Context, in *SetLimitOve
 	return out, nil
 }
 
+func (c *appServiceClient) MigrateBilling(ctx context.Context, in *MigrateBillingRequest, opts ...grpc.CallOption) (*MigrateBillingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MigrateBillingResponse)
+	err := c.cc.Invoke(ctx, AppService_MigrateBilling_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *appServiceClient) SetUsage(ctx context.Context, in *SetUsageRequest, opts ...grpc.CallOption) (*SetUsageResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SetUsageResponse)
@@ -144,7 +256,13 @@ func (c *appServiceClient) SetUsage(ctx context.Context, in *SetUsageRequest, op
 //
 // AppService keeps the records that decisions are made from. Operators call
 // it. A change with a request id that the app has seen before answers the
-// app as it is and changes nothing.
+// app as it is and changes nothing; so does a change that finds what it asks
+// for. An app remembers the requests of ten minutes (256 at most) and the 16
+// newest, and for ever the one that created it. Every change is in force on every sidecar within a second, and is
+// written to the app's log (ListAppEvents) with the change itself.
+//
+// NOT_FOUND when there is no app, or when it was deleted or reclaimed: GetApp
+// and ListAppEvents still answer about it.
 type AppServiceServer interface {
 	// CreateApp creates an app in the catalog's default edition, or takes over
 	// an existing customer's app with `import`.
@@ -156,15 +274,44 @@ type AppServiceServer interface {
 	GetApp(context.Context, *GetAppRequest) (*GetAppResponse, error)
 	// ListApps lists the apps of an account by app id.
 	ListApps(context.Context, *ListAppsRequest) (*ListAppsResponse, error)
+	// ListAppEvents lists what was changed about an app, newest first: who, when,
+	// what, before and after. It outlives the app. SetUsage changes a counter,
+	// not the app, and is not in it.
+	ListAppEvents(context.Context, *ListAppEventsRequest) (*ListAppEventsResponse, error)
+	// DisableApp suspends an app until EnableApp. What is counted stays, however
+	// long that is.
+	DisableApp(context.Context, *DisableAppRequest) (*DisableAppResponse, error)
+	// EnableApp ends what DisableApp began. Other reasons to be suspended stay.
+	EnableApp(context.Context, *EnableAppRequest) (*EnableAppResponse, error)
+	// DeleteApp deletes a disabled app for good: every counter goes, its place in
+	// the account becomes free, its id is not used again. What stays is the
+	// record, the log, and the monthly totals that bills are made from. Counters
+	// that are left when the caller's time is up go in the background: the answer
+	// then has no `sweep_time` yet.
+	//
+	// Errors: FAILED_PRECONDITION (APP_NOT_DISABLED) when it is not disabled.
+	DeleteApp(context.Context, *DeleteAppRequest) (*DeleteAppResponse, error)
+	// ReclaimApps removes the counters of apps that were suspended for so long
+	// that their data is not kept, and of deleted apps whose counters are not all
+	// gone. Sidecars do the same in the background; an app's state does not wait
+	// for it. A call does a bounded part of the work: go on with
+	// `next_page_token` until it is empty.
+	ReclaimApps(context.Context, *ReclaimAppsRequest) (*ReclaimAppsResponse, error)
 	// ApproveFeature approves a feature that needs an approval. The first
 	// approval holds; a second one changes nothing.
 	ApproveFeature(context.Context, *ApproveFeatureRequest) (*ApproveFeatureResponse, error)
+	// RevokeFeature takes the approval of a feature back.
+	RevokeFeature(context.Context, *RevokeFeatureRequest) (*RevokeFeatureResponse, error)
 	// ActivateAddOn starts the trial of an add-on. FAILED_PRECONDITION when it
 	// was started before: there is one trial an app.
 	ActivateAddOn(context.Context, *ActivateAddOnRequest) (*ActivateAddOnResponse, error)
 	// SetLimitOverride replaces a limit of the edition for this app, or takes
 	// an override back. Usage beyond a lowered limit stays; only more is denied.
 	SetLimitOverride(context.Context, *SetLimitOverrideRequest) (*SetLimitOverrideResponse, error)
+	// MigrateBilling moves an app from the legacy billing mode, which apps of
+	// before the catalog's `legacy_before` have, to prepaid plans. There is no
+	// way back.
+	MigrateBilling(context.Context, *MigrateBillingRequest) (*MigrateBillingResponse, error)
 	// SetUsage sets one counter to what is known from elsewhere.
 	// INVALID_ARGUMENT for a distinct quota: its members are what counts.
 	SetUsage(context.Context, *SetUsageRequest) (*SetUsageResponse, error)
@@ -187,14 +334,35 @@ func (UnimplementedAppServiceServer) GetApp(context.Context, *GetAppRequest) (*G
 func (UnimplementedAppServiceServer) ListApps(context.Context, *ListAppsRequest) (*ListAppsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListApps not implemented")
 }
+func (UnimplementedAppServiceServer) ListAppEvents(context.Context, *ListAppEventsRequest) (*ListAppEventsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAppEvents not implemented")
+}
+func (UnimplementedAppServiceServer) DisableApp(context.Context, *DisableAppRequest) (*DisableAppResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DisableApp not implemented")
+}
+func (UnimplementedAppServiceServer) EnableApp(context.Context, *EnableAppRequest) (*EnableAppResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EnableApp not implemented")
+}
+func (UnimplementedAppServiceServer) DeleteApp(context.Context, *DeleteAppRequest) (*DeleteAppResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteApp not implemented")
+}
+func (UnimplementedAppServiceServer) ReclaimApps(context.Context, *ReclaimAppsRequest) (*ReclaimAppsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReclaimApps not implemented")
+}
 func (UnimplementedAppServiceServer) ApproveFeature(context.Context, *ApproveFeatureRequest) (*ApproveFeatureResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApproveFeature not implemented")
+}
+func (UnimplementedAppServiceServer) RevokeFeature(context.Context, *RevokeFeatureRequest) (*RevokeFeatureResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeFeature not implemented")
 }
 func (UnimplementedAppServiceServer) ActivateAddOn(context.Context, *ActivateAddOnRequest) (*ActivateAddOnResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ActivateAddOn not implemented")
 }
 func (UnimplementedAppServiceServer) SetLimitOverride(context.Context, *SetLimitOverrideRequest) (*SetLimitOverrideResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetLimitOverride not implemented")
+}
+func (UnimplementedAppServiceServer) MigrateBilling(context.Context, *MigrateBillingRequest) (*MigrateBillingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MigrateBilling not implemented")
 }
 func (UnimplementedAppServiceServer) SetUsage(context.Context, *SetUsageRequest) (*SetUsageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetUsage not implemented")
@@ -274,6 +442,96 @@ func _AppService_ListApps_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AppService_ListAppEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAppEventsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppServiceServer).ListAppEvents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppService_ListAppEvents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppServiceServer).ListAppEvents(ctx, req.(*ListAppEventsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AppService_DisableApp_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DisableAppRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppServiceServer).DisableApp(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppService_DisableApp_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppServiceServer).DisableApp(ctx, req.(*DisableAppRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AppService_EnableApp_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EnableAppRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppServiceServer).EnableApp(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppService_EnableApp_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppServiceServer).EnableApp(ctx, req.(*EnableAppRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AppService_DeleteApp_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteAppRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppServiceServer).DeleteApp(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppService_DeleteApp_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppServiceServer).DeleteApp(ctx, req.(*DeleteAppRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AppService_ReclaimApps_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReclaimAppsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppServiceServer).ReclaimApps(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppService_ReclaimApps_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppServiceServer).ReclaimApps(ctx, req.(*ReclaimAppsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AppService_ApproveFeature_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ApproveFeatureRequest)
 	if err := dec(in); err != nil {
@@ -288,6 +546,24 @@ func _AppService_ApproveFeature_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AppServiceServer).ApproveFeature(ctx, req.(*ApproveFeatureRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AppService_RevokeFeature_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeFeatureRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppServiceServer).RevokeFeature(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppService_RevokeFeature_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppServiceServer).RevokeFeature(ctx, req.(*RevokeFeatureRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -324,6 +600,24 @@ func _AppService_SetLimitOverride_Handler(srv interface{}, ctx context.Context, 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AppServiceServer).SetLimitOverride(ctx, req.(*SetLimitOverrideRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AppService_MigrateBilling_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MigrateBillingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppServiceServer).MigrateBilling(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppService_MigrateBilling_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppServiceServer).MigrateBilling(ctx, req.(*MigrateBillingRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -366,8 +660,32 @@ var AppService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AppService_ListApps_Handler,
 		},
 		{
+			MethodName: "ListAppEvents",
+			Handler:    _AppService_ListAppEvents_Handler,
+		},
+		{
+			MethodName: "DisableApp",
+			Handler:    _AppService_DisableApp_Handler,
+		},
+		{
+			MethodName: "EnableApp",
+			Handler:    _AppService_EnableApp_Handler,
+		},
+		{
+			MethodName: "DeleteApp",
+			Handler:    _AppService_DeleteApp_Handler,
+		},
+		{
+			MethodName: "ReclaimApps",
+			Handler:    _AppService_ReclaimApps_Handler,
+		},
+		{
 			MethodName: "ApproveFeature",
 			Handler:    _AppService_ApproveFeature_Handler,
+		},
+		{
+			MethodName: "RevokeFeature",
+			Handler:    _AppService_RevokeFeature_Handler,
 		},
 		{
 			MethodName: "ActivateAddOn",
@@ -376,6 +694,10 @@ var AppService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetLimitOverride",
 			Handler:    _AppService_SetLimitOverride_Handler,
+		},
+		{
+			MethodName: "MigrateBilling",
+			Handler:    _AppService_MigrateBilling_Handler,
 		},
 		{
 			MethodName: "SetUsage",

@@ -9,7 +9,9 @@ package imquotav1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
+	sync "sync"
 	unsafe "unsafe"
 )
 
@@ -20,21 +22,954 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// NoticeKind says what a notice is about.
+type NoticeKind int32
+
+const (
+	// Not set.
+	NoticeKind_NOTICE_KIND_UNSPECIFIED NoticeKind = 0
+	// The plan ends within days, or today. One notice for each local day.
+	NoticeKind_NOTICE_KIND_PLAN_EXPIRES NoticeKind = 1
+	// The plan ended yesterday, local time.
+	NoticeKind_NOTICE_KIND_PLAN_EXPIRED NoticeKind = 2
+	// The plan renews automatically and is about to end, or in grace: the biller
+	// renews it. One notice for each end, listed until it is renewed or too late.
+	NoticeKind_NOTICE_KIND_RENEWAL_DUE NoticeKind = 3
+	// A bill is open. One notice for each local day, for some days from the push.
+	NoticeKind_NOTICE_KIND_BILL_OPEN NoticeKind = 4
+	// The app's data is reclaimed soon. One notice for each of some days before,
+	// listed until the next.
+	NoticeKind_NOTICE_KIND_RECLAIM NoticeKind = 5
+)
+
+// Enum value maps for NoticeKind.
+var (
+	NoticeKind_name = map[int32]string{
+		0: "NOTICE_KIND_UNSPECIFIED",
+		1: "NOTICE_KIND_PLAN_EXPIRES",
+		2: "NOTICE_KIND_PLAN_EXPIRED",
+		3: "NOTICE_KIND_RENEWAL_DUE",
+		4: "NOTICE_KIND_BILL_OPEN",
+		5: "NOTICE_KIND_RECLAIM",
+	}
+	NoticeKind_value = map[string]int32{
+		"NOTICE_KIND_UNSPECIFIED":  0,
+		"NOTICE_KIND_PLAN_EXPIRES": 1,
+		"NOTICE_KIND_PLAN_EXPIRED": 2,
+		"NOTICE_KIND_RENEWAL_DUE":  3,
+		"NOTICE_KIND_BILL_OPEN":    4,
+		"NOTICE_KIND_RECLAIM":      5,
+	}
+)
+
+func (x NoticeKind) Enum() *NoticeKind {
+	p := new(NoticeKind)
+	*p = x
+	return p
+}
+
+func (x NoticeKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NoticeKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_imquota_v1_billing_service_proto_enumTypes[0].Descriptor()
+}
+
+func (NoticeKind) Type() protoreflect.EnumType {
+	return &file_imquota_v1_billing_service_proto_enumTypes[0]
+}
+
+func (x NoticeKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NoticeKind.Descriptor instead.
+func (NoticeKind) EnumDescriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{0}
+}
+
+// ListNoticesRequest says for whom. Of `account_id` and `app_id` at most one
+// is given; without any, notices for all accounts are listed.
+type ListNoticesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,2,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// The instant they are derived for; now when not set.
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// `next_page_token` of the page before; empty for the first. A page is of
+	// any length, and may be empty although others follow. A notice about an
+	// account may be on several pages.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNoticesRequest) Reset() {
+	*x = ListNoticesRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNoticesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNoticesRequest) ProtoMessage() {}
+
+func (x *ListNoticesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNoticesRequest.ProtoReflect.Descriptor instead.
+func (*ListNoticesRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ListNoticesRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *ListNoticesRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *ListNoticesRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *ListNoticesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListNoticesResponse is one page of notices.
+type ListNoticesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The notices of each account and app, earliest first.
+	Notices []*Notice `protobuf:"bytes,1,rep,name=notices,proto3" json:"notices,omitempty"`
+	// The next page; empty after the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNoticesResponse) Reset() {
+	*x = ListNoticesResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNoticesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNoticesResponse) ProtoMessage() {}
+
+func (x *ListNoticesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNoticesResponse.ProtoReflect.Descriptor instead.
+func (*ListNoticesResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ListNoticesResponse) GetNotices() []*Notice {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
+}
+
+func (x *ListNoticesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Notice is something that somebody is to be told once.
+type Notice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stays the same whenever the notice is listed.
+	NoticeId string `protobuf:"bytes,1,opt,name=notice_id,json=noticeId,proto3" json:"notice_id,omitempty"`
+	// What it is about.
+	Kind NoticeKind `protobuf:"varint,2,opt,name=kind,proto3,enum=imquota.v1.NoticeKind" json:"kind,omitempty"`
+	// The account.
+	AccountId string `protobuf:"bytes,3,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// The app; zero for a notice about the account.
+	AppId uint32 `protobuf:"varint,4,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// When it became due to be told.
+	NoticeTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=notice_time,json=noticeTime,proto3" json:"notice_time,omitempty"`
+	// When what it is about happens, or happened: the plan ends, the account's
+	// apps are suspended, the data is reclaimed.
+	DueTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
+	// RENEWAL_DUE: for how many months.
+	RenewalMonths int32 `protobuf:"varint,7,opt,name=renewal_months,json=renewalMonths,proto3" json:"renewal_months,omitempty"`
+	// BILL_OPEN: the bill.
+	Bill *Bill `protobuf:"bytes,8,opt,name=bill,proto3" json:"bill,omitempty"`
+	// A sentence for a person.
+	Message       string `protobuf:"bytes,9,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Notice) GetNoticeId() string {
+	if x != nil {
+		return x.NoticeId
+	}
+	return ""
+}
+
+func (x *Notice) GetKind() NoticeKind {
+	if x != nil {
+		return x.Kind
+	}
+	return NoticeKind_NOTICE_KIND_UNSPECIFIED
+}
+
+func (x *Notice) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *Notice) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *Notice) GetNoticeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NoticeTime
+	}
+	return nil
+}
+
+func (x *Notice) GetDueTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueTime
+	}
+	return nil
+}
+
+func (x *Notice) GetRenewalMonths() int32 {
+	if x != nil {
+		return x.RenewalMonths
+	}
+	return 0
+}
+
+func (x *Notice) GetBill() *Bill {
+	if x != nil {
+		return x.Bill
+	}
+	return nil
+}
+
+func (x *Notice) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// SetRenewalRequest names the app and what is to happen.
+type SetRenewalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// See the service's comment. Optional.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// What is to happen.
+	Renewal *Renewal `protobuf:"bytes,3,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	// Who asks; see CreateAppRequest. Optional.
+	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRenewalRequest) Reset() {
+	*x = SetRenewalRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRenewalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRenewalRequest) ProtoMessage() {}
+
+func (x *SetRenewalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRenewalRequest.ProtoReflect.Descriptor instead.
+func (*SetRenewalRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SetRenewalRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *SetRenewalRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SetRenewalRequest) GetRenewal() *Renewal {
+	if x != nil {
+		return x.Renewal
+	}
+	return nil
+}
+
+func (x *SetRenewalRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// SetRenewalResponse carries the changed app.
+type SetRenewalResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app.
+	App           *App `protobuf:"bytes,1,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRenewalResponse) Reset() {
+	*x = SetRenewalResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRenewalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRenewalResponse) ProtoMessage() {}
+
+func (x *SetRenewalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRenewalResponse.ProtoReflect.Descriptor instead.
+func (*SetRenewalResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SetRenewalResponse) GetApp() *App {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
+// GetAccountRequest names an account.
+type GetAccountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	AccountId     string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAccountRequest) Reset() {
+	*x = GetAccountRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAccountRequest) ProtoMessage() {}
+
+func (x *GetAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAccountRequest.ProtoReflect.Descriptor instead.
+func (*GetAccountRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetAccountRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+// GetAccountResponse carries the account.
+type GetAccountResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	Account       *Account `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAccountResponse) Reset() {
+	*x = GetAccountResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAccountResponse) ProtoMessage() {}
+
+func (x *GetAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAccountResponse.ProtoReflect.Descriptor instead.
+func (*GetAccountResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetAccountResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+// RecordBillRequest describes the bill.
+type RecordBillRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// See the service's comment. Optional.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The biller's id of the bill, 1 to 64 printable ASCII bytes.
+	BillId string `protobuf:"bytes,3,opt,name=bill_id,json=billId,proto3" json:"bill_id,omitempty"`
+	// The month that is billed, such as "2024-06". Optional.
+	Month string `protobuf:"bytes,4,opt,name=month,proto3" json:"month,omitempty"`
+	// The amount, zero or more. A bill of nothing is paid when it is pushed.
+	Amount *Money `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	// When it was pushed; now when not set. Not in the future, and not so far back
+	// that it would have the data of the account's apps reclaimed at once.
+	PushTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=push_time,json=pushTime,proto3" json:"push_time,omitempty"`
+	// Who asks; see CreateAppRequest. Optional.
+	Actor         string `protobuf:"bytes,7,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordBillRequest) Reset() {
+	*x = RecordBillRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordBillRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordBillRequest) ProtoMessage() {}
+
+func (x *RecordBillRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordBillRequest.ProtoReflect.Descriptor instead.
+func (*RecordBillRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RecordBillRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *RecordBillRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RecordBillRequest) GetBillId() string {
+	if x != nil {
+		return x.BillId
+	}
+	return ""
+}
+
+func (x *RecordBillRequest) GetMonth() string {
+	if x != nil {
+		return x.Month
+	}
+	return ""
+}
+
+func (x *RecordBillRequest) GetAmount() *Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *RecordBillRequest) GetPushTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PushTime
+	}
+	return nil
+}
+
+func (x *RecordBillRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// RecordBillResponse carries the changed account.
+type RecordBillResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	Account       *Account `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordBillResponse) Reset() {
+	*x = RecordBillResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordBillResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordBillResponse) ProtoMessage() {}
+
+func (x *RecordBillResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordBillResponse.ProtoReflect.Descriptor instead.
+func (*RecordBillResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RecordBillResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+// RecordPaymentRequest names the bill.
+type RecordPaymentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// See the service's comment. Optional.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The bill.
+	BillId string `protobuf:"bytes,3,opt,name=bill_id,json=billId,proto3" json:"bill_id,omitempty"`
+	// When it was paid: not before the push, not in the future; now when not set.
+	PayTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=pay_time,json=payTime,proto3" json:"pay_time,omitempty"`
+	// Who asks; see CreateAppRequest. Optional.
+	Actor         string `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordPaymentRequest) Reset() {
+	*x = RecordPaymentRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordPaymentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordPaymentRequest) ProtoMessage() {}
+
+func (x *RecordPaymentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordPaymentRequest.ProtoReflect.Descriptor instead.
+func (*RecordPaymentRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RecordPaymentRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *RecordPaymentRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RecordPaymentRequest) GetBillId() string {
+	if x != nil {
+		return x.BillId
+	}
+	return ""
+}
+
+func (x *RecordPaymentRequest) GetPayTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PayTime
+	}
+	return nil
+}
+
+func (x *RecordPaymentRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// RecordPaymentResponse carries the changed account.
+type RecordPaymentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	Account       *Account `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordPaymentResponse) Reset() {
+	*x = RecordPaymentResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordPaymentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordPaymentResponse) ProtoMessage() {}
+
+func (x *RecordPaymentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordPaymentResponse.ProtoReflect.Descriptor instead.
+func (*RecordPaymentResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RecordPaymentResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
 var File_imquota_v1_billing_service_proto protoreflect.FileDescriptor
 
 const file_imquota_v1_billing_service_proto_rawDesc = "" +
 	"\n" +
 	" imquota/v1/billing_service.proto\x12\n" +
-	"imquota.v12\x10\n" +
-	"\x0eBillingServiceB7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
+	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18imquota/v1/account.proto\x1a\x14imquota/v1/app.proto\x1a\x16imquota/v1/money.proto\"\x9a\x01\n" +
+	"\x12ListNoticesRequest\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tR\taccountId\x12\x15\n" +
+	"\x06app_id\x18\x02 \x01(\rR\x05appId\x12/\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"k\n" +
+	"\x13ListNoticesResponse\x12,\n" +
+	"\anotices\x18\x01 \x03(\v2\x12.imquota.v1.NoticeR\anotices\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe2\x02\n" +
+	"\x06Notice\x12\x1b\n" +
+	"\tnotice_id\x18\x01 \x01(\tR\bnoticeId\x12*\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x16.imquota.v1.NoticeKindR\x04kind\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x03 \x01(\tR\taccountId\x12\x15\n" +
+	"\x06app_id\x18\x04 \x01(\rR\x05appId\x12;\n" +
+	"\vnotice_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"noticeTime\x125\n" +
+	"\bdue_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\adueTime\x12%\n" +
+	"\x0erenewal_months\x18\a \x01(\x05R\rrenewalMonths\x12$\n" +
+	"\x04bill\x18\b \x01(\v2\x10.imquota.v1.BillR\x04bill\x12\x18\n" +
+	"\amessage\x18\t \x01(\tR\amessage\"\x8e\x01\n" +
+	"\x11SetRenewalRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12-\n" +
+	"\arenewal\x18\x03 \x01(\v2\x13.imquota.v1.RenewalR\arenewal\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\"7\n" +
+	"\x12SetRenewalResponse\x12!\n" +
+	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"2\n" +
+	"\x11GetAccountRequest\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tR\taccountId\"C\n" +
+	"\x12GetAccountResponse\x12-\n" +
+	"\aaccount\x18\x01 \x01(\v2\x13.imquota.v1.AccountR\aaccount\"\xfa\x01\n" +
+	"\x11RecordBillRequest\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x17\n" +
+	"\abill_id\x18\x03 \x01(\tR\x06billId\x12\x14\n" +
+	"\x05month\x18\x04 \x01(\tR\x05month\x12)\n" +
+	"\x06amount\x18\x05 \x01(\v2\x11.imquota.v1.MoneyR\x06amount\x127\n" +
+	"\tpush_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bpushTime\x12\x14\n" +
+	"\x05actor\x18\a \x01(\tR\x05actor\"C\n" +
+	"\x12RecordBillResponse\x12-\n" +
+	"\aaccount\x18\x01 \x01(\v2\x13.imquota.v1.AccountR\aaccount\"\xba\x01\n" +
+	"\x14RecordPaymentRequest\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tR\taccountId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x17\n" +
+	"\abill_id\x18\x03 \x01(\tR\x06billId\x125\n" +
+	"\bpay_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\apayTime\x12\x14\n" +
+	"\x05actor\x18\x05 \x01(\tR\x05actor\"F\n" +
+	"\x15RecordPaymentResponse\x12-\n" +
+	"\aaccount\x18\x01 \x01(\v2\x13.imquota.v1.AccountR\aaccount*\xb6\x01\n" +
+	"\n" +
+	"NoticeKind\x12\x1b\n" +
+	"\x17NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18NOTICE_KIND_PLAN_EXPIRES\x10\x01\x12\x1c\n" +
+	"\x18NOTICE_KIND_PLAN_EXPIRED\x10\x02\x12\x1b\n" +
+	"\x17NOTICE_KIND_RENEWAL_DUE\x10\x03\x12\x19\n" +
+	"\x15NOTICE_KIND_BILL_OPEN\x10\x04\x12\x17\n" +
+	"\x13NOTICE_KIND_RECLAIM\x10\x052\x9d\x03\n" +
+	"\x0eBillingService\x12N\n" +
+	"\vListNotices\x12\x1e.imquota.v1.ListNoticesRequest\x1a\x1f.imquota.v1.ListNoticesResponse\x12K\n" +
+	"\n" +
+	"SetRenewal\x12\x1d.imquota.v1.SetRenewalRequest\x1a\x1e.imquota.v1.SetRenewalResponse\x12K\n" +
+	"\n" +
+	"GetAccount\x12\x1d.imquota.v1.GetAccountRequest\x1a\x1e.imquota.v1.GetAccountResponse\x12K\n" +
+	"\n" +
+	"RecordBill\x12\x1d.imquota.v1.RecordBillRequest\x1a\x1e.imquota.v1.RecordBillResponse\x12T\n" +
+	"\rRecordPayment\x12 .imquota.v1.RecordPaymentRequest\x1a!.imquota.v1.RecordPaymentResponseB7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
 
-var file_imquota_v1_billing_service_proto_goTypes = []any{}
+var (
+	file_imquota_v1_billing_service_proto_rawDescOnce sync.Once
+	file_imquota_v1_billing_service_proto_rawDescData []byte
+)
+
+func file_imquota_v1_billing_service_proto_rawDescGZIP() []byte {
+	file_imquota_v1_billing_service_proto_rawDescOnce.Do(func() {
+		file_imquota_v1_billing_service_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_imquota_v1_billing_service_proto_rawDesc), len(file_imquota_v1_billing_service_proto_rawDesc)))
+	})
+	return file_imquota_v1_billing_service_proto_rawDescData
+}
+
+var file_imquota_v1_billing_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_imquota_v1_billing_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_imquota_v1_billing_service_proto_goTypes = []any{
+	(NoticeKind)(0),               // 0: imquota.v1.NoticeKind
+	(*ListNoticesRequest)(nil),    // 1: imquota.v1.ListNoticesRequest
+	(*ListNoticesResponse)(nil),   // 2: imquota.v1.ListNoticesResponse
+	(*Notice)(nil),                // 3: imquota.v1.Notice
+	(*SetRenewalRequest)(nil),     // 4: imquota.v1.SetRenewalRequest
+	(*SetRenewalResponse)(nil),    // 5: imquota.v1.SetRenewalResponse
+	(*GetAccountRequest)(nil),     // 6: imquota.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),    // 7: imquota.v1.GetAccountResponse
+	(*RecordBillRequest)(nil),     // 8: imquota.v1.RecordBillRequest
+	(*RecordBillResponse)(nil),    // 9: imquota.v1.RecordBillResponse
+	(*RecordPaymentRequest)(nil),  // 10: imquota.v1.RecordPaymentRequest
+	(*RecordPaymentResponse)(nil), // 11: imquota.v1.RecordPaymentResponse
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*Bill)(nil),                  // 13: imquota.v1.Bill
+	(*Renewal)(nil),               // 14: imquota.v1.Renewal
+	(*App)(nil),                   // 15: imquota.v1.App
+	(*Account)(nil),               // 16: imquota.v1.Account
+	(*Money)(nil),                 // 17: imquota.v1.Money
+}
 var file_imquota_v1_billing_service_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	12, // 0: imquota.v1.ListNoticesRequest.as_of:type_name -> google.protobuf.Timestamp
+	3,  // 1: imquota.v1.ListNoticesResponse.notices:type_name -> imquota.v1.Notice
+	0,  // 2: imquota.v1.Notice.kind:type_name -> imquota.v1.NoticeKind
+	12, // 3: imquota.v1.Notice.notice_time:type_name -> google.protobuf.Timestamp
+	12, // 4: imquota.v1.Notice.due_time:type_name -> google.protobuf.Timestamp
+	13, // 5: imquota.v1.Notice.bill:type_name -> imquota.v1.Bill
+	14, // 6: imquota.v1.SetRenewalRequest.renewal:type_name -> imquota.v1.Renewal
+	15, // 7: imquota.v1.SetRenewalResponse.app:type_name -> imquota.v1.App
+	16, // 8: imquota.v1.GetAccountResponse.account:type_name -> imquota.v1.Account
+	17, // 9: imquota.v1.RecordBillRequest.amount:type_name -> imquota.v1.Money
+	12, // 10: imquota.v1.RecordBillRequest.push_time:type_name -> google.protobuf.Timestamp
+	16, // 11: imquota.v1.RecordBillResponse.account:type_name -> imquota.v1.Account
+	12, // 12: imquota.v1.RecordPaymentRequest.pay_time:type_name -> google.protobuf.Timestamp
+	16, // 13: imquota.v1.RecordPaymentResponse.account:type_name -> imquota.v1.Account
+	1,  // 14: imquota.v1.BillingService.ListNotices:input_type -> imquota.v1.ListNoticesRequest
+	4,  // 15: imquota.v1.BillingService.SetRenewal:input_type -> imquota.v1.SetRenewalRequest
+	6,  // 16: imquota.v1.BillingService.GetAccount:input_type -> imquota.v1.GetAccountRequest
+	8,  // 17: imquota.v1.BillingService.RecordBill:input_type -> imquota.v1.RecordBillRequest
+	10, // 18: imquota.v1.BillingService.RecordPayment:input_type -> imquota.v1.RecordPaymentRequest
+	2,  // 19: imquota.v1.BillingService.ListNotices:output_type -> imquota.v1.ListNoticesResponse
+	5,  // 20: imquota.v1.BillingService.SetRenewal:output_type -> imquota.v1.SetRenewalResponse
+	7,  // 21: imquota.v1.BillingService.GetAccount:output_type -> imquota.v1.GetAccountResponse
+	9,  // 22: imquota.v1.BillingService.RecordBill:output_type -> imquota.v1.RecordBillResponse
+	11, // 23: imquota.v1.BillingService.RecordPayment:output_type -> imquota.v1.RecordPaymentResponse
+	19, // [19:24] is the sub-list for method output_type
+	14, // [14:19] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_billing_service_proto_init() }
@@ -42,18 +977,23 @@ func file_imquota_v1_billing_service_proto_init() {
 	if File_imquota_v1_billing_service_proto != nil {
 		return
 	}
+	file_imquota_v1_account_proto_init()
+	file_imquota_v1_app_proto_init()
+	file_imquota_v1_money_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_imquota_v1_billing_service_proto_rawDesc), len(file_imquota_v1_billing_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   0,
+			NumEnums:      1,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_imquota_v1_billing_service_proto_goTypes,
 		DependencyIndexes: file_imquota_v1_billing_service_proto_depIdxs,
+		EnumInfos:         file_imquota_v1_billing_service_proto_enumTypes,
+		MessageInfos:      file_imquota_v1_billing_service_proto_msgTypes,
 	}.Build()
 	File_imquota_v1_billing_service_proto = out.File
 	file_imquota_v1_billing_service_proto_goTypes = nil

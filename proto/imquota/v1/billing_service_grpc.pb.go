@@ -7,7 +7,10 @@
 package imquotav1
 
 import (
+	context "context"
 	grpc "google.golang.org/grpc"
+	codes "google.golang.org/grpc/codes"
+	status "google.golang.org/grpc/status"
 )
 
 // This is a compile-time assertion to ensure that this generated file
@@ -15,13 +18,47 @@ import (
 // Requires gRPC-Go v1.64.0 or later.
 const _ = grpc.SupportPackageIsVersion9
 
+const (
+	BillingService_ListNotices_FullMethodName   = "/imquota.v1.BillingService/ListNotices"
+	BillingService_SetRenewal_FullMethodName    = "/imquota.v1.BillingService/SetRenewal"
+	BillingService_GetAccount_FullMethodName    = "/imquota.v1.BillingService/GetAccount"
+	BillingService_RecordBill_FullMethodName    = "/imquota.v1.BillingService/RecordBill"
+	BillingService_RecordPayment_FullMethodName = "/imquota.v1.BillingService/RecordPayment"
+)
+
 // BillingServiceClient is the client API for BillingService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// BillingService quotes what plans, upgrades, months and refunds cost, and
-// records what was accepted. It has no methods yet.
+// BillingService tells billers what is due and is told what was billed and
+// paid. imquota never charges by itself. A change with a request id that the
+// account or app has seen before changes nothing, and neither does one that
+// finds what it asks for; they are remembered as AppService says.
 type BillingServiceClient interface {
+	// ListNotices lists what the owners of apps are to be told, and what the
+	// biller is to do, as of an instant: plans that end, renewals and bills that
+	// are due, data that is about to be reclaimed. Notices are derived from the
+	// records. Each has an id that stays the same whenever it is asked for, so
+	// that who keeps the ids sends none twice.
+	ListNotices(ctx context.Context, in *ListNoticesRequest, opts ...grpc.CallOption) (*ListNoticesResponse, error)
+	// SetRenewal says what happens when an app's plan ends.
+	//
+	// Errors: FAILED_PRECONDITION (NO_ORDER) for an app without orders.
+	SetRenewal(ctx context.Context, in *SetRenewalRequest, opts ...grpc.CallOption) (*SetRenewalResponse, error)
+	// GetAccount reads an account, its standing and its bills. NOT_FOUND when it
+	// has neither apps nor bills and never had an app.
+	GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error)
+	// RecordBill records a bill that was pushed to an account. A bill that stays
+	// open for longer than the catalog's `overdue_after` suspends all apps of the
+	// account, until all such bills are paid.
+	//
+	// Errors: ALREADY_EXISTS (BILL_EXISTS) when the id names another bill. An
+	// account has 600 bills at most; those that were paid more than 13 months ago
+	// make room.
+	RecordBill(ctx context.Context, in *RecordBillRequest, opts ...grpc.CallOption) (*RecordBillResponse, error)
+	// RecordPayment records that a bill was paid. A bill that is paid stays so:
+	// the first payment holds.
+	RecordPayment(ctx context.Context, in *RecordPaymentRequest, opts ...grpc.CallOption) (*RecordPaymentResponse, error)
 }
 
 type billingServiceClient struct {
@@ -32,13 +69,89 @@ func NewBillingServiceClient(cc grpc.ClientConnInterface) BillingServiceClient {
 	return &billingServiceClient{cc}
 }
 
+func (c *billingServiceClient) ListNotices(ctx context.Context, in *ListNoticesRequest, opts ...grpc.CallOption) (*ListNoticesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNoticesResponse)
+	err := c.cc.Invoke(ctx, BillingService_ListNotices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) SetRenewal(ctx context.Context, in *SetRenewalRequest, opts ...grpc.CallOption) (*SetRenewalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetRenewalResponse)
+	err := c.cc.Invoke(ctx, BillingService_SetRenewal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetAccountResponse)
+	err := c.cc.Invoke(ctx, BillingService_GetAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) RecordBill(ctx context.Context, in *RecordBillRequest, opts ...grpc.CallOption) (*RecordBillResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecordBillResponse)
+	err := c.cc.Invoke(ctx, BillingService_RecordBill_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) RecordPayment(ctx context.Context, in *RecordPaymentRequest, opts ...grpc.CallOption) (*RecordPaymentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecordPaymentResponse)
+	err := c.cc.Invoke(ctx, BillingService_RecordPayment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BillingServiceServer is the server API for BillingService service.
 // All implementations must embed UnimplementedBillingServiceServer
 // for forward compatibility.
 //
-// BillingService quotes what plans, upgrades, months and refunds cost, and
-// records what was accepted. It has no methods yet.
+// BillingService tells billers what is due and is told what was billed and
+// paid. imquota never charges by itself. A change with a request id that the
+// account or app has seen before changes nothing, and neither does one that
+// finds what it asks for; they are remembered as AppService says.
 type BillingServiceServer interface {
+	// ListNotices lists what the owners of apps are to be told, and what the
+	// biller is to do, as of an instant: plans that end, renewals and bills that
+	// are due, data that is about to be reclaimed. Notices are derived from the
+	// records. Each has an id that stays the same whenever it is asked for, so
+	// that who keeps the ids sends none twice.
+	ListNotices(context.Context, *ListNoticesRequest) (*ListNoticesResponse, error)
+	// SetRenewal says what happens when an app's plan ends.
+	//
+	// Errors: FAILED_PRECONDITION (NO_ORDER) for an app without orders.
+	SetRenewal(context.Context, *SetRenewalRequest) (*SetRenewalResponse, error)
+	// GetAccount reads an account, its standing and its bills. NOT_FOUND when it
+	// has neither apps nor bills and never had an app.
+	GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error)
+	// RecordBill records a bill that was pushed to an account. A bill that stays
+	// open for longer than the catalog's `overdue_after` suspends all apps of the
+	// account, until all such bills are paid.
+	//
+	// Errors: ALREADY_EXISTS (BILL_EXISTS) when the id names another bill. An
+	// account has 600 bills at most; those that were paid more than 13 months ago
+	// make room.
+	RecordBill(context.Context, *RecordBillRequest) (*RecordBillResponse, error)
+	// RecordPayment records that a bill was paid. A bill that is paid stays so:
+	// the first payment holds.
+	RecordPayment(context.Context, *RecordPaymentRequest) (*RecordPaymentResponse, error)
 	mustEmbedUnimplementedBillingServiceServer()
 }
 
@@ -49,6 +162,21 @@ type BillingServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedBillingServiceServer struct{}
 
+func (UnimplementedBillingServiceServer) ListNotices(context.Context, *ListNoticesRequest) (*ListNoticesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNotices not implemented")
+}
+func (UnimplementedBillingServiceServer) SetRenewal(context.Context, *SetRenewalRequest) (*SetRenewalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetRenewal not implemented")
+}
+func (UnimplementedBillingServiceServer) GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetAccount not implemented")
+}
+func (UnimplementedBillingServiceServer) RecordBill(context.Context, *RecordBillRequest) (*RecordBillResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordBill not implemented")
+}
+func (UnimplementedBillingServiceServer) RecordPayment(context.Context, *RecordPaymentRequest) (*RecordPaymentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordPayment not implemented")
+}
 func (UnimplementedBillingServiceServer) mustEmbedUnimplementedBillingServiceServer() {}
 func (UnimplementedBillingServiceServer) testEmbeddedByValue()                        {}
 
@@ -70,13 +198,124 @@ func RegisterBillingServiceServer(s grpc.ServiceRegistrar, srv BillingServiceSer
 	s.RegisterService(&BillingService_ServiceDesc, srv)
 }
 
+func _BillingService_ListNotices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNoticesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).ListNotices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_ListNotices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).ListNotices(ctx, req.(*ListNoticesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_SetRenewal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetRenewalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).SetRenewal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_SetRenewal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).SetRenewal(ctx, req.(*SetRenewalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_GetAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetAccountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).GetAccount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_GetAccount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).GetAccount(ctx, req.(*GetAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_RecordBill_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordBillRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).RecordBill(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_RecordBill_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).RecordBill(ctx, req.(*RecordBillRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_RecordPayment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordPaymentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).RecordPayment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_RecordPayment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).RecordPayment(ctx, req.(*RecordPaymentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // BillingService_ServiceDesc is the grpc.ServiceDesc for BillingService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var BillingService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "imquota.v1.BillingService",
 	HandlerType: (*BillingServiceServer)(nil),
-	Methods:     []grpc.MethodDesc{},
-	Streams:     []grpc.StreamDesc{},
-	Metadata:    "imquota/v1/billing_service.proto",
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ListNotices",
+			Handler:    _BillingService_ListNotices_Handler,
+		},
+		{
+			MethodName: "SetRenewal",
+			Handler:    _BillingService_SetRenewal_Handler,
+		},
+		{
+			MethodName: "GetAccount",
+			Handler:    _BillingService_GetAccount_Handler,
+		},
+		{
+			MethodName: "RecordBill",
+			Handler:    _BillingService_RecordBill_Handler,
+		},
+		{
+			MethodName: "RecordPayment",
+			Handler:    _BillingService_RecordPayment_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "imquota/v1/billing_service.proto",
 }

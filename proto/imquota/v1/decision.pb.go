@@ -406,7 +406,9 @@ type Violation struct {
 	// Since when the condition holds, where it is known.
 	Since *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=since,proto3" json:"since,omitempty"`
 	// A sentence for a person.
-	Message       string `protobuf:"bytes,10,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,10,opt,name=message,proto3" json:"message,omitempty"`
+	// APP_SUSPENDED: every reason, earliest first.
+	Suspensions   []*Suspension `protobuf:"bytes,11,rep,name=suspensions,proto3" json:"suspensions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -511,6 +513,13 @@ func (x *Violation) GetMessage() string {
 	return ""
 }
 
+func (x *Violation) GetSuspensions() []*Suspension {
+	if x != nil {
+		return x.Suspensions
+	}
+	return nil
+}
+
 // Upgrade is the edition that would allow a denied request.
 type Upgrade struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -571,7 +580,7 @@ var File_imquota_v1_decision_proto protoreflect.FileDescriptor
 const file_imquota_v1_decision_proto_rawDesc = "" +
 	"\n" +
 	"\x19imquota/v1/decision.proto\x12\n" +
-	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16imquota/v1/money.proto\x1a\x16imquota/v1/usage.proto\"\xf8\x03\n" +
+	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14imquota/v1/app.proto\x1a\x16imquota/v1/money.proto\x1a\x16imquota/v1/usage.proto\"\xf8\x03\n" +
 	"\bDecision\x12\x18\n" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x125\n" +
 	"\n" +
@@ -588,7 +597,7 @@ const file_imquota_v1_decision_proto_rawDesc = "" +
 	" \x01(\x0e2\x14.imquota.v1.AppStateR\bappState\x12;\n" +
 	"\vgrace_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"graceUntil\x12'\n" +
-	"\x0fcatalog_version\x18\f \x01(\tR\x0ecatalogVersion\"\xba\x02\n" +
+	"\x0fcatalog_version\x18\f \x01(\tR\x0ecatalogVersion\"\xf4\x02\n" +
 	"\tViolation\x12*\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x12.imquota.v1.ReasonR\x06reason\x12\x14\n" +
 	"\x05quota\x18\x02 \x01(\tR\x05quota\x12\x18\n" +
@@ -600,7 +609,8 @@ const file_imquota_v1_decision_proto_rawDesc = "" +
 	"\rupstream_code\x18\b \x01(\x05R\fupstreamCode\x120\n" +
 	"\x05since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
 	"\amessage\x18\n" +
-	" \x01(\tR\amessage\"[\n" +
+	" \x01(\tR\amessage\x128\n" +
+	"\vsuspensions\x18\v \x03(\v2\x16.imquota.v1.SuspensionR\vsuspensions\"[\n" +
 	"\aUpgrade\x12\x18\n" +
 	"\aedition\x18\x01 \x01(\tR\aedition\x126\n" +
 	"\rmonthly_price\x18\x02 \x01(\v2\x11.imquota.v1.MoneyR\fmonthlyPrice*;\n" +
@@ -656,23 +666,25 @@ var file_imquota_v1_decision_proto_goTypes = []any{
 	(*QuotaState)(nil),            // 6: imquota.v1.QuotaState
 	(AppState)(0),                 // 7: imquota.v1.AppState
 	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*Money)(nil),                 // 9: imquota.v1.Money
+	(*Suspension)(nil),            // 9: imquota.v1.Suspension
+	(*Money)(nil),                 // 10: imquota.v1.Money
 }
 var file_imquota_v1_decision_proto_depIdxs = []int32{
-	4, // 0: imquota.v1.Decision.violations:type_name -> imquota.v1.Violation
-	5, // 1: imquota.v1.Decision.upgrade:type_name -> imquota.v1.Upgrade
-	1, // 2: imquota.v1.Decision.source:type_name -> imquota.v1.Source
-	6, // 3: imquota.v1.Decision.quotas:type_name -> imquota.v1.QuotaState
-	7, // 4: imquota.v1.Decision.app_state:type_name -> imquota.v1.AppState
-	8, // 5: imquota.v1.Decision.grace_until:type_name -> google.protobuf.Timestamp
-	2, // 6: imquota.v1.Violation.reason:type_name -> imquota.v1.Reason
-	8, // 7: imquota.v1.Violation.since:type_name -> google.protobuf.Timestamp
-	9, // 8: imquota.v1.Upgrade.monthly_price:type_name -> imquota.v1.Money
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	4,  // 0: imquota.v1.Decision.violations:type_name -> imquota.v1.Violation
+	5,  // 1: imquota.v1.Decision.upgrade:type_name -> imquota.v1.Upgrade
+	1,  // 2: imquota.v1.Decision.source:type_name -> imquota.v1.Source
+	6,  // 3: imquota.v1.Decision.quotas:type_name -> imquota.v1.QuotaState
+	7,  // 4: imquota.v1.Decision.app_state:type_name -> imquota.v1.AppState
+	8,  // 5: imquota.v1.Decision.grace_until:type_name -> google.protobuf.Timestamp
+	2,  // 6: imquota.v1.Violation.reason:type_name -> imquota.v1.Reason
+	8,  // 7: imquota.v1.Violation.since:type_name -> google.protobuf.Timestamp
+	9,  // 8: imquota.v1.Violation.suspensions:type_name -> imquota.v1.Suspension
+	10, // 9: imquota.v1.Upgrade.monthly_price:type_name -> imquota.v1.Money
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_decision_proto_init() }
@@ -680,6 +692,7 @@ func file_imquota_v1_decision_proto_init() {
 	if File_imquota_v1_decision_proto != nil {
 		return
 	}
+	file_imquota_v1_app_proto_init()
 	file_imquota_v1_money_proto_init()
 	file_imquota_v1_usage_proto_init()
 	type x struct{}

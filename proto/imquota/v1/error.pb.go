@@ -84,6 +84,19 @@ const (
 	ErrorReason_ERROR_REASON_RECORD_NEWER ErrorReason = 24
 	// INVALID_ARGUMENT: the request is no message of this contract.
 	ErrorReason_ERROR_REASON_MALFORMED_REQUEST ErrorReason = 25
+	// FAILED_PRECONDITION: the app is not disabled, and so cannot be deleted.
+	ErrorReason_ERROR_REASON_APP_NOT_DISABLED ErrorReason = 26
+	// FAILED_PRECONDITION: the app has no order, so there is nothing to renew.
+	ErrorReason_ERROR_REASON_NO_ORDER ErrorReason = 27
+	// NOT_FOUND: the account has no apps, never had any, and no bills.
+	ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND ErrorReason = 28
+	// NOT_FOUND: the account has no bill of this id.
+	ErrorReason_ERROR_REASON_BILL_NOT_FOUND ErrorReason = 29
+	// ALREADY_EXISTS: the account has another bill of this id.
+	ErrorReason_ERROR_REASON_BILL_EXISTS ErrorReason = 30
+	// FAILED_PRECONDITION: the account has as many bills as are kept, and none
+	// that may be forgotten.
+	ErrorReason_ERROR_REASON_TOO_MANY_BILLS ErrorReason = 31
 )
 
 // Enum value maps for ErrorReason.
@@ -115,6 +128,12 @@ var (
 		23: "ERROR_REASON_CLOCK_SKEW",
 		24: "ERROR_REASON_RECORD_NEWER",
 		25: "ERROR_REASON_MALFORMED_REQUEST",
+		26: "ERROR_REASON_APP_NOT_DISABLED",
+		27: "ERROR_REASON_NO_ORDER",
+		28: "ERROR_REASON_ACCOUNT_NOT_FOUND",
+		29: "ERROR_REASON_BILL_NOT_FOUND",
+		30: "ERROR_REASON_BILL_EXISTS",
+		31: "ERROR_REASON_TOO_MANY_BILLS",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -143,6 +162,12 @@ var (
 		"ERROR_REASON_CLOCK_SKEW":            23,
 		"ERROR_REASON_RECORD_NEWER":          24,
 		"ERROR_REASON_MALFORMED_REQUEST":     25,
+		"ERROR_REASON_APP_NOT_DISABLED":      26,
+		"ERROR_REASON_NO_ORDER":              27,
+		"ERROR_REASON_ACCOUNT_NOT_FOUND":     28,
+		"ERROR_REASON_BILL_NOT_FOUND":        29,
+		"ERROR_REASON_BILL_EXISTS":           30,
+		"ERROR_REASON_TOO_MANY_BILLS":        31,
 	}
 )
 
@@ -325,7 +350,7 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"retryDelay\"H\n" +
 	"\x0eFieldViolation\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription*\xdb\x06\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription*\x9d\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -353,7 +378,13 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"\x1cERROR_REASON_UNKNOWN_EDITION\x10\x16\x12\x1b\n" +
 	"\x17ERROR_REASON_CLOCK_SKEW\x10\x17\x12\x1d\n" +
 	"\x19ERROR_REASON_RECORD_NEWER\x10\x18\x12\"\n" +
-	"\x1eERROR_REASON_MALFORMED_REQUEST\x10\x19B7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
+	"\x1eERROR_REASON_MALFORMED_REQUEST\x10\x19\x12!\n" +
+	"\x1dERROR_REASON_APP_NOT_DISABLED\x10\x1a\x12\x19\n" +
+	"\x15ERROR_REASON_NO_ORDER\x10\x1b\x12\"\n" +
+	"\x1eERROR_REASON_ACCOUNT_NOT_FOUND\x10\x1c\x12\x1f\n" +
+	"\x1bERROR_REASON_BILL_NOT_FOUND\x10\x1d\x12\x1c\n" +
+	"\x18ERROR_REASON_BILL_EXISTS\x10\x1e\x12\x1f\n" +
+	"\x1bERROR_REASON_TOO_MANY_BILLS\x10\x1fB7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
 
 var (
 	file_imquota_v1_error_proto_rawDescOnce sync.Once

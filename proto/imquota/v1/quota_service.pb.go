@@ -9,6 +9,7 @@ package imquotav1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -1884,8 +1885,10 @@ type GetEntitlementsResponse struct {
 	Limits []*LimitEntitlement `protobuf:"bytes,4,rep,name=limits,proto3" json:"limits,omitempty"`
 	// The version of the catalog.
 	CatalogVersion string `protobuf:"bytes,5,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Until when an expired app is still served.
+	GraceUntil    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=grace_until,json=graceUntil,proto3" json:"grace_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetEntitlementsResponse) Reset() {
@@ -1951,6 +1954,13 @@ func (x *GetEntitlementsResponse) GetCatalogVersion() string {
 		return x.CatalogVersion
 	}
 	return ""
+}
+
+func (x *GetEntitlementsResponse) GetGraceUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GraceUntil
+	}
+	return nil
 }
 
 // FeatureEntitlement says whether a feature may be used now.
@@ -2113,7 +2123,7 @@ var File_imquota_v1_quota_service_proto protoreflect.FileDescriptor
 const file_imquota_v1_quota_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1eimquota/v1/quota_service.proto\x12\n" +
-	"imquota.v1\x1a\x19imquota/v1/decision.proto\x1a\x16imquota/v1/error.proto\x1a\x16imquota/v1/usage.proto\"U\n" +
+	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19imquota/v1/decision.proto\x1a\x16imquota/v1/error.proto\x1a\x16imquota/v1/usage.proto\"U\n" +
 	"\x06Client\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x1f\n" +
@@ -2234,13 +2244,15 @@ const file_imquota_v1_quota_service_proto_rawDesc = "" +
 	"\x0fcatalog_version\x18\x03 \x01(\tR\x0ecatalogVersion\"[\n" +
 	"\x16GetEntitlementsRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12*\n" +
-	"\x06client\x18\x02 \x01(\v2\x12.imquota.v1.ClientR\x06client\"\x81\x02\n" +
+	"\x06client\x18\x02 \x01(\v2\x12.imquota.v1.ClientR\x06client\"\xbe\x02\n" +
 	"\x17GetEntitlementsResponse\x12\x18\n" +
 	"\aedition\x18\x01 \x01(\tR\aedition\x121\n" +
 	"\tapp_state\x18\x02 \x01(\x0e2\x14.imquota.v1.AppStateR\bappState\x12:\n" +
 	"\bfeatures\x18\x03 \x03(\v2\x1e.imquota.v1.FeatureEntitlementR\bfeatures\x124\n" +
 	"\x06limits\x18\x04 \x03(\v2\x1c.imquota.v1.LimitEntitlementR\x06limits\x12'\n" +
-	"\x0fcatalog_version\x18\x05 \x01(\tR\x0ecatalogVersion\"\x7f\n" +
+	"\x0fcatalog_version\x18\x05 \x01(\tR\x0ecatalogVersion\x12;\n" +
+	"\vgrace_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"graceUntil\"\x7f\n" +
 	"\x12FeatureEntitlement\x12\x18\n" +
 	"\afeature\x18\x01 \x01(\tR\afeature\x12\x18\n" +
 	"\aallowed\x18\x02 \x01(\bR\aallowed\x125\n" +
@@ -2319,7 +2331,8 @@ var file_imquota_v1_quota_service_proto_goTypes = []any{
 	(*ItemError)(nil),               // 31: imquota.v1.ItemError
 	(*QuotaState)(nil),              // 32: imquota.v1.QuotaState
 	(AppState)(0),                   // 33: imquota.v1.AppState
-	(*Violation)(nil),               // 34: imquota.v1.Violation
+	(*timestamppb.Timestamp)(nil),   // 34: google.protobuf.Timestamp
+	(*Violation)(nil),               // 35: imquota.v1.Violation
 }
 var file_imquota_v1_quota_service_proto_depIdxs = []int32{
 	0,  // 0: imquota.v1.CheckQuotaRequest.mode:type_name -> imquota.v1.Mode
@@ -2353,22 +2366,23 @@ var file_imquota_v1_quota_service_proto_depIdxs = []int32{
 	33, // 28: imquota.v1.GetEntitlementsResponse.app_state:type_name -> imquota.v1.AppState
 	27, // 29: imquota.v1.GetEntitlementsResponse.features:type_name -> imquota.v1.FeatureEntitlement
 	28, // 30: imquota.v1.GetEntitlementsResponse.limits:type_name -> imquota.v1.LimitEntitlement
-	34, // 31: imquota.v1.FeatureEntitlement.violations:type_name -> imquota.v1.Violation
-	2,  // 32: imquota.v1.QuotaService.CheckQuota:input_type -> imquota.v1.CheckQuotaRequest
-	12, // 33: imquota.v1.QuotaService.BatchCheckQuota:input_type -> imquota.v1.BatchCheckQuotaRequest
-	15, // 34: imquota.v1.QuotaService.ReleaseQuota:input_type -> imquota.v1.ReleaseQuotaRequest
-	23, // 35: imquota.v1.QuotaService.GetUsage:input_type -> imquota.v1.GetUsageRequest
-	25, // 36: imquota.v1.QuotaService.GetEntitlements:input_type -> imquota.v1.GetEntitlementsRequest
-	11, // 37: imquota.v1.QuotaService.CheckQuota:output_type -> imquota.v1.CheckQuotaResponse
-	13, // 38: imquota.v1.QuotaService.BatchCheckQuota:output_type -> imquota.v1.BatchCheckQuotaResponse
-	22, // 39: imquota.v1.QuotaService.ReleaseQuota:output_type -> imquota.v1.ReleaseQuotaResponse
-	24, // 40: imquota.v1.QuotaService.GetUsage:output_type -> imquota.v1.GetUsageResponse
-	26, // 41: imquota.v1.QuotaService.GetEntitlements:output_type -> imquota.v1.GetEntitlementsResponse
-	37, // [37:42] is the sub-list for method output_type
-	32, // [32:37] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	34, // 31: imquota.v1.GetEntitlementsResponse.grace_until:type_name -> google.protobuf.Timestamp
+	35, // 32: imquota.v1.FeatureEntitlement.violations:type_name -> imquota.v1.Violation
+	2,  // 33: imquota.v1.QuotaService.CheckQuota:input_type -> imquota.v1.CheckQuotaRequest
+	12, // 34: imquota.v1.QuotaService.BatchCheckQuota:input_type -> imquota.v1.BatchCheckQuotaRequest
+	15, // 35: imquota.v1.QuotaService.ReleaseQuota:input_type -> imquota.v1.ReleaseQuotaRequest
+	23, // 36: imquota.v1.QuotaService.GetUsage:input_type -> imquota.v1.GetUsageRequest
+	25, // 37: imquota.v1.QuotaService.GetEntitlements:input_type -> imquota.v1.GetEntitlementsRequest
+	11, // 38: imquota.v1.QuotaService.CheckQuota:output_type -> imquota.v1.CheckQuotaResponse
+	13, // 39: imquota.v1.QuotaService.BatchCheckQuota:output_type -> imquota.v1.BatchCheckQuotaResponse
+	22, // 40: imquota.v1.QuotaService.ReleaseQuota:output_type -> imquota.v1.ReleaseQuotaResponse
+	24, // 41: imquota.v1.QuotaService.GetUsage:output_type -> imquota.v1.GetUsageResponse
+	26, // 42: imquota.v1.QuotaService.GetEntitlements:output_type -> imquota.v1.GetEntitlementsResponse
+	38, // [38:43] is the sub-list for method output_type
+	33, // [33:38] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_quota_service_proto_init() }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Proxy stands between a client and a server and breaks connections on demand.
@@ -14,6 +15,7 @@ type Proxy struct {
 
 	listener net.Listener
 	target   string
+	done     chan struct{} // closed with the proxy
 	closed   sync.WaitGroup
 
 	mu    sync.Mutex
@@ -21,6 +23,14 @@ type Proxy struct {
 	word  string // dropping: of the request whose reply is meant; empty: any
 	asked map[net.Conn]bool
 	conns map[net.Conn]struct{}
+	lag   time.Duration // of every reply
+	hold  *hold
+}
+
+// hold is a request that is kept back until it is released.
+type hold struct {
+	word           string // in it
+	held, released chan struct{}
 }
 
 // proxyMode is what happens to what the server answers.
@@ -41,9 +51,13 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{Addr: l.Addr().String(), listener: l, target: target, conns: make(map[net.Conn]struct{}), asked: make(map[net.Conn]bool)}
+	p := &Proxy{
+		Addr: l.Addr().String(), listener: l, target: target, done: make(chan struct{}),
+		conns: make(map[net.Conn]struct{}), asked: make(map[net.Conn]bool),
+	}
 	p.closed.Go(p.accept)
 	t.Cleanup(func() {
+		close(p.done)
 		_ = l.Close()
 		p.Cut()
 		p.closed.Wait()
@@ -65,6 +79,23 @@ func (p *Proxy) DropReplyTo(word string) {
 	defer p.mu.Unlock()
 	p.mode, p.word = dropping, word
 	clear(p.asked)
+}
+
+// Lag has every reply come so much later; zero: at once again.
+func (p *Proxy) Lag(by time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lag = by
+}
+
+// Hold keeps the next request back that holds a word. The channel is closed when
+// it has come; release lets it go on.
+func (p *Proxy) Hold(word string) (held <-chan struct{}, release func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := &hold{word, make(chan struct{}), make(chan struct{})}
+	p.hold = h
+	return h.held, func() { close(h.released) }
 }
 
 // HalfOpen forwards what clients send and swallows every reply, as when the
@@ -108,7 +139,12 @@ func (p *Proxy) accept() {
 			continue
 		}
 		p.closed.Go(func() { p.forward(client, server, func(request []byte) bool { return p.ask(client, request) }) })
-		p.closed.Go(func() { p.forward(server, client, func([]byte) bool { return p.reply(client, server) }) })
+		p.closed.Go(func() {
+			p.forward(server, client, func([]byte) bool {
+				p.delay()
+				return p.reply(client, server)
+			})
+		})
 	}
 }
 
@@ -122,8 +158,44 @@ func (p *Proxy) keep(conns ...net.Conn) bool {
 	return p.mode != rejecting
 }
 
+// delay waits as long as replies lag.
+func (p *Proxy) delay() {
+	p.mu.Lock()
+	lag := p.lag
+	p.mu.Unlock()
+	if lag == 0 {
+		return
+	}
+	timer := time.NewTimer(lag)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+	case <-timer.C:
+	}
+}
+
+// keepBack waits until a request may go on, if it is the one that is held.
+func (p *Proxy) keepBack(request []byte) {
+	p.mu.Lock()
+	h := p.hold
+	isMeant := h != nil && bytes.Contains(request, []byte(h.word))
+	if isMeant {
+		p.hold = nil
+	}
+	p.mu.Unlock()
+	if !isMeant {
+		return
+	}
+	close(h.held)
+	select {
+	case <-p.done:
+	case <-h.released:
+	}
+}
+
 // ask notes who asks what a reply is to be dropped of. All requests pass.
 func (p *Proxy) ask(client net.Conn, request []byte) bool {
+	p.keepBack(request)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mode == dropping && bytes.Contains(request, []byte(p.word)) {

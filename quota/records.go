@@ -1,0 +1,359 @@
+package quota
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+)
+
+// records keeps the records of apps and accounts at hand. Which of them are
+// current the registry says, by the methods of account.Watcher. One that is not
+// current will do where a step of the store confirms its version.
+//
+// Apps that do not exist are never kept, so that a flood of unknown ids cannot
+// fill it.
+type records struct {
+	registry account.Registry
+	clock    func() time.Time // of this process, whatever time requests are judged at
+
+	mu        sync.RWMutex
+	apps      map[uint32]kept[*account.App]
+	owners    map[string]kept[*account.Account]
+	derived   map[uint32]derived
+	confirmed time.Time // nothing is current from then on
+	missed    uint64    // what was read before the last miss is not current
+	announced map[account.Subject]announcement
+	number    uint64 // of the last announcement
+	clearAt   int    // how many announcements there are when they are cleared up
+}
+
+// derived is a lifecycle and what it was derived from.
+type derived struct {
+	app   *account.App
+	owner *account.Account
+	cat   *catalog.Snapshot
+	life  account.Lifecycle
+}
+
+// kept is a record and what is known of its reading.
+type kept[R any] struct {
+	record R
+	read   time.Time
+	missed uint64
+	// isOutdated: it was announced that it may change, before it was read or
+	// after.
+	isOutdated bool
+}
+
+// announcement says that a record may change.
+type announcement struct {
+	number uint64
+	until  time.Time
+	heard  time.Time
+}
+
+const (
+	// maxKept bounds what is kept of each kind: at about 1 KiB a record, 100 MiB.
+	maxKept = 100_000
+	// keptFor is when a record is read again though nothing was announced.
+	keptFor = time.Minute
+	// slowestRead bounds for how long an announcement is remembered: what was
+	// read for longer is not kept.
+	slowestRead = 10 * time.Second
+	// fewAnnouncements need no clearing up.
+	fewAnnouncements = 256
+)
+
+func newRecords(r account.Registry, clock func() time.Time) *records {
+	return &records{
+		registry: r, clock: clock,
+		apps: make(map[uint32]kept[*account.App]), owners: make(map[string]kept[*account.Account]), derived: make(map[uint32]derived),
+		announced: make(map[account.Subject]announcement), clearAt: fewAnnouncements,
+	}
+}
+
+// Announced implements account.Watcher.
+func (c *records) Announced(s account.Subject, until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.clock()
+	c.number++
+	if len(c.announced) >= c.clearAt {
+		// Nothing that was asked for before they were over is on its way any more.
+		for old, a := range c.announced {
+			if now.Sub(a.heard) > slowestRead && now.Sub(a.until) > slowestRead {
+				delete(c.announced, old)
+			}
+		}
+		c.clearAt = max(fewAnnouncements, 2*len(c.announced))
+	}
+	c.announced[s] = announcement{c.number, until, now}
+	if s.App != 0 {
+		outdate(c.apps, s.App)
+	} else {
+		outdate(c.owners, s.Account)
+	}
+}
+
+func outdate[K comparable, R any](all map[K]kept[R], key K) {
+	if k, ok := all[key]; ok {
+		k.isOutdated = true
+		all[key] = k
+	}
+}
+
+// Confirmed implements account.Watcher.
+func (c *records) Confirmed(until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.confirmed = until
+}
+
+// IsCurrent reports whether records that are at hand are used unread.
+func (c *records) IsCurrent() bool {
+	now := c.clock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return now.Before(c.confirmed)
+}
+
+// Missed implements account.Watcher.
+func (c *records) Missed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.missed++
+	c.confirmed = time.Time{}
+}
+
+// app returns the record that is kept, or nil, and whether it is current.
+func (c *records) app(id uint32) (app *account.App, isCurrent bool) {
+	return peek(c, c.apps, id)
+}
+
+// owner is app for an account.
+func (c *records) owner(name string) (owner *account.Account, isCurrent bool) {
+	return peek(c, c.owners, name)
+}
+
+func peek[K comparable, R any](c *records, all map[K]kept[R], key K) (record R, isCurrent bool) {
+	now := c.clock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	k, ok := all[key]
+	return k.record, ok && !k.isOutdated && k.missed == c.missed && now.Before(c.confirmed) && now.Sub(k.read) < keptFor
+}
+
+// reading is the state of affairs when records were asked for.
+type reading struct {
+	began          time.Time
+	missed, number uint64
+}
+
+func (c *records) begin() reading {
+	began := c.clock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return reading{began, c.missed, c.number}
+}
+
+// keep keeps a record that was read. The lock is held.
+func keep[K comparable, R any](c *records, r reading, all map[K]kept[R], key K, s account.Subject, record R) {
+	now := c.clock()
+	k := kept[R]{record: record, read: r.began, missed: r.missed, isOutdated: now.Sub(r.began) > slowestRead}
+	// What was asked for before the announced change must have been made may be of
+	// before it, however late the answer came.
+	if a, ok := c.announced[s]; ok && (a.number > r.number || r.began.Before(a.until)) {
+		k.isOutdated = true
+	}
+	all[key] = k
+}
+
+// readApps reads the records of apps, in one step, and keeps them.
+func (c *records) readApps(ctx context.Context, ids []uint32) []account.Loaded {
+	r := c.begin()
+	loaded := c.registry.Load(ctx, ids)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range loaded {
+		switch l := &loaded[i]; {
+		case l.Err != nil:
+			c.drop(ids[i])
+			l.Err = account.ForApp(ids[i], l.Err)
+		default:
+			for other := range c.apps {
+				if len(c.apps) < maxKept {
+					break
+				}
+				c.drop(other)
+			}
+			keep(c, r, c.apps, ids[i], account.Subject{App: ids[i]}, l.App)
+		}
+	}
+	return loaded
+}
+
+// readOwners is readApps for accounts.
+func (c *records) readOwners(ctx context.Context, names []string) []account.LoadedAccount {
+	r := c.begin()
+	loaded := c.registry.Accounts(ctx, names)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range loaded {
+		if loaded[i].Err == nil {
+			for other := range c.owners {
+				if len(c.owners) < maxKept {
+					break
+				}
+				delete(c.owners, other)
+			}
+			keep(c, r, c.owners, names[i], account.Subject{Account: names[i]}, loaded[i].Account)
+		}
+	}
+	return loaded
+}
+
+// refused drops a record that the store refused to judge with. Of many callers
+// who learn that at once only the first finds it here: the current one, which
+// that one has read by then, stays.
+func (c *records) refused(app *account.App) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.apps[app.ID].record; k != nil && k.Version == app.Version {
+		c.drop(app.ID)
+	}
+}
+
+// drop forgets an app. The lock is held.
+func (c *records) drop(id uint32) {
+	delete(c.apps, id)
+	delete(c.derived, id)
+}
+
+// standing is an app as the requests of a batch see it: its record, and the
+// states that it passes through by that, its account's and the catalog.
+type standing struct {
+	id    uint32
+	app   *account.App
+	owner *account.Account
+	err   error
+	// isCurrent: the app's record may decide by itself. A step of the store
+	// confirms it in any case; the account's is current always.
+	isCurrent bool
+	life      account.Lifecycle
+	// now is the batch's instant, or the app's clock when that is ahead: one
+	// app's clock must not move another's.
+	now time.Time
+}
+
+// state is the app's state at an instant, or when it was changed last.
+func (s *standing) state(now time.Time) *account.State {
+	return s.life.At(account.Latest(now, s.app, s.owner))
+}
+
+// derive derives the states of an app, once for the records that it is made
+// from.
+func (c *records) derive(s *standing, cat *catalog.Snapshot) {
+	if s.err != nil {
+		return
+	}
+	id := s.app.ID
+	c.mu.RLock()
+	d := c.derived[id]
+	c.mu.RUnlock()
+	if d.app != s.app || d.owner != s.owner || d.cat != cat {
+		d = derived{s.app, s.owner, cat, s.app.Lifecycle(s.owner, cat)}
+		c.mu.Lock()
+		if _, ok := c.apps[id]; ok { // and with it goes what was derived
+			c.derived[id] = d
+		}
+		c.mu.Unlock()
+	}
+	s.life = d.life
+}
+
+// load finds out how apps stand: by records that are at hand, whether they are
+// current or not, else read now. All that are read are read together.
+func (c *records) load(ctx context.Context, all []*standing, cat *catalog.Snapshot) {
+	var missing []*standing
+	for _, s := range all {
+		if s.app, s.isCurrent = c.app(s.id); s.app == nil {
+			missing = append(missing, s)
+		}
+	}
+	c.fill(ctx, missing)
+	c.findOwners(ctx, all)
+	for _, s := range all {
+		c.derive(s, cat)
+	}
+}
+
+// refresh reads the records of apps again. Their accounts are current.
+func (c *records) refresh(ctx context.Context, all []*standing, cat *catalog.Snapshot) {
+	c.fill(ctx, all)
+	for _, s := range all {
+		c.derive(s, cat)
+	}
+}
+
+// fill reads the records of apps.
+func (c *records) fill(ctx context.Context, all []*standing) {
+	if len(all) == 0 {
+		return
+	}
+	ids := make([]uint32, len(all))
+	for i, s := range all {
+		ids[i] = s.id
+	}
+	for i, l := range c.readApps(ctx, ids) {
+		s := all[i]
+		s.app, s.err, s.isCurrent = l.App, l.Err, true
+	}
+}
+
+// findOwners gives each app its account, current.
+func (c *records) findOwners(ctx context.Context, all []*standing) {
+	var names []string
+	var waiting map[string][]*standing
+	for _, s := range all {
+		if s.err != nil {
+			continue
+		}
+		name := s.app.Account
+		if owner, isCurrent := c.owner(name); isCurrent {
+			s.owner = owner
+			continue
+		}
+		if waiting == nil {
+			waiting = make(map[string][]*standing)
+		}
+		if waiting[name] == nil {
+			names = append(names, name)
+		}
+		waiting[name] = append(waiting[name], s)
+	}
+	if len(names) == 0 {
+		return
+	}
+	for i, l := range c.readOwners(ctx, names) {
+		for _, s := range waiting[names[i]] {
+			s.owner, s.err = l.Account, account.ForApp(s.id, l.Err)
+			if s.err == nil {
+				s.err = account.CheckOwner(s.app, s.owner)
+			}
+		}
+	}
+}
+
+// current returns how an app stands, by current records.
+func (c *records) current(ctx context.Context, id uint32, cat *catalog.Snapshot) *standing {
+	s := &standing{id: id}
+	all := []*standing{s}
+	c.load(ctx, all, cat)
+	if s.err == nil && !s.isCurrent {
+		c.refresh(ctx, all, cat)
+	}
+	return s
+}

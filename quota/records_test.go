@@ -1,0 +1,341 @@
+package quota_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/quota"
+	"github.com/shopspring/decimal"
+)
+
+// feature is decided without the store: by the record alone.
+var feature = &quota.UseFeature{Feature: "user_status"}
+
+// wantReads has the fixture decide by the record, and expects how often records
+// of apps and accounts are read for it.
+func (f *fixture) wantReads(when string, apps, owners int) {
+	f.t.Helper()
+	f.store.reads, f.store.owners = 0, 0
+	f.check(feature)
+	if f.store.reads != apps || f.store.owners != owners {
+		f.t.Errorf("%s: %d reads of apps and %d of accounts, want %d and %d", when, f.store.reads, f.store.owners, apps, owners)
+	}
+}
+
+var theApp, theOwner = account.Subject{App: 7}, account.Subject{Account: "a"}
+
+func TestRecordsAtHand(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.wantReads("confirmed", 0, 0)
+	f.clock = noon.Add(59 * time.Second)
+	f.wantReads("within a minute of the reading", 0, 0)
+	f.clock = noon.Add(60 * time.Second)
+	f.wantReads("after it", 1, 1)
+	f.wantReads("read again", 0, 0)
+
+	f.Confirmed(f.clock.Add(800 * time.Millisecond))
+	if !f.IsCurrent() {
+		t.Error("it is confirmed")
+	}
+	f.clock = f.clock.Add(800*time.Millisecond - 1)
+	f.wantReads("just confirmed", 0, 0)
+	f.clock = f.clock.Add(1)
+	f.wantReads("not any more", 1, 1)
+	if f.IsCurrent() {
+		t.Error("it is not confirmed any more")
+	}
+	f.wantReads("and still not", 1, 1)
+	f.Confirmed(f.clock.Add(time.Hour))
+	f.wantReads("confirmed again", 0, 0)
+
+	f.Missed()
+	f.wantReads("something was missed", 1, 1)
+	f.Confirmed(f.clock.Add(time.Hour))
+	f.wantReads("read since the miss", 0, 0)
+}
+
+func TestAnnouncedRecord(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.Announced(account.Subject{App: 8}, noon.Add(time.Second))
+	f.Announced(account.Subject{Account: "b"}, noon.Add(time.Second))
+	f.wantReads("others are announced", 0, 0)
+
+	f.Announced(theApp, noon.Add(2*time.Second))
+	f.wantReads("announced", 1, 0)
+	f.clock = noon.Add(2*time.Second - 1)
+	f.wantReads("until it is settled", 1, 0)
+	f.clock = noon.Add(2 * time.Second)
+	f.wantReads("what was read before that is not kept", 1, 0)
+	f.wantReads("what is read after it is", 0, 0)
+
+	f.Announced(theOwner, noon.Add(4*time.Second))
+	f.wantReads("its account is announced", 0, 1)
+	f.clock = noon.Add(4 * time.Second)
+	f.wantReads("what was read before is not kept", 0, 1)
+	f.wantReads("what is read after is", 0, 0)
+
+	f.Announced(theApp, time.Time{})
+	f.wantReads("announced when it is over", 1, 0)
+	f.wantReads("read since", 0, 0)
+}
+
+// TestReadingThatIsOvertaken: what was on its way when a change was announced is
+// not kept.
+func TestReadingThatIsOvertaken(t *testing.T) {
+	t.Parallel()
+	for name, overtake := range map[string]func(*fixture){
+		"announced": func(f *fixture) { f.Announced(theApp, time.Time{}) },
+		"missed":    func(f *fixture) { f.Missed(); f.Confirmed(noon.Add(time.Hour)) },
+		"slow":      func(f *fixture) { f.clock = f.clock.Add(11 * time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			f.Announced(theApp, time.Time{})
+			f.store.during = func() { overtake(f) }
+			f.check(feature)
+			f.store.reads = 0
+			f.check(feature)
+			if f.store.reads != 1 {
+				t.Errorf("%d reads, want 1", f.store.reads)
+			}
+		})
+	}
+}
+
+// TestReadingFromBeforeTheChange: an answer that comes when an announced change
+// must have been made, and was asked for before, may be of before the change.
+func TestReadingFromBeforeTheChange(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.Announced(theApp, noon.Add(2*time.Second))
+	f.clock = noon.Add(time.Second)
+	f.store.during = func() { f.clock = noon.Add(3 * time.Second) }
+	f.wantReads("while it may change", 1, 0)
+	f.wantReads("the answer was late", 1, 0)
+	f.wantReads("read since", 0, 0)
+}
+
+// TestUnwatched: without a registry that says what is current, every record is
+// read each time.
+func TestUnwatched(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.Missed()
+	for range 3 {
+		f.wantReads("unwatched", 1, 1)
+	}
+}
+
+func TestUnknownAppsAreNotKept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for range 3 {
+		if d, err := f.Check(t.Context(), &quota.Request{App: 8, Action: feature}); err != nil || d.Allowed {
+			t.Errorf("an unknown app: %+v, %v", d, err)
+		}
+	}
+	if f.store.reads != 3 {
+		t.Errorf("%d reads, want 3", f.store.reads)
+	}
+}
+
+// TestCountingConfirmsTheRecord: a counted check costs one step of the store
+// however old the record at hand is, as long as its account's is current; what
+// the record alone denies is not denied by an old one.
+func TestCountingConfirmsTheRecord(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.Announced(theApp, noon.Add(time.Hour))
+	for range 5 {
+		f.check(&quota.Login{UserID: "a"})
+	}
+	if f.store.applies != 5 || f.store.reads != 0 || f.store.owners != 0 {
+		t.Errorf("%d steps and %d and %d reads, want 5, 0, 0", f.store.applies, f.store.reads, f.store.owners)
+	}
+	f.check(&quota.AddGroupMembers{GroupID: "live", GroupType: "live", UserIDs: []string{"a"}})
+	if f.store.reads != 1 {
+		t.Errorf("a denial by the plan alone came from a record %d reads old", f.store.reads)
+	}
+}
+
+// TestOverdueAccountIsSeenByCounting: no step of the store confirms an account,
+// so it is read when it is not current.
+func TestOverdueAccountIsSeenByCounting(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	owner := &account.Account{ID: "a", Bills: []account.Bill{{ID: "b", Amount: decimal.NewFromInt(1), Pushed: noon.Add(-24 * time.Hour)}}}
+	if err := f.store.UpdateAccount(context.Background(), owner); err != nil {
+		t.Fatal(err)
+	}
+	if d := f.check(&quota.Login{UserID: "a"}); !d.Allowed {
+		t.Errorf("the account is at hand, and was not announced: %+v", d)
+	}
+	f.Announced(theOwner, time.Time{})
+	d := f.check(&quota.Login{UserID: "a"})
+	if d.Allowed || d.Violations[0].Reason != quota.AppSuspended || d.Violations[0].UpstreamCode != 60016 {
+		t.Errorf("an overdue account: %+v", d)
+	}
+}
+
+// TestTimeAloneSuspends: what a record says of an instant to come holds from it
+// on, however long ago the record was read.
+func TestTimeAloneSuspends(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	current, err := f.store.App(t.Context(), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := current.Clone()
+	app.Orders = []account.Order{{ID: "o", Edition: "premium", Start: noon.AddDate(0, -1, 0), End: noon.Add(time.Minute)}}
+	if err := f.store.UpdateApp(t.Context(), app, account.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	f.Announced(theApp, time.Time{})
+	f.check(feature)
+	f.store.reads = 0
+	expiry := noon.Add(time.Minute)
+	for _, tt := range []struct {
+		now  time.Time
+		want account.Stage
+	}{
+		{expiry.Add(-1), account.Active},
+		{expiry, account.Grace},
+		{expiry.Add(24*time.Hour - 1), account.Grace},
+		{expiry.Add(24 * time.Hour), account.Suspended},
+		{expiry.AddDate(0, 0, 200), account.Reclaimed},
+	} {
+		f.now = tt.now
+		for _, action := range []quota.Action{feature, &quota.AddFriend{UserID: "a", FriendID: "b"}} {
+			d := f.check(action)
+			if d.Lifecycle.Stage != tt.want || d.Allowed != (tt.want <= account.Grace) {
+				t.Errorf("at %v: %+v, want stage %v", tt.now, d, tt.want)
+			}
+		}
+		d := f.check(&quota.RemoveFriend{UserID: "a", FriendID: "b"})
+		if d.Allowed != (tt.want != account.Reclaimed) {
+			t.Errorf("a release at %v: %+v", tt.now, d)
+		}
+	}
+	if f.store.reads != 0 {
+		t.Errorf("%d reads", f.store.reads)
+	}
+}
+
+// TestOverrideEnds: to the instant, without a reading.
+func TestOverrideEnds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	current, err := f.store.App(t.Context(), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, until := current.Clone(), noon.Add(time.Hour)
+	app.Overrides = map[string]account.Override{"friends": {Until: until}}
+	if err := f.store.UpdateApp(t.Context(), app, account.Event{}); err != nil {
+		t.Fatal(err)
+	}
+	f.Announced(theApp, time.Time{})
+	for now, want := range map[time.Time]bool{until.Add(-1): false, until: true} {
+		f.now = now
+		if d := f.check(&quota.AddFriend{UserID: "a", FriendID: "b"}); d.Allowed != want {
+			t.Errorf("at %v: %+v", now, d)
+		}
+		e, err := f.Entitlements(t.Context(), 7, quota.Client{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range e.Limits {
+			if l.Quota == "friends" && l.Overridden == want {
+				t.Errorf("entitlement at %v: %+v", now, l)
+			}
+		}
+	}
+}
+
+// TestReadingOfAnAccountFromBeforeTheChange is the same for an account.
+func TestReadingOfAnAccountFromBeforeTheChange(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.Announced(theOwner, noon.Add(2*time.Second))
+	f.clock = noon.Add(time.Second)
+	f.store.duringOwners = func() { f.clock = noon.Add(3 * time.Second) }
+	f.wantReads("while it may change", 0, 1)
+	f.wantReads("the answer was late", 0, 1)
+	f.wantReads("read since", 0, 0)
+}
+
+// TestManyAnnouncements: those that are over are forgotten, and not those that an
+// answer on its way may still need.
+func TestManyAnnouncements(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.Announced(theApp, noon.Add(2*time.Second))
+	f.clock = noon.Add(time.Second)
+	f.store.during = func() {
+		f.clock = noon.Add(10500 * time.Millisecond)
+		for id := range uint32(1000) {
+			f.Announced(account.Subject{App: 1000 + id}, f.clock)
+		}
+	}
+	f.wantReads("while it may change", 1, 0)
+	f.wantReads("the answer was late", 1, 0)
+}
+
+// TestClocksThatDiffer: a change that was made by a clock that is ahead holds by
+// one that is behind, from the change on.
+func TestClocksThatDiffer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ahead := noon.Add(4 * time.Second)
+	apps := &account.Apps{Registry: f.store, Catalog: f.Catalog, Now: func() time.Time { return ahead }}
+	accounts := &account.Accounts{Registry: f.store, Catalog: f.Catalog, Now: apps.Now}
+	expect := func(what string, want bool) {
+		t.Helper()
+		f.Missed()
+		for _, action := range []quota.Action{feature, &quota.Login{UserID: "a"}} {
+			if d := f.check(action); d.Allowed != want {
+				t.Errorf("%s: %+v", what, d)
+			}
+		}
+	}
+	if _, err := apps.Disable(t.Context(), 7, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	expect("disabled", false)
+	if _, err := apps.Enable(t.Context(), 7, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	expect("enabled", true)
+	bill := account.NewBill{ID: "b", Amount: decimal.NewFromInt(1), Pushed: ahead.Add(-24 * time.Hour)}
+	if _, err := accounts.RecordBill(t.Context(), "a", bill, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	expect("overdue", false)
+	if _, err := accounts.RecordPayment(t.Context(), "a", "b", time.Time{}, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	expect("paid", true)
+}
+
+// TestLostAccount: an app whose account the store has lost is not taken for one
+// that owes nothing.
+func TestLostAccount(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.Missed()
+	f.store.lostOwners = true
+	for _, action := range []quota.Action{feature, &quota.Login{UserID: "a"}} {
+		_, err := f.Check(t.Context(), &quota.Request{App: 7, Action: action})
+		var fault *account.Fault
+		if !errors.As(err, &fault) || fault.Reason != account.UsageUnknown {
+			t.Errorf("%T: %v", action, err)
+		}
+	}
+}

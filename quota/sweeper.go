@@ -1,0 +1,393 @@
+package quota
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+)
+
+// Sweeper removes the counters of apps that are deleted or reclaimed. Nothing
+// waits for it: an app's state follows from its record and the instant.
+//
+// Any number of sweepers may work on one store: what one removes another finds
+// gone, and what one breaks off the next one ends.
+type Sweeper struct {
+	Store    Store
+	Registry account.Registry
+	Apps     *account.Apps
+	Catalog  func() *catalog.Snapshot
+	Now      func() time.Time
+}
+
+// The work of one Step at most. Redis runs nothing else while it removes a
+// slice of keys, which takes about a millisecond.
+const (
+	appsOfStep   = 100  // looked at
+	keysOfStep   = 2000 // looked at
+	keysOfSlice  = 500
+	keysOfDelete = 1000 // of Remove, for whose end a caller waits
+)
+
+// The work of one tick of Run at most. To look at a key that is not there costs
+// a small part of removing one.
+const (
+	stepsOfTick   = 25
+	removedOfTick = 2000 // keys
+)
+
+// SweepStep is what a Step did.
+type SweepStep struct {
+	Gone        []GoneApp   // whose last counter was removed, or would be
+	Failed      []FailedApp // that are gone, and could not be swept
+	Removed     int64       // stored keys
+	Next        string      // position to go on from; empty: all apps were looked at
+	Done, Total int64       // parts of the walk over all apps
+}
+
+// FailedApp is an app that could not be swept, for a reason of its own.
+type FailedApp struct {
+	ID  uint32
+	Err error
+}
+
+// GoneApp is an app whose counters nobody may use any more.
+type GoneApp struct {
+	App   *account.App
+	State *account.State
+}
+
+// position is where a step goes on: in a page of the walk, after an app, or
+// within the counters of one.
+type position struct {
+	cursor string // of the page
+	app    uint32 // the last one looked at, or the one at hand if from is not zero
+	from   int64  // Swept.Next of the app at hand
+}
+
+func (p position) String() string { return fmt.Sprintf("%s/%d/%d", p.cursor, p.app, p.from) }
+
+func parsePosition(text string) (p position, err error) {
+	if text == "" {
+		return p, nil
+	}
+	parts := strings.Split(text, "/")
+	if len(parts) != 3 {
+		return p, errPosition
+	}
+	app, errApp := strconv.ParseUint(parts[1], 10, 32)
+	from, errFrom := strconv.ParseInt(parts[2], 10, 64)
+	if errApp != nil || errFrom != nil || from < 0 {
+		return p, errPosition
+	}
+	return position{parts[0], uint32(app), from}, nil
+}
+
+var errPosition = &account.InvalidError{Field: "page_token", Description: "is not a token of this service"}
+
+// Step looks at some apps from a position on, empty to begin, and removes some
+// counters; in a dry run it only looks. Errors: an *account.InvalidError for a
+// position that Step did not answer, those of a Registry and a Store.
+func (s *Sweeper) Step(ctx context.Context, at string, dryRun bool, by account.Origin) (*SweepStep, error) {
+	p, err := parsePosition(at)
+	if err != nil {
+		return nil, err
+	}
+	page, err := s.Registry.Walk(ctx, p.cursor, appsOfStep)
+	if err != nil {
+		return nil, err
+	}
+	step := &SweepStep{Done: page.Done, Total: page.Total}
+	gone, err := s.find(ctx, p, page.Apps)
+	if err != nil {
+		return nil, err
+	}
+	w := &sweepWork{budget: keysOfStep, slice: keysOfSlice, by: by}
+	defer func() { step.Removed = w.removed }()
+	for _, g := range gone {
+		if dryRun {
+			step.Gone = append(step.Gone, g)
+			continue
+		}
+		from := int64(0)
+		if g.App.ID == p.app {
+			from = p.from
+		}
+		app, next, err := s.remove(ctx, w, g, from)
+		switch {
+		case isOfApp(err):
+			// It must not keep those behind it from being swept.
+			step.Failed = append(step.Failed, FailedApp{g.App.ID, err})
+		case err != nil:
+			return nil, err
+		case next != 0:
+			step.Next = position{p.cursor, g.App.ID, next}.String()
+			return step, nil
+		case !app.Swept.IsZero():
+			step.Gone = append(step.Gone, GoneApp{app, g.State})
+		}
+		if w.budget <= 0 {
+			step.Next = position{p.cursor, g.App.ID, 0}.String()
+			return step, nil
+		}
+	}
+	if page.Next != "" {
+		step.Next = position{cursor: page.Next}.String()
+	}
+	return step, nil
+}
+
+// isOfApp reports whether an error is about one app, so that others can be swept.
+func isOfApp(err error) bool {
+	return err != nil && (account.IsOfRecord(err) || errors.Is(err, ErrStale) || errors.Is(err, account.ErrConflict))
+}
+
+// find returns those of a page's apps that are gone and not swept, from the
+// position on. What it cannot read of one app it leaves alone.
+func (s *Sweeper) find(ctx context.Context, p position, ids []uint32) ([]GoneApp, error) {
+	slices.Sort(ids)
+	ids = slices.DeleteFunc(slices.Compact(ids), func(id uint32) bool { return id < p.app || id == p.app && p.from == 0 })
+	var candidates []*account.App
+	for i, l := range s.Registry.Load(ctx, ids) {
+		switch {
+		case account.IsOfRecord(l.Err):
+		case l.Err != nil:
+			return nil, account.ForApp(ids[i], l.Err)
+		case l.App.Swept.IsZero():
+			candidates = append(candidates, l.App)
+		}
+	}
+	return s.gone(ctx, candidates)
+}
+
+// gone returns those apps that are gone.
+func (s *Sweeper) gone(ctx context.Context, apps []*account.App) ([]GoneApp, error) {
+	var names []string
+	for _, app := range apps {
+		names = append(names, app.Account)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	owners := make(map[string]*account.Account, len(names))
+	for i, l := range s.Registry.Accounts(ctx, names) {
+		if l.Err != nil && !account.IsOfRecord(l.Err) {
+			return nil, l.Err
+		}
+		owners[names[i]] = l.Account
+	}
+	cat := s.Catalog()
+	var gone []GoneApp
+	for _, app := range apps {
+		if !app.Deleted.IsZero() {
+			gone = append(gone, GoneApp{app, deleted(app)}) // whatever its account says
+			continue
+		}
+		owner := owners[app.Account]
+		if owner == nil || account.CheckOwner(app, owner) != nil {
+			continue
+		}
+		if state := app.StateAt(account.Latest(s.Now(), app, owner), owner, cat); state.IsGone() {
+			gone = append(gone, GoneApp{app, state})
+		}
+	}
+	return gone, nil
+}
+
+func deleted(app *account.App) *account.State {
+	return &account.State{Stage: account.Deleted, Since: app.Deleted}
+}
+
+// Remove removes all counters of an app that is deleted.
+func (s *Sweeper) Remove(ctx context.Context, app *account.App, by account.Origin) (*account.App, error) {
+	by.Change = account.Change{} // the request deleted the app; this is another change
+	for from := int64(0); ; {
+		w := &sweepWork{budget: keysOfDelete, slice: keysOfDelete, by: by}
+		swept, next, err := s.remove(ctx, w, GoneApp{app, deleted(app)}, from)
+		if err != nil || next == 0 {
+			return swept, err
+		}
+		from = next
+	}
+}
+
+// sweepWork is how much may be done, and what was.
+type sweepWork struct {
+	budget  int64 // keys to look at
+	slice   int   // keys of one call of the store
+	removed int64
+	by      account.Origin
+}
+
+// remove removes counters of an app as long as the budget lasts, and answers
+// where to go on; zero: none is left, and the record says so, or it is not gone
+// after all.
+func (s *Sweeper) remove(ctx context.Context, w *sweepWork, g GoneApp, from int64) (app *account.App, next int64, err error) {
+	for range sweepAttempts {
+		app, next, err = s.tryRemove(ctx, w, g, from)
+		if !errors.Is(err, ErrStale) {
+			break
+		}
+		// Another sweeper was faster, or somebody changed the record.
+		current, loadErr := s.Apps.App(ctx, g.App.ID)
+		if loadErr != nil || !current.Swept.IsZero() {
+			return current, 0, loadErr
+		}
+		g.App = current
+	}
+	return app, next, err
+}
+
+// sweepAttempts bounds how often an app is begun with anew because its record
+// was changed.
+const sweepAttempts = 4
+
+func (s *Sweeper) tryRemove(ctx context.Context, w *sweepWork, g GoneApp, from int64) (app *account.App, next int64, err error) {
+	app = g.App
+	switch {
+	case g.State.Stage == account.Reclaimed:
+		// Before the first counter goes: no payment brings them back.
+		if app, err = s.Apps.Reclaim(ctx, app.ID, w.by); err != nil {
+			return nil, 0, err
+		}
+		if app.Reclaimed.IsZero() || !app.Swept.IsZero() {
+			return app, 0, nil // it was paid in time after all, or another was faster
+		}
+	case from == 0:
+		if err := s.Registry.FreePlace(ctx, app); err != nil {
+			return nil, 0, account.ForApp(app.ID, err)
+		}
+	}
+	sweep := Sweep{App: app.ID, FanoutBits: app.FanoutBits, Version: app.Version, Counters: s.counters(), From: from, Limit: w.slice}
+	for w.budget > 0 {
+		swept, err := s.Store.Sweep(ctx, sweep)
+		if err != nil {
+			return nil, 0, account.ForApp(app.ID, err)
+		}
+		w.budget -= int64(w.slice)
+		w.removed += swept.Removed
+		if swept.Next == 0 {
+			app, err = s.Apps.Sweep(ctx, app.ID, w.by)
+			return app, 0, err
+		}
+		sweep.From = swept.Next
+	}
+	return app, sweep.From, nil
+}
+
+// Windows of which counters may be left: days are kept for two, months for
+// thirteen; one more of each, for clocks that differ.
+const (
+	sweptDays   = 4
+	sweptMonths = 14
+)
+
+// counters are all that the catalog has apps count, but for their own monthly
+// totals.
+func (s *Sweeper) counters() []Counter {
+	cat, now := s.Catalog(), s.Now()
+	var counters []Counter
+	for _, q := range cat.Quotas() {
+		if q.Kind == catalog.KindStatic || q.Scope == catalog.ScopeApp && q.Kind == catalog.KindMonth {
+			continue
+		}
+		for _, w := range sweptWindows(q.Kind, now, cat.Zone()) {
+			counters = append(counters, Counter{Quota: q.Key, Scope: q.Scope, Window: w})
+		}
+	}
+	// A sweep that goes on counts keys in this sequence. When a window ends in
+	// between, what is left moves up, and is looked at again: nothing is skipped.
+	slices.SortFunc(counters, func(a, b Counter) int {
+		return cmp.Or(cmp.Compare(a.Quota, b.Quota), b.Window.Start.Compare(a.Window.Start))
+	})
+	return counters
+}
+
+// sweptWindows are the windows of a kind, from the next one back.
+func sweptWindows(k catalog.Kind, now time.Time, zone *time.Location) []catalog.Window {
+	w := catalog.WindowAt(k, now, zone)
+	if w.IsStock() {
+		return []catalog.Window{w}
+	}
+	n := sweptDays
+	if k == catalog.KindMonth {
+		n = sweptMonths
+	}
+	windows := []catalog.Window{catalog.WindowAt(k, w.End, zone)}
+	for range n {
+		windows = append(windows, w)
+		w = catalog.WindowAt(k, w.Start.Add(-1), zone)
+	}
+	return windows
+}
+
+// sweepLease is for how long one process has the sweeping to itself.
+const sweepLease = 10 * time.Second
+
+// Run sweeps in the background, some steps each time that tick ticks, as long as
+// no other process does. It tells report of every step that removed an app's last
+// counter or failed.
+func (s *Sweeper) Run(ctx context.Context, tick <-chan time.Time, report func(*SweepStep, error)) {
+	var at string
+	var rest time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+		}
+		if s.Now().Before(rest) {
+			continue
+		}
+		var err error
+		if at, err = s.tick(ctx, at, report); ctx.Err() != nil {
+			return // what was broken off the next one ends
+		}
+		if err != nil {
+			report(nil, err)
+		}
+		if at == atRest {
+			at, rest = "", s.Now().Add(sweepRest)
+		}
+	}
+}
+
+// atRest is where a sweeper is that has looked at all apps, or cannot.
+const atRest = "at rest"
+
+// sweepRest is how long a sweeper waits then.
+const sweepRest = time.Minute
+
+// tick takes some steps from a position, and answers where to go on.
+func (s *Sweeper) tick(ctx context.Context, at string, report func(*SweepStep, error)) (string, error) {
+	isOurs, err := s.Store.Lease(ctx, "sweep", sweepLease)
+	if err != nil {
+		return atRest, err
+	}
+	if !isOurs {
+		return "", nil // who has it begins at the beginning
+	}
+	removed := int64(0)
+	for range stepsOfTick {
+		step, err := s.Step(ctx, at, false, account.Origin{})
+		if err != nil {
+			return atRest, err
+		}
+		if len(step.Gone) > 0 || len(step.Failed) > 0 {
+			report(step, nil)
+		}
+		if at = step.Next; at == "" {
+			return atRest, nil
+		}
+		if removed += step.Removed; removed >= removedOfTick {
+			break
+		}
+	}
+	return at, nil
+}
