@@ -1,0 +1,239 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/imquota/imquota/catalog"
+)
+
+// NewApp describes an app to be created.
+type NewApp struct {
+	ID            uint32 // zero: one is chosen
+	Account       string
+	Name          string
+	Region        string // empty: the catalog's first
+	ExpectedUsers int64  // zero: a million
+	AcceptLoss    bool   // create it although its counters were lost
+
+	// What an existing customer brings along.
+	Edition   string  // empty: the catalog's default
+	Orders    []Order // in any sequence
+	Approvals []Grant // of features
+	AddOns    []Grant
+	Created   time.Time // zero: now
+}
+
+// Grant is an approval or activation that was made elsewhere.
+type Grant struct {
+	Key string
+	At  time.Time // zero: now
+}
+
+// Create creates an app. With a request that is known it answers the app that
+// the request created before.
+func (s *Apps) Create(ctx context.Context, n NewApp, by Origin) (*App, error) {
+	app, err := s.record(n)
+	if err != nil {
+		// What makes no sense any more may have been done when it did.
+		if before, _ := s.createdBefore(ctx, &App{ID: n.ID, Account: n.Account}, by.Change); before != nil {
+			return before, nil
+		}
+		return nil, err
+	}
+	if owner := s.Registry.Accounts(ctx, []string{n.Account})[0]; owner.Err != nil {
+		return nil, forAccount(n.Account, owner.Err) // nobody could say how the app stands
+	}
+	app.Creation = by.Change
+	for attempt := range uint32(chooseAttempts) {
+		if n.ID == 0 {
+			app.ID = chooseID(n.Account, by.Change, attempt)
+		}
+		event, err := by.Event("CreateApp", s.Now(), nil, app)
+		if err != nil {
+			return nil, err
+		}
+		err = s.Registry.CreateApp(ctx, app, event, s.Catalog().Account().MaxApps, n.AcceptLoss)
+		if err == nil {
+			return app, nil
+		}
+		if !errors.Is(err, ErrAppExists) {
+			return nil, ForApp(app.ID, err)
+		}
+		if before, err := s.createdBefore(ctx, app, by.Change); before != nil || err != nil {
+			return before, err
+		}
+		if n.ID != 0 {
+			break
+		}
+	}
+	return nil, ForApp(app.ID, ErrAppExists)
+}
+
+// chooseAttempts bounds the search for a free id; with a million apps the
+// first one is taken once in a hundred times.
+const chooseAttempts = 64
+
+// Chosen ids lie in a range of their own, clear of small hand-made numbers.
+const (
+	firstChosenID = 1_400_000_000
+	chosenIDs     = 100_000_000
+)
+
+// chooseID draws an id: the same one for the same request, so that repeating
+// it finds the app that it created.
+func chooseID(account string, change Change, attempt uint32) uint32 {
+	var draw [8]byte
+	if change.RequestID == "" {
+		_, _ = rand.Read(draw[:]) // never fails
+	} else {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s", attempt, account, change.RequestID))
+		copy(draw[:], sum[:])
+	}
+	return firstChosenID + uint32(binary.BigEndian.Uint64(draw[:])%chosenIDs)
+}
+
+// createdBefore returns the existing app, if this change created it.
+func (s *Apps) createdBefore(ctx context.Context, app *App, change Change) (*App, error) {
+	if change.RequestID == "" {
+		return nil, nil
+	}
+	id := app.ID
+	if id == 0 {
+		id = chooseID(app.Account, change, 0)
+	}
+	existing, err := s.Registry.App(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if existing.Account != app.Account {
+		return nil, nil
+	}
+	known, err := existing.Remembered(change)
+	if !known || err != nil {
+		return nil, err
+	}
+	return existing, nil
+}
+
+// record checks a new app and makes its record.
+func (s *Apps) record(n NewApp) (*App, error) {
+	cat, now := s.Catalog(), s.Now()
+	app := &App{
+		ID: n.ID, Account: n.Account, Name: n.Name, Region: n.Region, Edition: n.Edition, Created: n.Created,
+		FanoutBits: FanoutBitsFor(n.ExpectedUsers), Orders: slices.Clone(n.Orders),
+	}
+	if app.Created.IsZero() {
+		app.Created = now
+	}
+	if app.Created.After(now) {
+		return nil, &InvalidError{"import.create_time", "lies in the future"}
+	}
+	if app.Region == "" {
+		app.Region = cat.Regions()[0]
+	}
+	if !cat.HasRegion(app.Region) {
+		return nil, &InvalidError{"region", fmt.Sprintf("unknown region %q; there are %s", app.Region, strings.Join(cat.Regions(), ", "))}
+	}
+	if app.Edition == "" {
+		app.Edition = cat.DefaultEdition().Key
+	}
+	if _, ok := cat.Edition(app.Edition); !ok {
+		return nil, &InvalidError{"import.edition", fmt.Sprintf("unknown edition %q; there are %s", app.Edition, cat.EditionNames())}
+	}
+	if err := checkOrders(cat, app.Orders, now); err != nil {
+		return nil, err
+	}
+	if len(app.Orders) > 0 {
+		// Orders say which edition is in force; before the first it is the
+		// default one.
+		app.Edition = cat.DefaultEdition().Key
+		if derived := app.StateAt(now, nil, cat).Edition; n.Edition != "" && n.Edition != derived {
+			return nil, &InvalidError{"import.edition", fmt.Sprintf("is %q, but by the orders it is %q now", n.Edition, derived)}
+		}
+	}
+	for i, g := range n.Approvals {
+		if err := s.approve(app, fmt.Sprintf("import.approvals[%d].", i), g); err != nil {
+			return nil, err
+		}
+	}
+	for i, g := range n.AddOns {
+		if err := s.activate(app, app.StateAt(now, nil, cat).Edition, fmt.Sprintf("import.add_ons[%d].", i), g); err != nil {
+			return nil, err
+		}
+	}
+	return app, nil
+}
+
+// checkOrders checks what an existing customer brings along, gives orders the
+// ends that were left out, and sorts them.
+func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
+	ids := make(map[string]bool, len(orders))
+	most := cat.Account().MaxOrderMonths
+	places := make(map[string]int, len(orders))
+	for i := range orders {
+		o := &orders[i]
+		field := importedOrder(i)
+		bought, ok := cat.Edition(o.Edition)
+		switch {
+		case !ok:
+			return &InvalidError{field + "edition", fmt.Sprintf("unknown edition %q; there are %s", o.Edition, cat.EditionNames())}
+		case bought.IsFree():
+			return &InvalidError{field + "edition", "the " + o.Edition + " edition is free and cannot be ordered"}
+		case ids[o.ID]:
+			return &InvalidError{field + "order_id", fmt.Sprintf("order %q is given twice", o.ID)}
+		case o.Months < 1 || o.Months > most:
+			return &InvalidError{field + "months", fmt.Sprintf("is %d: an order has 1 to %d months", o.Months, most)}
+		case o.Cash.IsNegative():
+			return &InvalidError{field + "cash", "is negative"}
+		case o.Credit.IsNegative():
+			return &InvalidError{field + "credit", "is negative"}
+		case o.Refunded.After(now):
+			return &InvalidError{field + "refund_time", "lies in the future"}
+		}
+		ids[o.ID] = true
+		places[o.ID] = i
+	}
+	slices.SortStableFunc(orders, func(a, b Order) int { return a.Start.Compare(b.Start) })
+	for i := range orders {
+		o := &orders[i]
+		if o.End.IsZero() {
+			o.End = endOf(orders[:i], o, cat.Zone())
+		}
+		field := importedOrder(places[o.ID])
+		switch {
+		case !o.Start.Before(o.End):
+			return &InvalidError{field + "end_time", "is not after the start"}
+		case o.End.UTC().Year() > lastYear:
+			return &InvalidError{field + "end_time", fmt.Sprintf("lies beyond the year %d", lastYear)}
+		case o.isReturned() && !o.Refunded.Before(o.End):
+			return &InvalidError{field + "refund_time", "is not before the end"}
+		}
+	}
+	if err := SortOrders(orders); err != nil {
+		return &InvalidError{"import.orders", err.Error()}
+	}
+	return nil
+}
+
+// lastYear is the last one that an instant can be written in (RFC 3339), a grace
+// and the days for which data is kept included.
+const lastYear = 9000
+
+func importedOrder(i int) string { return fmt.Sprintf("import.orders[%d].", i) }
+
+// endOf returns where an order ends that says only how long it is. It goes on
+// with the chain of the orders before that end where it starts.
+func endOf(before []Order, o *Order, zone *time.Location) time.Time {
+	if c := chainAt(before, o.Start); c.end.Equal(o.Start) {
+		return c.after(o.Months, zone)
+	}
+	return AddMonths(o.Start, o.Months, zone)
+}
