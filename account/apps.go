@@ -33,14 +33,11 @@ func (s *Apps) App(ctx context.Context, id uint32) (*App, error) {
 
 // State reads how an app stands, for which its account is read.
 func (s *Apps) State(ctx context.Context, app *App) (*State, error) {
-	owner := s.Registry.Accounts(ctx, []string{app.Account})[0]
-	if owner.Err != nil {
-		return nil, forAccount(app.Account, owner.Err)
-	}
-	if err := CheckOwner(app, owner.Account); err != nil {
+	owner, err := OwnerOf(ctx, s.Registry, app)
+	if err != nil {
 		return nil, err
 	}
-	return app.StateAt(Latest(s.Now(), app, owner.Account), owner.Account, s.Catalog()), nil
+	return app.StateAt(Latest(s.Now(), app, owner), owner, s.Catalog()), nil
 }
 
 // Approve approves a feature. The first approval holds.

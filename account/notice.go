@@ -166,26 +166,7 @@ func (s *Accounts) Notices(ctx context.Context, q NoticeQuery) (notices []Notice
 	if q.At.IsZero() {
 		q.At = s.Now()
 	}
-	var apps []*App
-	switch {
-	case q.App != 0:
-		app, err := s.Registry.App(ctx, q.App)
-		if err != nil {
-			return nil, "", ForApp(q.App, err)
-		}
-		apps = []*App{app}
-	case q.Account != "":
-		if _, err := s.Account(ctx, q.Account); err != nil {
-			return nil, "", err
-		}
-		apps, err = s.listed(ctx, q.Account)
-	default:
-		apps, next, err = s.walk(ctx, q.Cursor)
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	owners, err := s.owners(ctx, q, apps)
+	apps, owners, next, err := s.about(ctx, q)
 	if err != nil {
 		return nil, "", err
 	}
@@ -208,6 +189,34 @@ func (s *Accounts) Notices(ctx context.Context, q NoticeQuery) (notices []Notice
 	return notices, next, nil
 }
 
+// about reads whom notices are about.
+func (s *Accounts) about(ctx context.Context, q NoticeQuery) (apps []*App, owners map[string]*Account, next string, err error) {
+	switch {
+	case q.App != 0:
+		app, err := s.Registry.App(ctx, q.App)
+		if err != nil {
+			return nil, nil, "", ForApp(q.App, err)
+		}
+		owner, err := OwnerOf(ctx, s.Registry, app)
+		return []*App{app}, map[string]*Account{app.Account: owner}, "", err
+	case q.Account != "":
+		owner, err := s.Account(ctx, q.Account)
+		if err == nil {
+			apps, err = s.listed(ctx, q.Account)
+		}
+		return apps, map[string]*Account{q.Account: owner}, "", err
+	}
+	page, err := s.Registry.Walk(ctx, q.Cursor, noticePage)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	if apps, err = Readable(ctx, s.Registry, page.Apps); err != nil {
+		return nil, nil, "", err
+	}
+	owners, err = Owners(ctx, s.Registry, apps)
+	return apps, owners, page.Next, err
+}
+
 // listed reads the apps of an account. What cannot be read has no notices.
 func (s *Accounts) listed(ctx context.Context, name string) (apps []*App, err error) {
 	loaded, err := s.Registry.Apps(ctx, name, 0, math.MaxInt32, false)
@@ -217,48 +226,4 @@ func (s *Accounts) listed(ctx context.Context, name string) (apps []*App, err er
 		}
 	}
 	return apps, err
-}
-
-// walk reads a page of all apps.
-func (s *Accounts) walk(ctx context.Context, cursor string) (apps []*App, next string, err error) {
-	page, err := s.Registry.Walk(ctx, cursor, noticePage)
-	if err != nil {
-		return nil, "", err
-	}
-	slices.Sort(page.Apps)
-	ids := slices.Compact(page.Apps)
-	for i, loaded := range s.Registry.Load(ctx, ids) {
-		switch {
-		case IsOfRecord(loaded.Err): // it has nothing to derive from
-		case loaded.Err != nil:
-			return nil, "", ForApp(ids[i], loaded.Err)
-		default:
-			apps = append(apps, loaded.App)
-		}
-	}
-	return apps, page.Next, nil
-}
-
-// owners reads the accounts of apps, and the one that is asked about.
-func (s *Accounts) owners(ctx context.Context, q NoticeQuery, apps []*App) (map[string]*Account, error) {
-	var names []string
-	if q.Account != "" {
-		names = append(names, q.Account)
-	}
-	for _, app := range apps {
-		names = append(names, app.Account)
-	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	owners := make(map[string]*Account, len(names))
-	for i, loaded := range s.Registry.Accounts(ctx, names) {
-		switch {
-		case q.App == 0 && q.Account == "" && IsOfRecord(loaded.Err):
-		case loaded.Err != nil:
-			return nil, forAccount(names[i], loaded.Err)
-		default:
-			owners[names[i]] = loaded.Account
-		}
-	}
-	return owners, nil
 }

@@ -41,12 +41,14 @@ const (
 const (
 	stepsOfTick   = 25
 	removedOfTick = 2000 // keys
+	lookedOfTick  = 1000 // apps
 )
 
 // SweepStep is what a Step did.
 type SweepStep struct {
 	Gone        []GoneApp   // whose last counter was removed, or would be
 	Failed      []FailedApp // that are gone, and could not be swept
+	Looked      int         // apps
 	Removed     int64       // stored keys
 	Next        string      // position to go on from; empty: all apps were looked at
 	Done, Total int64       // parts of the walk over all apps
@@ -104,7 +106,7 @@ func (s *Sweeper) Step(ctx context.Context, at string, dryRun bool, by account.O
 	if err != nil {
 		return nil, err
 	}
-	step := &SweepStep{Done: page.Done, Total: page.Total}
+	step := &SweepStep{Looked: len(page.Apps), Done: page.Done, Total: page.Total}
 	gone, err := s.find(ctx, p, page.Apps)
 	if err != nil {
 		return nil, err
@@ -152,35 +154,15 @@ func isOfApp(err error) bool {
 // find returns those of a page's apps that are gone and not swept, from the
 // position on. What it cannot read of one app it leaves alone.
 func (s *Sweeper) find(ctx context.Context, p position, ids []uint32) ([]GoneApp, error) {
-	slices.Sort(ids)
-	ids = slices.DeleteFunc(slices.Compact(ids), func(id uint32) bool { return id < p.app || id == p.app && p.from == 0 })
-	var candidates []*account.App
-	for i, l := range s.Registry.Load(ctx, ids) {
-		switch {
-		case account.IsOfRecord(l.Err):
-		case l.Err != nil:
-			return nil, account.ForApp(ids[i], l.Err)
-		case l.App.Swept.IsZero():
-			candidates = append(candidates, l.App)
-		}
+	ids = slices.DeleteFunc(ids, func(id uint32) bool { return id < p.app || id == p.app && p.from == 0 })
+	apps, err := account.Readable(ctx, s.Registry, ids)
+	if err != nil {
+		return nil, err
 	}
-	return s.gone(ctx, candidates)
-}
-
-// gone returns those apps that are gone.
-func (s *Sweeper) gone(ctx context.Context, apps []*account.App) ([]GoneApp, error) {
-	var names []string
-	for _, app := range apps {
-		names = append(names, app.Account)
-	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	owners := make(map[string]*account.Account, len(names))
-	for i, l := range s.Registry.Accounts(ctx, names) {
-		if l.Err != nil && !account.IsOfRecord(l.Err) {
-			return nil, l.Err
-		}
-		owners[names[i]] = l.Account
+	apps = slices.DeleteFunc(apps, func(app *account.App) bool { return !app.Swept.IsZero() })
+	owners, err := account.Owners(ctx, s.Registry, apps)
+	if err != nil {
+		return nil, err
 	}
 	cat := s.Catalog()
 	var gone []GoneApp
@@ -373,7 +355,7 @@ func (s *Sweeper) tick(ctx context.Context, at string, report func(*SweepStep, e
 	if !isOurs {
 		return "", nil // who has it begins at the beginning
 	}
-	removed := int64(0)
+	removed, looked := int64(0), 0
 	for range stepsOfTick {
 		step, err := s.Step(ctx, at, false, account.Origin{})
 		if err != nil {
@@ -385,7 +367,8 @@ func (s *Sweeper) tick(ctx context.Context, at string, report func(*SweepStep, e
 		if at = step.Next; at == "" {
 			return atRest, nil
 		}
-		if removed += step.Removed; removed >= removedOfTick {
+		removed, looked = removed+step.Removed, looked+step.Looked
+		if removed >= removedOfTick || looked >= lookedOfTick {
 			break
 		}
 	}

@@ -30,14 +30,11 @@ func (s *shown) app(ctx context.Context, a *account.App) (*imquotav1.App, error)
 }
 
 func (s *shown) load(ctx context.Context, a *account.App) (*imquotav1.App, error) {
-	owner := s.registry.Accounts(ctx, []string{a.Account})[0]
-	if owner.Err != nil {
-		return nil, owner.Err
-	}
-	if err := account.CheckOwner(a, owner.Account); err != nil {
+	owner, err := account.OwnerOf(ctx, s.registry, a)
+	if err != nil {
 		return nil, err
 	}
-	return s.fromApp(a, owner.Account), nil
+	return s.fromApp(a, owner), nil
 }
 
 // changed is app for one that was changed: what keeps it from being shown does
