@@ -63,7 +63,7 @@ func (s *Accounts) RecordBill(ctx context.Context, id string, n NewBill, by Orig
 		}
 		if known := owner.Bill(n.ID); known != nil {
 			if known.Month != n.Month || !known.Amount.Equal(n.Amount) || !n.Pushed.IsZero() && !known.Pushed.Equal(n.Pushed) {
-				return false, fmt.Errorf("bill %q: %w", n.ID, ErrBillExists)
+				return false, fmt.Errorf("bill %q of %s, pushed at %s: %w", n.ID, known.Amount.StringFixed(2), known.Pushed.UTC().Format(time.RFC3339), ErrBillExists)
 			}
 			return false, nil
 		}

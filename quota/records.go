@@ -341,7 +341,9 @@ func (c *records) findOwners(ctx context.Context, all []*standing) {
 		for _, s := range waiting[names[i]] {
 			s.owner, s.err = l.Account, account.ForApp(s.id, l.Err)
 			if s.err == nil {
-				s.err = account.CheckOwner(s.app, s.owner)
+				if s.err = account.CheckOwner(s.app, s.owner); s.err != nil {
+					c.refused(s.app) // it may be lost as well: the next request finds out
+				}
 			}
 		}
 	}

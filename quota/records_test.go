@@ -338,4 +338,7 @@ func TestLostAccount(t *testing.T) {
 			t.Errorf("%T: %v", action, err)
 		}
 	}
+	if f.store.reads != 1 {
+		t.Errorf("the app was read %d times: it may be lost with its account", f.store.reads)
+	}
 }

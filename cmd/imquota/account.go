@@ -54,9 +54,17 @@ func accountTable[T withAccount](w io.Writer, out T) {
 
 func billText(b *imquotav1.Bill) string {
 	if b.GetState() == imquotav1.BillState_BILL_STATE_PAID {
-		return "paid at " + timeText(b.GetPayTime())
+		return "paid at " + timeText(b.GetPayTime()) + byText(b.GetPaidBy())
 	}
-	return "open, overdue from " + timeText(b.GetOverdueTime())
+	return "open, overdue from " + timeText(b.GetOverdueTime()) + byText(b.GetRecordedBy())
+}
+
+// byText is who recorded what stands before it.
+func byText(who string) string {
+	if who == "" {
+		return ""
+	}
+	return ", recorded by " + who
 }
 
 type accountShowCmd struct {

@@ -23,7 +23,7 @@ type changeFlags struct {
 
 // actorFlag says who asks.
 type actorFlag struct {
-	Actor string `help:"Who asks, for the app's log, where no certificate says it; your name on this machine when it is not given." placeholder:"NAME"`
+	Actor string `help:"Who asks, as it is recorded with the change where no certificate says it; your name on this machine when it is not given." placeholder:"NAME"`
 }
 
 func (f *actorFlag) actor() string {

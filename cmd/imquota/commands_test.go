@@ -77,6 +77,28 @@ func TestDocsShowWhatHappens(t *testing.T) {
 	}
 }
 
+// docsJSON finds the files that a document shows.
+var docsJSON = regexp.MustCompile("(?s)```json\n(.*?)```")
+
+// TestDocsShowImports: what the docs show for an existing customer is taken over.
+func TestDocsShowImports(t *testing.T) {
+	t.Parallel()
+	blocks := docsJSON.FindAllStringSubmatch(page(t, "docs/operating.md"), -1)
+	if len(blocks) == 0 {
+		t.Fatal("it shows no import")
+	}
+	p := serve(t, "--store", "bolt:"+filepath.Join(t.TempDir(), "docs.db"))
+	for _, block := range blocks {
+		file := filepath.Join(t.TempDir(), "customer.json")
+		if err := os.WriteFile(file, []byte(block[1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.ask("app", "create", "--account", "acme", "--import", file); got.code != exitFine || !strings.Contains(got.out, "3 months") {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
 // replay runs the commands of a session and compares what they print.
 func (p *process) replay(session string) {
 	p.t.Helper()

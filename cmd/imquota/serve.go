@@ -132,6 +132,11 @@ func sweep(ctx context.Context, sweeper *quota.Sweeper, log *slog.Logger) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	sweeper.Run(ctx, tick.C, func(step *quota.SweepStep, err error) {
+		if fault, ok := errors.AsType[*account.Fault](err); ok {
+			// What is wrong with the store is told once, by its readiness.
+			log.Debug("the counters of apps that are gone could not be removed; they are tried again", "error", fault)
+			return
+		}
 		if err != nil {
 			log.Error("the counters of apps that are gone could not be removed; they are tried again", "error", err)
 			return
