@@ -20,9 +20,9 @@ func TestGrowthAmongReaders(t *testing.T) {
 	defer stop()
 	written := make(chan error, 1)
 	go func() {
-		// From 32 KiB to 16 MiB it is mapped ten times.
+		// From 32 KiB to 4 MiB it is mapped eight times.
 		value := make([]byte, 16<<10)
-		for i := range uint64(1000) {
+		for i := range uint64(250) {
 			key := binary.BigEndian.AppendUint64([]byte("growth"), i)
 			if err := s.submit(ctx, func(tx *bolt.Tx) error { return tx.Bucket(countersBucket).Put(key, value) }); err != nil {
 				written <- err
