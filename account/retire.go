@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -88,13 +89,15 @@ func (s *Apps) Reclaim(ctx context.Context, id uint32, by Origin) (*App, error) 
 	without := app.Clone()
 	without.Reclaimed = time.Time{}
 	state, err := s.State(ctx, without)
-	if err != nil || isDue(state) {
-		return app, err
+	if err == nil && isDue(state) {
+		return app, nil
 	}
-	return s.change(ctx, id, "ReclaimApp", Origin{}, func(app *App, _ *State) (bool, error) {
+	// Whoever comes next looks again.
+	undone, undoErr := s.change(ctx, id, "ReclaimApp", Origin{}, func(app *App, _ *State) (bool, error) {
 		app.Reclaimed = time.Time{}
 		return true, nil
 	})
+	return undone, cmp.Or(err, undoErr)
 }
 
 // Sweep notes that no counter of a deleted or reclaimed app is left.

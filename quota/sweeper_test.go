@@ -23,6 +23,7 @@ type slowly struct {
 	sweeps  []quota.Sweep
 	isOurs  func() bool
 	broken  func(*quota.Sweep) error
+	away    error  // of the next reading of accounts
 	marked  func() // called once, when an app is noted as reclaimed
 	watched func() // called before each sweep
 }
@@ -47,6 +48,14 @@ func (s *slowly) Sweep(ctx context.Context, sweep quota.Sweep) (quota.Swept, err
 }
 
 func (s *slowly) Lease(context.Context, string, time.Duration) (bool, error) { return s.isOurs(), nil }
+
+func (s *slowly) Accounts(ctx context.Context, names []string) []account.LoadedAccount {
+	loaded := s.Model.Accounts(ctx, names)
+	if s.away != nil {
+		loaded[0], s.away = account.LoadedAccount{Err: s.away}, nil
+	}
+	return loaded
+}
 
 func (s *slowly) UpdateApp(ctx context.Context, app *account.App, event account.Event) error {
 	err := s.Model.UpdateApp(ctx, app, event)
@@ -263,6 +272,24 @@ func TestSweepPastDamage(t *testing.T) {
 	f.store.broken = func(*quota.Sweep) error { return away }
 	if _, err := f.Step(t.Context(), "", false, account.Origin{}); !errors.Is(err, away) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestReclaimThatCannotLookAgain: an app is not swept on the strength of a note
+// that nobody could hold against its account again.
+func TestReclaimThatCannotLookAgain(t *testing.T) {
+	t.Parallel()
+	f := newSweeping(t)
+	away := &account.Fault{Reason: account.StoreUnavailable}
+	f.store.marked = func() { f.store.away = away }
+	if _, err := f.Step(t.Context(), "", false, account.Origin{}); !errors.Is(err, away) {
+		t.Errorf("%v", err)
+	}
+	if app := f.app(5); !app.Reclaimed.IsZero() || !app.Swept.IsZero() {
+		t.Errorf("app %+v", app)
+	}
+	if ids, _ := f.walk(false); !slices.Contains(ids, 5) {
+		t.Errorf("swept %v", ids)
 	}
 }
 
