@@ -133,6 +133,7 @@ func (s *Apps) record(n NewApp) (*App, error) {
 	if app.Created.IsZero() {
 		app.Created = now
 	}
+	app.Created = app.Created.UTC()
 	if app.Created.After(now) {
 		return nil, &InvalidError{"import.create_time", "lies in the future"}
 	}
@@ -207,6 +208,7 @@ func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
 		if o.End.IsZero() {
 			o.End = endOf(orders[:i], o, cat.Zone())
 		}
+		o.Start, o.End = o.Start.UTC(), o.End.UTC() // as the log shows them
 		field := importedOrder(places[o.ID])
 		switch {
 		case !o.Start.Before(o.End):

@@ -24,17 +24,17 @@ func TestEvents_OfCreation(t *testing.T) {
 		Revision: 1, At: w.now, Action: "CreateApp", Actor: "ann", Certified: true, RequestID: "r",
 		Changes: []account.FieldChange{
 			{Field: "account", After: "acme"},
-			{Field: "created", After: noon},
+			{Field: "created", After: "2024-06-15T04:00:00Z"},
 			{Field: "edition", After: "developer"},
 			{Field: "fanoutBits", After: "14"},
 			{Field: "id", After: "7"},
 			{Field: "orders.o1.cash", After: "0"},
 			{Field: "orders.o1.credit", After: "0"},
 			{Field: "orders.o1.edition", After: "standard"},
-			{Field: "orders.o1.end", After: "2024-07-01T00:00:00+08:00"},
+			{Field: "orders.o1.end", After: "2024-06-30T16:00:00Z"},
 			{Field: "orders.o1.id", After: "o1"},
 			{Field: "orders.o1.months", After: "1"},
-			{Field: "orders.o1.start", After: "2024-06-01T00:00:00+08:00"},
+			{Field: "orders.o1.start", After: "2024-05-31T16:00:00Z"},
 			{Field: "region", After: w.cat.Regions()[0]},
 		},
 	}}
@@ -76,10 +76,10 @@ func TestEvents_NameOrdersByID(t *testing.T) {
 		{Field: "orders.9.cash", Before: "0"},
 		{Field: "orders.9.credit", Before: "0"},
 		{Field: "orders.9.edition", Before: "standard"},
-		{Field: "orders.9.end", Before: "2024-06-01T00:00:00+08:00"},
+		{Field: "orders.9.end", Before: "2024-05-31T16:00:00Z"},
 		{Field: "orders.9.id", Before: "9"},
 		{Field: "orders.9.months", Before: "1"},
-		{Field: "orders.9.start", Before: "2024-05-01T00:00:00+08:00"},
+		{Field: "orders.9.start", Before: "2024-04-30T16:00:00Z"},
 	}
 	if diff := cmp.Diff(want, event.Changes); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
