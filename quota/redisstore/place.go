@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/imquota/imquota/account"
@@ -73,15 +74,47 @@ func newPlace(id uint32, text string) place {
 	return p
 }
 
-// sweepPlaces looks at all places of an account, which are as many as an account
-// may have apps, and reads those apps in one step. It gives back the places of
-// apps that are deleted, and of those that are not live it finishes those whose
-// app is there and gives back those that belong to none. What cannot be told
-// stays as it is.
+// liveLooks are when the live places of full accounts were looked at last.
+type liveLooks struct {
+	mu sync.Mutex
+	at map[string]time.Time // by account
+}
+
+const (
+	// lookEvery is how often they are: each costs a reading of all apps of the
+	// account, and only a node that lost its tail leaves anything to be found. Who
+	// goes on creating apps in a full account is not to have them read each time.
+	lookEvery = 10 * time.Second
+	// mostLooks bounds the memory of them.
+	mostLooks = 1000
+)
+
+// due reports whether it is time to look at those of an account, and notes it.
+func (l *liveLooks) due(name string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if last, ok := l.at[name]; ok && now.Sub(last) < lookEvery {
+		return false
+	}
+	if l.at == nil || len(l.at) >= mostLooks {
+		l.at = make(map[string]time.Time)
+	}
+	l.at[name] = now
+	return true
+}
+
+// sweepPlaces looks at the places of an account, and reads their apps in one
+// step: at those that are not live, and now and then at all, which are as many as
+// an account may have apps. It gives back the places of apps that are deleted,
+// and of those that are not live it finishes those whose app is there and gives
+// back those that belong to none. What cannot be told stays as it is.
 func (s *Store) sweepPlaces(ctx context.Context, name string) error {
 	places, err := s.places(ctx, name)
 	if err != nil {
 		return err
+	}
+	if !s.liveLooks.due(name, time.Now()) {
+		places = slices.DeleteFunc(places, func(p place) bool { return p.text == live })
 	}
 	ids := make([]uint32, len(places))
 	for i, p := range places {

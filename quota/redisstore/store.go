@@ -20,9 +20,10 @@ type Store struct {
 	prefix string
 	now    func() time.Time // nil: not compared
 
-	scripts  applyScripts
-	watchers watchers
-	self     string // who asks for leases
+	scripts   applyScripts
+	liveLooks liveLooks
+	watchers  watchers
+	self      string // who asks for leases
 
 	background context.Context // done when the store is closed
 
