@@ -15,14 +15,22 @@ const (
 	accountFormat = 1
 )
 
-// formatOf reads a record's format and no more: a newer one may have values that
-// cannot be read here.
+// formatOf reads the format of a record that cannot be read, and no more: a newer
+// one may have values that cannot be read here.
 func formatOf(record []byte) int {
 	var head struct {
 		Format int `json:"format"`
 	}
 	_ = json.Unmarshal(record, &head) // zero: it is damaged
 	return head.Format
+}
+
+// newer says that a later imquota wrote a record.
+func newer(what string, format, known int) *Fault {
+	return &Fault{
+		Reason: RecordNewer,
+		Detail: fmt.Sprintf("the record of %s has format %d; this version of imquota knows formats up to %d", what, format, known),
+	}
 }
 
 // storedApp is a record as stores keep it.
@@ -42,14 +50,15 @@ func EncodeApp(a *App) ([]byte, error) {
 
 // DecodeApp reads a record and gives it its version. The error is a *Fault.
 func DecodeApp(id uint32, record []byte, v Version) (*App, error) {
-	if format := formatOf(record); format > recordFormat {
-		return nil, &Fault{
-			Reason: RecordNewer,
-			Detail: fmt.Sprintf("the record of app %d has format %d; this version of imquota knows formats up to %d", id, format, recordFormat),
-		}
-	}
 	stored := storedApp{App: new(App)}
-	if err := json.Unmarshal(record, &stored); err != nil || stored.Format < 1 || stored.ID != id {
+	err := json.Unmarshal(record, &stored)
+	if err != nil {
+		stored.Format = formatOf(record)
+	}
+	switch {
+	case stored.Format > recordFormat:
+		return nil, newer(fmt.Sprintf("app %d", id), stored.Format, recordFormat)
+	case err != nil, stored.Format < 1, stored.ID != id:
 		return nil, DamagedRecord(id)
 	}
 	stored.Version = v
@@ -78,14 +87,15 @@ func EncodeAccount(a *Account) ([]byte, error) {
 
 // DecodeAccount reads a record and gives it its version. The error is a *Fault.
 func DecodeAccount(id string, record []byte, v Version) (*Account, error) {
-	if format := formatOf(record); format > accountFormat {
-		return nil, &Fault{
-			Reason: RecordNewer,
-			Detail: fmt.Sprintf("the record of account %s has format %d; this version of imquota knows formats up to %d", id, format, accountFormat),
-		}
-	}
 	stored := storedAccount{Account: new(Account)}
-	if err := json.Unmarshal(record, &stored); err != nil || stored.Format < 1 || stored.ID != id {
+	err := json.Unmarshal(record, &stored)
+	if err != nil {
+		stored.Format = formatOf(record)
+	}
+	switch {
+	case stored.Format > accountFormat:
+		return nil, newer("account "+id, stored.Format, accountFormat)
+	case err != nil, stored.Format < 1, stored.ID != id:
 		return nil, DamagedAccount(id)
 	}
 	stored.Version = v
