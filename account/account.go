@@ -1,8 +1,8 @@
 package account
 
 import (
+	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/imquota/imquota/catalog"
@@ -88,9 +88,12 @@ func (a *Account) Bill(id string) *Bill {
 }
 
 // OverdueSince returns since when bills have been overdue without a gap; zero:
-// none is.
+// none is. As with Latest, what was changed holds from the change on.
 func (a *Account) OverdueSince(now time.Time, rules catalog.AccountRules) time.Time {
-	s, _ := spanAt(a.overdue(rules), now)
+	if a == nil {
+		return time.Time{}
+	}
+	s, _ := spanAt(a.overdue(rules), later(now, a.Changed))
 	return s.from
 }
 
@@ -112,10 +115,7 @@ func (a *Account) overdue(rules catalog.AccountRules) []span {
 // sortBills puts bills in the sequence in which they were pushed.
 func sortBills(bills []Bill) {
 	slices.SortFunc(bills, func(a, b Bill) int {
-		if c := a.Pushed.Compare(b.Pushed); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
+		return cmp.Or(a.Pushed.Compare(b.Pushed), cmp.Compare(a.ID, b.ID))
 	})
 }
 

@@ -37,7 +37,7 @@ func (s *Apps) State(ctx context.Context, app *App) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return app.StateAt(Latest(s.Now(), app, owner), owner, s.Catalog()), nil
+	return app.StateNow(s.Now(), owner, s.Catalog()), nil
 }
 
 // Approve approves a feature. The first approval holds.

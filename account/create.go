@@ -156,9 +156,10 @@ func (s *Apps) record(n NewApp) (*App, error) {
 		// Orders say which edition is in force; before the first it is the
 		// default one.
 		app.Edition = cat.DefaultEdition().Key
-		if derived := app.StateAt(now, nil, cat).Edition; n.Edition != "" && n.Edition != derived {
-			return nil, &InvalidError{"import.edition", fmt.Sprintf("is %q, but by the orders it is %q now", n.Edition, derived)}
-		}
+	}
+	edition := app.StateAt(now, nil, cat).Edition
+	if n.Edition != "" && n.Edition != edition {
+		return nil, &InvalidError{"import.edition", fmt.Sprintf("is %q, but by the orders it is %q now", n.Edition, edition)}
 	}
 	for i, g := range n.Approvals {
 		if err := s.approve(app, fmt.Sprintf("import.approvals[%d].", i), g); err != nil {
@@ -166,7 +167,7 @@ func (s *Apps) record(n NewApp) (*App, error) {
 		}
 	}
 	for i, g := range n.AddOns {
-		if err := s.activate(app, app.StateAt(now, nil, cat).Edition, fmt.Sprintf("import.add_ons[%d].", i), g); err != nil {
+		if err := s.activate(app, edition, fmt.Sprintf("import.add_ons[%d].", i), g); err != nil {
 			return nil, err
 		}
 	}
@@ -176,19 +177,19 @@ func (s *Apps) record(n NewApp) (*App, error) {
 // checkOrders checks what an existing customer brings along, gives orders the
 // ends that were left out, and sorts them.
 func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
-	ids := make(map[string]bool, len(orders))
 	most := cat.Account().MaxOrderMonths
-	places := make(map[string]int, len(orders))
+	places := make(map[string]int, len(orders)) // by id
 	for i := range orders {
 		o := &orders[i]
 		field := importedOrder(i)
 		bought, ok := cat.Edition(o.Edition)
+		_, isTwice := places[o.ID]
 		switch {
 		case !ok:
 			return &InvalidError{field + "edition", fmt.Sprintf("unknown edition %q; there are %s", o.Edition, cat.EditionNames())}
 		case bought.IsFree():
 			return &InvalidError{field + "edition", "the " + o.Edition + " edition is free and cannot be ordered"}
-		case ids[o.ID]:
+		case isTwice:
 			return &InvalidError{field + "order_id", fmt.Sprintf("order %q is given twice", o.ID)}
 		case o.Months < 1 || o.Months > most:
 			return &InvalidError{field + "months", fmt.Sprintf("is %d: an order has 1 to %d months", o.Months, most)}
@@ -199,7 +200,6 @@ func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
 		case o.Refunded.After(now):
 			return &InvalidError{field + "refund_time", "lies in the future"}
 		}
-		ids[o.ID] = true
 		places[o.ID] = i
 	}
 	slices.SortStableFunc(orders, func(a, b Order) int { return a.Start.Compare(b.Start) })
@@ -213,7 +213,7 @@ func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
 		switch {
 		case !o.Start.Before(o.End):
 			return &InvalidError{field + "end_time", "is not after the start"}
-		case o.End.UTC().Year() > lastYear:
+		case o.End.Year() > lastYear:
 			return &InvalidError{field + "end_time", fmt.Sprintf("lies beyond the year %d", lastYear)}
 		case o.isReturned() && !o.Refunded.Before(o.End):
 			return &InvalidError{field + "refund_time", "is not before the end"}

@@ -70,6 +70,14 @@ func (s *State) IsOnly(r SuspensionReason) bool {
 // IsGone reports whether the app is deleted or its data reclaimed.
 func (s *State) IsGone() bool { return s.Stage == Reclaimed || s.Stage == Deleted }
 
+// Fate is what an app was that IsGone: "deleted", or the like.
+func (s *State) Fate() string {
+	if s.Stage == Reclaimed {
+		return "suspended for so long that its data was reclaimed"
+	}
+	return "deleted"
+}
+
 // Lifecycle is the states of an app one after the other, without a gap, from
 // the beginning to the end of time, if nothing but time changes it any more.
 type Lifecycle []State
@@ -88,6 +96,11 @@ func (l Lifecycle) At(now time.Time) *State {
 // StateAt is Lifecycle for one instant.
 func (a *App) StateAt(now time.Time, owner *Account, cat *catalog.Snapshot) *State {
 	return a.Lifecycle(owner, cat).At(now)
+}
+
+// StateNow is StateAt for the instant at which an app is judged now: Latest.
+func (a *App) StateNow(now time.Time, owner *Account, cat *catalog.Snapshot) *State {
+	return a.StateAt(Latest(now, a, owner), owner, cat)
 }
 
 // Lifecycle derives the states of an app from its record and its account's.

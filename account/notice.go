@@ -1,11 +1,11 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/imquota/imquota/catalog"
@@ -181,10 +181,7 @@ func (s *Accounts) Notices(ctx context.Context, q NoticeQuery) (notices []Notice
 		}
 	}
 	slices.SortFunc(notices, func(a, b Notice) int {
-		if c := a.At.Compare(b.At); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID))
 	})
 	return notices, next, nil
 }

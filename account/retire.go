@@ -114,9 +114,5 @@ func (s *Apps) Sweep(ctx context.Context, id uint32, by Origin) (*App, error) {
 // Gone says that an app is deleted or reclaimed, and since when. It wraps
 // ErrAppNotFound.
 func Gone(state *State) error {
-	what := "deleted"
-	if state.Stage == Reclaimed {
-		what = "suspended for so long that its data was reclaimed"
-	}
-	return fmt.Errorf("%w any more: it was %s, at %s", ErrAppNotFound, what, state.Since.UTC().Format(time.RFC3339))
+	return fmt.Errorf("%w any more: it was %s, at %s", ErrAppNotFound, state.Fate(), state.Since.UTC().Format(time.RFC3339))
 }

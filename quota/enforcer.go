@@ -118,13 +118,9 @@ func violateState(id uint32, state *account.State, cat *catalog.Snapshot) []Viol
 	case account.Active, account.Grace:
 		return nil
 	case account.Reclaimed, account.Deleted:
-		what := "was deleted"
-		if state.Stage == account.Reclaimed {
-			what = "was suspended for so long that its data was reclaimed"
-		}
 		return []Violation{{
 			Reason: AppNotFound, Since: state.Since, UpstreamCode: cat.Codes().AppNotFound,
-			Message: fmt.Sprintf("app %d %s, at %s", id, what, since),
+			Message: fmt.Sprintf("app %d was %s, at %s", id, state.Fate(), since),
 		}}
 	case account.Suspended:
 	}

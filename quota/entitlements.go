@@ -38,17 +38,11 @@ type LimitEntitlement struct {
 func (e *Enforcer) Entitlements(ctx context.Context, id uint32, client Client) (*Entitlements, error) {
 	cat, now := e.catalog.Load(), e.now()
 	s := e.current(ctx, id, cat)
-	if s.err != nil {
-		return nil, s.err
+	state, edition, err := s.living(now, cat)
+	if err != nil {
+		return nil, err
 	}
-	app, state := s.app, s.state(now)
-	if state.IsGone() {
-		return nil, account.ForApp(id, account.Gone(state))
-	}
-	edition, ok := cat.Edition(state.Edition)
-	if !ok {
-		return nil, unknownEdition(id, state.Edition, cat)
-	}
+	app := s.app
 	out := &Entitlements{Edition: edition.Key, Lifecycle: state, Catalog: cat.Version()}
 	c := featureCase{catalog: cat, app: app, edition: edition, client: client, now: now}
 	suspended := violateState(id, state, cat)

@@ -171,6 +171,17 @@ func keep[K comparable, R any](c *records, r reading, all map[K]kept[R], key K, 
 	all[key] = k
 }
 
+// makeRoom drops records, whichever, until there is room for one more. The lock
+// is held.
+func makeRoom[K comparable, R any](all map[K]kept[R], drop func(K)) {
+	for key := range all {
+		if len(all) < maxKept {
+			return
+		}
+		drop(key)
+	}
+}
+
 // readApps reads the records of apps, in one step, and keeps them.
 func (c *records) readApps(ctx context.Context, ids []uint32) []account.Loaded {
 	r := c.begin()
@@ -183,12 +194,7 @@ func (c *records) readApps(ctx context.Context, ids []uint32) []account.Loaded {
 			c.drop(ids[i])
 			l.Err = account.ForApp(ids[i], l.Err)
 		default:
-			for other := range c.apps {
-				if len(c.apps) < maxKept {
-					break
-				}
-				c.drop(other)
-			}
+			makeRoom(c.apps, c.drop)
 			keep(c, r, c.apps, ids[i], account.Subject{App: ids[i]}, l.App)
 		}
 	}
@@ -203,12 +209,7 @@ func (c *records) readOwners(ctx context.Context, names []string) []account.Load
 	defer c.mu.Unlock()
 	for i := range loaded {
 		if loaded[i].Err == nil {
-			for other := range c.owners {
-				if len(c.owners) < maxKept {
-					break
-				}
-				delete(c.owners, other)
-			}
+			makeRoom(c.owners, func(name string) { delete(c.owners, name) })
 			keep(c, r, c.owners, names[i], account.Subject{Account: names[i]}, loaded[i].Account)
 		}
 	}
@@ -251,6 +252,22 @@ type standing struct {
 // state is the app's state at an instant, or when it was changed last.
 func (s *standing) state(now time.Time) *account.State {
 	return s.life.At(account.Latest(now, s.app, s.owner))
+}
+
+// living returns the state and edition at an instant of an app that is not gone.
+func (s *standing) living(now time.Time, cat *catalog.Snapshot) (*account.State, *catalog.Edition, error) {
+	if s.err != nil {
+		return nil, nil, s.err
+	}
+	state := s.state(now)
+	if state.IsGone() {
+		return nil, nil, account.ForApp(s.id, account.Gone(state))
+	}
+	edition, ok := cat.Edition(state.Edition)
+	if !ok {
+		return nil, nil, unknownEdition(s.id, state.Edition, cat)
+	}
+	return state, edition, nil
 }
 
 // derive derives the states of an app, once for the records that it is made

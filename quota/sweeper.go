@@ -20,11 +20,8 @@ import (
 // Any number of sweepers may work on one store: what one removes another finds
 // gone, and what one breaks off the next one ends.
 type Sweeper struct {
-	Store    Store
-	Registry account.Registry
-	Apps     *account.Apps
-	Catalog  func() *catalog.Snapshot
-	Now      func() time.Time
+	Store Store
+	Apps  *account.Apps
 }
 
 // The work of one Step at most. Redis runs nothing else while it removes a
@@ -102,7 +99,7 @@ func (s *Sweeper) Step(ctx context.Context, at string, dryRun bool, by account.O
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.Registry.Walk(ctx, p.cursor, appsOfStep)
+	page, err := s.Apps.Registry.Walk(ctx, p.cursor, appsOfStep)
 	if err != nil {
 		return nil, err
 	}
@@ -155,16 +152,16 @@ func isOfApp(err error) bool {
 // position on. What it cannot read of one app it leaves alone.
 func (s *Sweeper) find(ctx context.Context, p position, ids []uint32) ([]GoneApp, error) {
 	ids = slices.DeleteFunc(ids, func(id uint32) bool { return id < p.app || id == p.app && p.from == 0 })
-	apps, err := account.Readable(ctx, s.Registry, ids)
+	apps, err := account.Readable(ctx, s.Apps.Registry, ids)
 	if err != nil {
 		return nil, err
 	}
 	apps = slices.DeleteFunc(apps, func(app *account.App) bool { return !app.Swept.IsZero() })
-	owners, err := account.Owners(ctx, s.Registry, apps)
+	owners, err := account.Owners(ctx, s.Apps.Registry, apps)
 	if err != nil {
 		return nil, err
 	}
-	cat := s.Catalog()
+	cat := s.Apps.Catalog()
 	var gone []GoneApp
 	for _, app := range apps {
 		if !app.Deleted.IsZero() {
@@ -175,7 +172,7 @@ func (s *Sweeper) find(ctx context.Context, p position, ids []uint32) ([]GoneApp
 		if owner == nil || account.CheckOwner(app, owner) != nil {
 			continue
 		}
-		if state := app.StateAt(account.Latest(s.Now(), app, owner), owner, cat); state.IsGone() {
+		if state := app.StateNow(s.Apps.Now(), owner, cat); state.IsGone() {
 			gone = append(gone, GoneApp{app, state})
 		}
 	}
@@ -242,7 +239,7 @@ func (s *Sweeper) tryRemove(ctx context.Context, w *sweepWork, g GoneApp, from i
 			return app, 0, nil // it was paid in time after all, or another was faster
 		}
 	case from == 0:
-		if err := s.Registry.FreePlace(ctx, app); err != nil {
+		if err := s.Apps.Registry.FreePlace(ctx, app); err != nil {
 			return nil, 0, account.ForApp(app.ID, err)
 		}
 	}
@@ -273,7 +270,7 @@ const (
 // counters are all that the catalog has apps count, but for their own monthly
 // totals.
 func (s *Sweeper) counters() []Counter {
-	cat, now := s.Catalog(), s.Now()
+	cat, now := s.Apps.Catalog(), s.Apps.Now()
 	var counters []Counter
 	for _, q := range cat.Quotas() {
 		if q.Kind == catalog.KindStatic || q.Scope == catalog.ScopeApp && q.Kind == catalog.KindMonth {
@@ -324,7 +321,7 @@ func (s *Sweeper) Run(ctx context.Context, tick <-chan time.Time, report func(*S
 			return
 		case <-tick:
 		}
-		if s.Now().Before(rest) {
+		if s.Apps.Now().Before(rest) {
 			continue
 		}
 		var err error
@@ -335,7 +332,7 @@ func (s *Sweeper) Run(ctx context.Context, tick <-chan time.Time, report func(*S
 			report(nil, err)
 		}
 		if at == atRest {
-			at, rest = "", s.Now().Add(sweepRest)
+			at, rest = "", s.Apps.Now().Add(sweepRest)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func newSweeping(t *testing.T) *sweeping {
 	f := &sweeping{t: t, store: &slowly{Model: storetest.NewModel(), slices: 1, isOurs: func() bool { return true }}, now: noon}
 	now := func() time.Time { return f.now }
 	apps := &account.Apps{Registry: f.store, Catalog: catalog.Default, Now: now}
-	f.Sweeper = &quota.Sweeper{Store: f.store, Registry: f.store, Apps: apps, Catalog: catalog.Default, Now: now}
+	f.Sweeper = &quota.Sweeper{Store: f.store, Apps: apps}
 	ended := func(days int) []account.Order {
 		return []account.Order{{ID: "o", Edition: "standard", Months: 1, Start: noon.AddDate(-1, 0, 0), End: noon.AddDate(0, 0, -days)}}
 	}
@@ -212,7 +212,7 @@ func TestSweepThatAnotherEnds(t *testing.T) {
 	t.Parallel()
 	f := newSweeping(t)
 	f.store.slices = 5
-	faster := &quota.Sweeper{Store: f.store.Model, Registry: f.store, Apps: f.Apps, Catalog: catalog.Default, Now: f.Now}
+	faster := &quota.Sweeper{Store: f.store.Model, Apps: f.Apps}
 	f.store.watched = func() {
 		if len(f.store.sweeps) == 2 {
 			f.store.watched = nil
@@ -311,7 +311,7 @@ func TestPaymentOnItsWay(t *testing.T) {
 	}
 	f.now = f.now.Add(1)
 	f.store.marked = func() { // between the note and the first counter
-		accounts := &account.Accounts{Registry: f.store, Catalog: catalog.Default, Now: f.Now}
+		accounts := &account.Accounts{Registry: f.store, Catalog: catalog.Default, Now: f.Apps.Now}
 		if _, err := accounts.RecordPayment(t.Context(), "owing", "b", f.now.Add(-time.Hour), account.Origin{}); err != nil {
 			t.Error(err)
 		}

@@ -61,16 +61,9 @@ func (e *Enforcer) apply(ctx context.Context, cat *catalog.Snapshot, id uint32, 
 	now := e.now()
 	for range maxRounds {
 		s := e.current(ctx, id, cat)
-		if s.err != nil {
-			return nil, nil, s.err
-		}
-		state := s.state(now)
-		if state.IsGone() {
-			return nil, nil, account.ForApp(id, account.Gone(state))
-		}
-		edition, ok := cat.Edition(state.Edition)
-		if !ok {
-			return nil, nil, unknownEdition(id, state.Edition, cat)
+		state, edition, err := s.living(now, cat)
+		if err != nil {
+			return nil, nil, err
 		}
 		p := &planner{catalog: cat, app: s.app, state: state, edition: edition, now: now, adjust: true}
 		if err := p.plan(planFunc(plan)); err != nil {

@@ -12,7 +12,7 @@ func (s *shown) fromAccount(a *account.Account) *imquotav1.Account {
 		AccountId: a.ID, Standing: imquotav1.AccountStanding_ACCOUNT_STANDING_GOOD, AppCount: int32(a.Apps),
 		MaxApps: int32(rules.MaxApps), Revision: a.Version.Revision,
 	}
-	if since := a.OverdueSince(account.Latest(s.now(), &account.App{}, a), rules); !since.IsZero() {
+	if since := a.OverdueSince(s.now(), rules); !since.IsZero() {
 		out.Standing, out.OverdueSince = imquotav1.AccountStanding_ACCOUNT_STANDING_OVERDUE, fromTime(since)
 	}
 	for i := range a.Bills {

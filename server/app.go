@@ -37,23 +37,28 @@ func (s *shown) load(ctx context.Context, a *account.App) (*imquotav1.App, error
 	return s.fromApp(a, owner), nil
 }
 
-// changed is app for one that was changed: what keeps it from being shown does
-// not mean that nothing was changed.
-func (s *shown) changed(ctx context.Context, a *account.App) (*imquotav1.App, error) {
-	out, err := s.load(ctx, a)
-	if err != nil {
-		return nil, toStatus(&account.Fault{
-			Reason: account.OutcomeUnknown, Err: err, RetryAfter: conflictRetryAfter,
-			Detail: fmt.Sprintf("the change of app %d was made, but how the app stands could not be read: repeat it with the same request id", a.ID),
-		})
+// changed is app for what a change came to: the app, or why it was not changed.
+// What keeps one from being shown that was does not mean that nothing was changed.
+func (s *shown) changed(ctx context.Context) func(*account.App, error) (*imquotav1.App, error) {
+	return func(a *account.App, err error) (*imquotav1.App, error) {
+		if err != nil {
+			return nil, toStatus(err)
+		}
+		out, err := s.load(ctx, a)
+		if err != nil {
+			return nil, toStatus(&account.Fault{
+				Reason: account.OutcomeUnknown, Err: err, RetryAfter: conflictRetryAfter,
+				Detail: fmt.Sprintf("the change of app %d was made, but how the app stands could not be read: repeat it with the same request id", a.ID),
+			})
+		}
+		return out, nil
 	}
-	return out, nil
 }
 
 // fromApp converts an app of an account.
 func (s *shown) fromApp(a *account.App, owner *account.Account) *imquotav1.App {
 	cat := s.catalog()
-	state := a.StateAt(account.Latest(s.now(), a, owner), owner, cat)
+	state := a.StateNow(s.now(), owner, cat)
 	out := &imquotav1.App{
 		AppId: a.ID, AccountId: a.Account, Name: a.Name, Region: a.Region, Edition: state.Edition,
 		State: fromStage(state.Stage), GraceUntil: fromTime(state.GraceUntil), SuspendedSince: fromTime(state.Since),

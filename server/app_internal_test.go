@@ -28,14 +28,14 @@ func TestChangeThatCannotBeShown(t *testing.T) {
 	for name, tt := range map[string]struct {
 		show func(context.Context, *account.App) (*imquotav1.App, error)
 		want string
-	}{"read": {s.app, "STORE_UNAVAILABLE"}, "changed": {s.changed, "OUTCOME_UNKNOWN"}} {
+	}{"read": {s.app, "STORE_UNAVAILABLE"}, "changed": {func(ctx context.Context, a *account.App) (*imquotav1.App, error) { return s.changed(ctx)(a, nil) }, "OUTCOME_UNKNOWN"}} {
 		app, err := tt.show(t.Context(), &account.App{ID: 7})
 		if app != nil || reasonOf(err) != tt.want {
 			t.Errorf("%s: %v, %v", name, app, err)
 		}
 	}
 	failed := errors.New("no")
-	if _, err := (&appService{shown: s}).changed(t.Context())(nil, failed); reasonOf(err) != "INTERNAL" {
+	if _, err := s.changed(t.Context())(nil, failed); reasonOf(err) != "INTERNAL" {
 		t.Errorf("a change that failed: %v", err)
 	}
 }

@@ -42,7 +42,7 @@ func (s *appService) CreateApp(ctx context.Context, in *imquotav1.CreateAppReque
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	app, err := s.changed(ctx)(s.apps.Create(ctx, n, originOf(ctx, in)))
+	app, err := s.shown.changed(ctx)(s.apps.Create(ctx, n, originOf(ctx, in)))
 	if err != nil {
 		return nil, err
 	}
@@ -165,24 +165,6 @@ func fromEvent(e *account.Event) *imquotav1.AppEvent {
 	return out
 }
 
-// changed shows the app that a change came to, or its error.
-func (s *appService) changed(ctx context.Context) func(*account.App, error) (*imquotav1.App, error) {
-	return func(app *account.App, err error) (*imquotav1.App, error) {
-		if err != nil {
-			return nil, toStatus(err)
-		}
-		return s.shown.changed(ctx, app)
-	}
-}
-
-// checkChange checks what all requests that change an app have in common.
-func checkChange(in appChange) error {
-	v := &invalidFields{}
-	v.app(in.GetAppId())
-	v.change(in)
-	return v.err()
-}
-
 // appChange is a request that changes an app.
 type appChange interface {
 	change
@@ -245,10 +227,13 @@ func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // simply carries out a change that needs no more than the app.
 func (s *appService) simply(ctx context.Context, in appChange, do func(context.Context, uint32, account.Origin) (*account.App, error)) (*imquotav1.App, error) {
-	if err := checkChange(in); err != nil {
+	v := &invalidFields{}
+	v.app(in.GetAppId())
+	v.change(in)
+	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	return s.changed(ctx)(do(ctx, in.GetAppId(), originOf(ctx, in)))
+	return s.shown.changed(ctx)(do(ctx, in.GetAppId(), originOf(ctx, in)))
 }
 
 func (s *appService) ReclaimApps(ctx context.Context, in *imquotav1.ReclaimAppsRequest) (*imquotav1.ReclaimAppsResponse, error) {
@@ -283,7 +268,7 @@ func (s *appService) ApproveFeature(ctx context.Context, in *imquotav1.ApproveFe
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	app, err := s.changed(ctx)(s.apps.Approve(ctx, in.GetAppId(), in.GetFeature(), at, originOf(ctx, in)))
+	app, err := s.shown.changed(ctx)(s.apps.Approve(ctx, in.GetAppId(), in.GetFeature(), at, originOf(ctx, in)))
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +283,7 @@ func (s *appService) RevokeFeature(ctx context.Context, in *imquotav1.RevokeFeat
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	app, err := s.changed(ctx)(s.apps.Revoke(ctx, in.GetAppId(), in.GetFeature(), originOf(ctx, in)))
+	app, err := s.shown.changed(ctx)(s.apps.Revoke(ctx, in.GetAppId(), in.GetFeature(), originOf(ctx, in)))
 	if err != nil {
 		return nil, err
 	}
@@ -313,7 +298,7 @@ func (s *appService) ActivateAddOn(ctx context.Context, in *imquotav1.ActivateAd
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	app, err := s.changed(ctx)(s.apps.Activate(ctx, in.GetAppId(), in.GetAddOn(), originOf(ctx, in)))
+	app, err := s.shown.changed(ctx)(s.apps.Activate(ctx, in.GetAppId(), in.GetAddOn(), originOf(ctx, in)))
 	if err != nil {
 		return nil, err
 	}
@@ -335,7 +320,7 @@ func (s *appService) SetLimitOverride(ctx context.Context, in *imquotav1.SetLimi
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	app, err := s.changed(ctx)(s.apps.Override(ctx, in.GetAppId(), in.GetQuota(), override, originOf(ctx, in)))
+	app, err := s.shown.changed(ctx)(s.apps.Override(ctx, in.GetAppId(), in.GetQuota(), override, originOf(ctx, in)))
 	if err != nil {
 		return nil, err
 	}

@@ -52,15 +52,11 @@ func (s *billingService) SetRenewal(ctx context.Context, in *imquotav1.SetRenewa
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
 	}
-	app, err := s.apps.SetRenewal(ctx, in.GetAppId(), renewal, originOf(ctx, in))
-	if err != nil {
-		return nil, toStatus(err)
-	}
-	out, err := s.shown.changed(ctx, app)
+	app, err := s.shown.changed(ctx)(s.apps.SetRenewal(ctx, in.GetAppId(), renewal, originOf(ctx, in)))
 	if err != nil {
 		return nil, err
 	}
-	return &imquotav1.SetRenewalResponse{App: out}, nil
+	return &imquotav1.SetRenewalResponse{App: app}, nil
 }
 
 // renewal checks and converts what is to happen when a plan ends.

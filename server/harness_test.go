@@ -125,7 +125,7 @@ func start(t testing.TB, b backend, c *clock, cat *catalog.Snapshot) *sidecar {
 	s := server.New(server.Options{
 		Enforcer: enforcer, Now: c.Now, Apps: apps,
 		Accounts: &account.Accounts{Registry: b, Catalog: enforcer.Catalog, Now: c.Now},
-		Sweeper:  &quota.Sweeper{Store: b, Registry: b, Apps: apps, Catalog: enforcer.Catalog, Now: c.Now},
+		Sweeper:  &quota.Sweeper{Store: b, Apps: apps},
 	})
 	g := grpc.NewServer(grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler))))
 	s.RegisterQuota(g)

@@ -76,7 +76,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	metrics.watching(enforcer.IsCurrent)
 	apps := &account.Apps{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now}
 	accounts := &account.Accounts{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now}
-	sweeper := &quota.Sweeper{Store: opened, Registry: opened, Apps: apps, Catalog: enforcer.Catalog, Now: time.Now}
+	sweeper := &quota.Sweeper{Store: opened, Apps: apps}
 	if c.Demo {
 		if err := makeDemo(ctx, opened, apps); err != nil {
 			return fmt.Errorf("--demo: %w", err)

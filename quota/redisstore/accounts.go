@@ -39,7 +39,7 @@ const ownerCommands = 3
 
 func decodeOwner(name string, commands []*command) (*account.Account, error) {
 	record, apps, deleted := commands[0], commands[1], commands[2]
-	if isDamaged(record.err) {
+	if account.IsOfRecord(record.err) {
 		return nil, account.DamagedAccount(name)
 	}
 	for _, c := range commands[:ownerCommands] {

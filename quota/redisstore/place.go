@@ -126,7 +126,7 @@ func (s *Store) sweepPlaces(ctx context.Context, name string) error {
 		if err == nil && isFree {
 			_, err = s.repeatable(ctx, vacateScript, []string{s.accountKey(name)}, appField(p.app), p.text)
 		}
-		if err != nil && !isDamaged(err) {
+		if err != nil && !account.IsOfRecord(err) {
 			return err
 		}
 	}
@@ -182,12 +182,6 @@ func (s *Store) isFree(ctx context.Context, name string, p place, l account.Load
 	// has no such token, and stays so: it may be deleted any moment.
 	_, err := s.repeatable(ctx, confirmScript, s.placeKeys(name), appField(p.app), p.token)
 	return false, err
-}
-
-// isDamaged reports whether an error is about one app alone.
-func isDamaged(err error) bool {
-	f, ok := errors.AsType[*account.Fault](err)
-	return ok && (f.Reason == account.UsageUnknown || f.Reason == account.RecordNewer)
 }
 
 // breakOff gives a pending place back, because err ended its creation before
