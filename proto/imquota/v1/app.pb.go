@@ -239,9 +239,12 @@ type App struct {
 	// that follow it without a gap. Absent for an app without orders.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// When the last counter of the deleted or reclaimed app was removed.
-	SweepTime     *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=sweep_time,json=sweepTime,proto3" json:"sweep_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	SweepTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=sweep_time,json=sweepTime,proto3" json:"sweep_time,omitempty"`
+	// The version of the catalog that the app goes by, whichever is in force.
+	// Empty: the one in force. Only apps in the legacy billing mode have one.
+	CatalogVersion string `protobuf:"bytes,22,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *App) Reset() {
@@ -419,6 +422,13 @@ func (x *App) GetSweepTime() *timestamppb.Timestamp {
 		return x.SweepTime
 	}
 	return nil
+}
+
+func (x *App) GetCatalogVersion() string {
+	if x != nil {
+		return x.CatalogVersion
+	}
+	return ""
 }
 
 // Suspension is one reason of several that an app can be suspended for. Curing
@@ -767,9 +777,30 @@ type Order struct {
 	// The order cannot be returned.
 	NonRefundable bool `protobuf:"varint,8,opt,name=non_refundable,json=nonRefundable,proto3" json:"non_refundable,omitempty"`
 	// When the order was returned: it ended then. Absent: it was not.
-	RefundTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=refund_time,json=refundTime,proto3" json:"refund_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RefundTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=refund_time,json=refundTime,proto3" json:"refund_time,omitempty"`
+	// What its months cost by the list, before discount and voucher, its upgrades
+	// apart. Optional in an import.
+	ListAmount *Money `protobuf:"bytes,10,opt,name=list_amount,json=listAmount,proto3" json:"list_amount,omitempty"`
+	// The discount that it was bought with. Optional in an import.
+	Discount *Money `protobuf:"bytes,11,opt,name=discount,proto3" json:"discount,omitempty"`
+	// The voucher that it was bought with, which is never paid back. Optional in
+	// an import.
+	Voucher *Money `protobuf:"bytes,12,opt,name=voucher,proto3" json:"voucher,omitempty"`
+	// Upgrades of the order while it ran or before it began, earliest first.
+	Upgrades []*OrderUpgrade `protobuf:"bytes,13,rep,name=upgrades,proto3" json:"upgrades,omitempty"`
+	// Output only: what was paid back when it was returned, if that is known.
+	Refund *OrderRefund `protobuf:"bytes,14,opt,name=refund,proto3" json:"refund,omitempty"`
+	// Output only: a return of the order was rejected.
+	ReturnRejection *ReturnRejection `protobuf:"bytes,15,opt,name=return_rejection,json=returnRejection,proto3" json:"return_rejection,omitempty"`
+	// Output only: the quote that it comes from; empty for an import.
+	QuoteId string `protobuf:"bytes,16,opt,name=quote_id,json=quoteId,proto3" json:"quote_id,omitempty"`
+	// Output only: when it was bought; not set for an import.
+	OrderTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=order_time,json=orderTime,proto3" json:"order_time,omitempty"`
+	// Output only: the edition it is in now, or ended in: that of its last upgrade
+	// or, without any, the one that was bought.
+	CurrentEdition string `protobuf:"bytes,18,opt,name=current_edition,json=currentEdition,proto3" json:"current_edition,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Order) Reset() {
@@ -865,12 +896,295 @@ func (x *Order) GetRefundTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Order) GetListAmount() *Money {
+	if x != nil {
+		return x.ListAmount
+	}
+	return nil
+}
+
+func (x *Order) GetDiscount() *Money {
+	if x != nil {
+		return x.Discount
+	}
+	return nil
+}
+
+func (x *Order) GetVoucher() *Money {
+	if x != nil {
+		return x.Voucher
+	}
+	return nil
+}
+
+func (x *Order) GetUpgrades() []*OrderUpgrade {
+	if x != nil {
+		return x.Upgrades
+	}
+	return nil
+}
+
+func (x *Order) GetRefund() *OrderRefund {
+	if x != nil {
+		return x.Refund
+	}
+	return nil
+}
+
+func (x *Order) GetReturnRejection() *ReturnRejection {
+	if x != nil {
+		return x.ReturnRejection
+	}
+	return nil
+}
+
+func (x *Order) GetQuoteId() string {
+	if x != nil {
+		return x.QuoteId
+	}
+	return ""
+}
+
+func (x *Order) GetOrderTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OrderTime
+	}
+	return nil
+}
+
+func (x *Order) GetCurrentEdition() string {
+	if x != nil {
+		return x.CurrentEdition
+	}
+	return ""
+}
+
+// OrderUpgrade is the change of an order to a dearer edition, for the rest of its
+// period.
+type OrderUpgrade struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From when the order is of the edition: not after its end.
+	UpgradeTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=upgrade_time,json=upgradeTime,proto3" json:"upgrade_time,omitempty"`
+	// The edition.
+	Edition string `protobuf:"bytes,2,opt,name=edition,proto3" json:"edition,omitempty"`
+	// What was paid in cash.
+	Cash *Money `protobuf:"bytes,3,opt,name=cash,proto3" json:"cash,omitempty"`
+	// What was paid in credit.
+	Credit *Money `protobuf:"bytes,4,opt,name=credit,proto3" json:"credit,omitempty"`
+	// Output only: the quote that it comes from; empty for an import.
+	QuoteId       string `protobuf:"bytes,5,opt,name=quote_id,json=quoteId,proto3" json:"quote_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderUpgrade) Reset() {
+	*x = OrderUpgrade{}
+	mi := &file_imquota_v1_app_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderUpgrade) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderUpgrade) ProtoMessage() {}
+
+func (x *OrderUpgrade) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderUpgrade.ProtoReflect.Descriptor instead.
+func (*OrderUpgrade) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *OrderUpgrade) GetUpgradeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpgradeTime
+	}
+	return nil
+}
+
+func (x *OrderUpgrade) GetEdition() string {
+	if x != nil {
+		return x.Edition
+	}
+	return ""
+}
+
+func (x *OrderUpgrade) GetCash() *Money {
+	if x != nil {
+		return x.Cash
+	}
+	return nil
+}
+
+func (x *OrderUpgrade) GetCredit() *Money {
+	if x != nil {
+		return x.Credit
+	}
+	return nil
+}
+
+func (x *OrderUpgrade) GetQuoteId() string {
+	if x != nil {
+		return x.QuoteId
+	}
+	return ""
+}
+
+// OrderRefund is what was paid back for an order.
+type OrderRefund struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Paid back in cash.
+	Cash *Money `protobuf:"bytes,1,opt,name=cash,proto3" json:"cash,omitempty"`
+	// Paid back in credit.
+	Credit *Money `protobuf:"bytes,2,opt,name=credit,proto3" json:"credit,omitempty"`
+	// The quote that it comes from.
+	QuoteId       string `protobuf:"bytes,3,opt,name=quote_id,json=quoteId,proto3" json:"quote_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderRefund) Reset() {
+	*x = OrderRefund{}
+	mi := &file_imquota_v1_app_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderRefund) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderRefund) ProtoMessage() {}
+
+func (x *OrderRefund) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderRefund.ProtoReflect.Descriptor instead.
+func (*OrderRefund) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OrderRefund) GetCash() *Money {
+	if x != nil {
+		return x.Cash
+	}
+	return nil
+}
+
+func (x *OrderRefund) GetCredit() *Money {
+	if x != nil {
+		return x.Credit
+	}
+	return nil
+}
+
+func (x *OrderRefund) GetQuoteId() string {
+	if x != nil {
+		return x.QuoteId
+	}
+	return ""
+}
+
+// ReturnRejection says that an operator does not take an order back.
+type ReturnRejection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When that was said.
+	RejectTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=reject_time,json=rejectTime,proto3" json:"reject_time,omitempty"`
+	// Who said it, if that was told.
+	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// The quote of the return that was rejected.
+	QuoteId       string `protobuf:"bytes,4,opt,name=quote_id,json=quoteId,proto3" json:"quote_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReturnRejection) Reset() {
+	*x = ReturnRejection{}
+	mi := &file_imquota_v1_app_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReturnRejection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReturnRejection) ProtoMessage() {}
+
+func (x *ReturnRejection) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReturnRejection.ProtoReflect.Descriptor instead.
+func (*ReturnRejection) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReturnRejection) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ReturnRejection) GetRejectTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RejectTime
+	}
+	return nil
+}
+
+func (x *ReturnRejection) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *ReturnRejection) GetQuoteId() string {
+	if x != nil {
+		return x.QuoteId
+	}
+	return ""
+}
+
 var File_imquota_v1_app_proto protoreflect.FileDescriptor
 
 const file_imquota_v1_app_proto_rawDesc = "" +
 	"\n" +
 	"\x14imquota/v1/app.proto\x12\n" +
-	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16imquota/v1/money.proto\x1a\x16imquota/v1/usage.proto\"\xfc\a\n" +
+	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16imquota/v1/money.proto\x1a\x16imquota/v1/usage.proto\"\xa5\b\n" +
 	"\x03App\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
 	"\n" +
@@ -898,7 +1212,8 @@ const file_imquota_v1_app_proto_rawDesc = "" +
 	"\vexpire_time\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x129\n" +
 	"\n" +
-	"sweep_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\tsweepTime\"t\n" +
+	"sweep_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\tsweepTime\x12'\n" +
+	"\x0fcatalog_version\x18\x16 \x01(\tR\x0ecatalogVersion\"t\n" +
 	"\n" +
 	"Suspension\x124\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1c.imquota.v1.SuspensionReasonR\x06reason\x120\n" +
@@ -920,7 +1235,7 @@ const file_imquota_v1_app_proto_rawDesc = "" +
 	"\x05quota\x18\x01 \x01(\tR\x05quota\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x03R\x05limit\x12\x1c\n" +
 	"\tunlimited\x18\x03 \x01(\bR\tunlimited\x125\n" +
-	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\xfc\x02\n" +
+	"\bend_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\xba\x06\n" +
 	"\x05Order\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\tR\aorderId\x12\x18\n" +
 	"\aedition\x18\x02 \x01(\tR\aedition\x129\n" +
@@ -932,7 +1247,35 @@ const file_imquota_v1_app_proto_rawDesc = "" +
 	"\x06credit\x18\a \x01(\v2\x11.imquota.v1.MoneyR\x06credit\x12%\n" +
 	"\x0enon_refundable\x18\b \x01(\bR\rnonRefundable\x12;\n" +
 	"\vrefund_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"refundTime*\xb3\x01\n" +
+	"refundTime\x122\n" +
+	"\vlist_amount\x18\n" +
+	" \x01(\v2\x11.imquota.v1.MoneyR\n" +
+	"listAmount\x12-\n" +
+	"\bdiscount\x18\v \x01(\v2\x11.imquota.v1.MoneyR\bdiscount\x12+\n" +
+	"\avoucher\x18\f \x01(\v2\x11.imquota.v1.MoneyR\avoucher\x124\n" +
+	"\bupgrades\x18\r \x03(\v2\x18.imquota.v1.OrderUpgradeR\bupgrades\x12/\n" +
+	"\x06refund\x18\x0e \x01(\v2\x17.imquota.v1.OrderRefundR\x06refund\x12F\n" +
+	"\x10return_rejection\x18\x0f \x01(\v2\x1b.imquota.v1.ReturnRejectionR\x0freturnRejection\x12\x19\n" +
+	"\bquote_id\x18\x10 \x01(\tR\aquoteId\x129\n" +
+	"\n" +
+	"order_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\torderTime\x12'\n" +
+	"\x0fcurrent_edition\x18\x12 \x01(\tR\x0ecurrentEdition\"\xd4\x01\n" +
+	"\fOrderUpgrade\x12=\n" +
+	"\fupgrade_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\vupgradeTime\x12\x18\n" +
+	"\aedition\x18\x02 \x01(\tR\aedition\x12%\n" +
+	"\x04cash\x18\x03 \x01(\v2\x11.imquota.v1.MoneyR\x04cash\x12)\n" +
+	"\x06credit\x18\x04 \x01(\v2\x11.imquota.v1.MoneyR\x06credit\x12\x19\n" +
+	"\bquote_id\x18\x05 \x01(\tR\aquoteId\"z\n" +
+	"\vOrderRefund\x12%\n" +
+	"\x04cash\x18\x01 \x01(\v2\x11.imquota.v1.MoneyR\x04cash\x12)\n" +
+	"\x06credit\x18\x02 \x01(\v2\x11.imquota.v1.MoneyR\x06credit\x12\x19\n" +
+	"\bquote_id\x18\x03 \x01(\tR\aquoteId\"\x97\x01\n" +
+	"\x0fReturnRejection\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12;\n" +
+	"\vreject_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"rejectTime\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x19\n" +
+	"\bquote_id\x18\x04 \x01(\tR\aquoteId*\xb3\x01\n" +
 	"\x10SuspensionReason\x12!\n" +
 	"\x1dSUSPENSION_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19SUSPENSION_REASON_EXPIRED\x10\x01\x12\x1e\n" +
@@ -962,7 +1305,7 @@ func file_imquota_v1_app_proto_rawDescGZIP() []byte {
 }
 
 var file_imquota_v1_app_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_imquota_v1_app_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_imquota_v1_app_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_imquota_v1_app_proto_goTypes = []any{
 	(SuspensionReason)(0),         // 0: imquota.v1.SuspensionReason
 	(BillingMode)(0),              // 1: imquota.v1.BillingMode
@@ -974,44 +1317,60 @@ var file_imquota_v1_app_proto_goTypes = []any{
 	(*AddOnActivation)(nil),       // 7: imquota.v1.AddOnActivation
 	(*LimitOverride)(nil),         // 8: imquota.v1.LimitOverride
 	(*Order)(nil),                 // 9: imquota.v1.Order
-	(AppState)(0),                 // 10: imquota.v1.AppState
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*Money)(nil),                 // 12: imquota.v1.Money
+	(*OrderUpgrade)(nil),          // 10: imquota.v1.OrderUpgrade
+	(*OrderRefund)(nil),           // 11: imquota.v1.OrderRefund
+	(*ReturnRejection)(nil),       // 12: imquota.v1.ReturnRejection
+	(AppState)(0),                 // 13: imquota.v1.AppState
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*Money)(nil),                 // 15: imquota.v1.Money
 }
 var file_imquota_v1_app_proto_depIdxs = []int32{
-	10, // 0: imquota.v1.App.state:type_name -> imquota.v1.AppState
-	11, // 1: imquota.v1.App.create_time:type_name -> google.protobuf.Timestamp
+	13, // 0: imquota.v1.App.state:type_name -> imquota.v1.AppState
+	14, // 1: imquota.v1.App.create_time:type_name -> google.protobuf.Timestamp
 	6,  // 2: imquota.v1.App.approvals:type_name -> imquota.v1.Approval
 	7,  // 3: imquota.v1.App.add_ons:type_name -> imquota.v1.AddOnActivation
 	8,  // 4: imquota.v1.App.limit_overrides:type_name -> imquota.v1.LimitOverride
 	9,  // 5: imquota.v1.App.orders:type_name -> imquota.v1.Order
-	11, // 6: imquota.v1.App.grace_until:type_name -> google.protobuf.Timestamp
-	11, // 7: imquota.v1.App.suspended_since:type_name -> google.protobuf.Timestamp
+	14, // 6: imquota.v1.App.grace_until:type_name -> google.protobuf.Timestamp
+	14, // 7: imquota.v1.App.suspended_since:type_name -> google.protobuf.Timestamp
 	4,  // 8: imquota.v1.App.suspensions:type_name -> imquota.v1.Suspension
-	11, // 9: imquota.v1.App.reclaim_time:type_name -> google.protobuf.Timestamp
+	14, // 9: imquota.v1.App.reclaim_time:type_name -> google.protobuf.Timestamp
 	1,  // 10: imquota.v1.App.billing_mode:type_name -> imquota.v1.BillingMode
-	11, // 11: imquota.v1.App.migrate_time:type_name -> google.protobuf.Timestamp
+	14, // 11: imquota.v1.App.migrate_time:type_name -> google.protobuf.Timestamp
 	5,  // 12: imquota.v1.App.renewal:type_name -> imquota.v1.Renewal
-	11, // 13: imquota.v1.App.expire_time:type_name -> google.protobuf.Timestamp
-	11, // 14: imquota.v1.App.sweep_time:type_name -> google.protobuf.Timestamp
+	14, // 13: imquota.v1.App.expire_time:type_name -> google.protobuf.Timestamp
+	14, // 14: imquota.v1.App.sweep_time:type_name -> google.protobuf.Timestamp
 	0,  // 15: imquota.v1.Suspension.reason:type_name -> imquota.v1.SuspensionReason
-	11, // 16: imquota.v1.Suspension.since:type_name -> google.protobuf.Timestamp
+	14, // 16: imquota.v1.Suspension.since:type_name -> google.protobuf.Timestamp
 	2,  // 17: imquota.v1.Renewal.mode:type_name -> imquota.v1.RenewalMode
-	11, // 18: imquota.v1.Approval.approve_time:type_name -> google.protobuf.Timestamp
-	11, // 19: imquota.v1.Approval.active_time:type_name -> google.protobuf.Timestamp
-	11, // 20: imquota.v1.AddOnActivation.activate_time:type_name -> google.protobuf.Timestamp
-	11, // 21: imquota.v1.AddOnActivation.end_time:type_name -> google.protobuf.Timestamp
-	11, // 22: imquota.v1.LimitOverride.end_time:type_name -> google.protobuf.Timestamp
-	11, // 23: imquota.v1.Order.start_time:type_name -> google.protobuf.Timestamp
-	11, // 24: imquota.v1.Order.end_time:type_name -> google.protobuf.Timestamp
-	12, // 25: imquota.v1.Order.cash:type_name -> imquota.v1.Money
-	12, // 26: imquota.v1.Order.credit:type_name -> imquota.v1.Money
-	11, // 27: imquota.v1.Order.refund_time:type_name -> google.protobuf.Timestamp
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	14, // 18: imquota.v1.Approval.approve_time:type_name -> google.protobuf.Timestamp
+	14, // 19: imquota.v1.Approval.active_time:type_name -> google.protobuf.Timestamp
+	14, // 20: imquota.v1.AddOnActivation.activate_time:type_name -> google.protobuf.Timestamp
+	14, // 21: imquota.v1.AddOnActivation.end_time:type_name -> google.protobuf.Timestamp
+	14, // 22: imquota.v1.LimitOverride.end_time:type_name -> google.protobuf.Timestamp
+	14, // 23: imquota.v1.Order.start_time:type_name -> google.protobuf.Timestamp
+	14, // 24: imquota.v1.Order.end_time:type_name -> google.protobuf.Timestamp
+	15, // 25: imquota.v1.Order.cash:type_name -> imquota.v1.Money
+	15, // 26: imquota.v1.Order.credit:type_name -> imquota.v1.Money
+	14, // 27: imquota.v1.Order.refund_time:type_name -> google.protobuf.Timestamp
+	15, // 28: imquota.v1.Order.list_amount:type_name -> imquota.v1.Money
+	15, // 29: imquota.v1.Order.discount:type_name -> imquota.v1.Money
+	15, // 30: imquota.v1.Order.voucher:type_name -> imquota.v1.Money
+	10, // 31: imquota.v1.Order.upgrades:type_name -> imquota.v1.OrderUpgrade
+	11, // 32: imquota.v1.Order.refund:type_name -> imquota.v1.OrderRefund
+	12, // 33: imquota.v1.Order.return_rejection:type_name -> imquota.v1.ReturnRejection
+	14, // 34: imquota.v1.Order.order_time:type_name -> google.protobuf.Timestamp
+	14, // 35: imquota.v1.OrderUpgrade.upgrade_time:type_name -> google.protobuf.Timestamp
+	15, // 36: imquota.v1.OrderUpgrade.cash:type_name -> imquota.v1.Money
+	15, // 37: imquota.v1.OrderUpgrade.credit:type_name -> imquota.v1.Money
+	15, // 38: imquota.v1.OrderRefund.cash:type_name -> imquota.v1.Money
+	15, // 39: imquota.v1.OrderRefund.credit:type_name -> imquota.v1.Money
+	14, // 40: imquota.v1.ReturnRejection.reject_time:type_name -> google.protobuf.Timestamp
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_app_proto_init() }
@@ -1027,7 +1386,7 @@ func file_imquota_v1_app_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_imquota_v1_app_proto_rawDesc), len(file_imquota_v1_app_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   7,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -158,9 +158,13 @@ type AppImport struct {
 	// Add-ons activated before.
 	AddOns []*AddOnActivation `protobuf:"bytes,4,rep,name=add_ons,json=addOns,proto3" json:"add_ons,omitempty"`
 	// When the app was created; now when not set.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// The version of the catalog that an app in the legacy billing mode goes by
+	// until it is migrated; the one in force when not set. INVALID_ARGUMENT for
+	// other apps, and for a catalog that the sidecar does not have.
+	CatalogVersion string `protobuf:"bytes,6,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *AppImport) Reset() {
@@ -226,6 +230,13 @@ func (x *AppImport) GetCreateTime() *timestamppb.Timestamp {
 		return x.CreateTime
 	}
 	return nil
+}
+
+func (x *AppImport) GetCatalogVersion() string {
+	if x != nil {
+		return x.CatalogVersion
+	}
+	return ""
 }
 
 // CreateAppResponse carries the app.
@@ -2276,14 +2287,15 @@ const file_imquota_v1_app_service_proto_rawDesc = "" +
 	"\x06import\x18\a \x01(\v2\x15.imquota.v1.AppImportR\x06import\x12\x1f\n" +
 	"\vaccept_loss\x18\b \x01(\bR\n" +
 	"acceptLoss\x12\x14\n" +
-	"\x05actor\x18\t \x01(\tR\x05actor\"\xf7\x01\n" +
+	"\x05actor\x18\t \x01(\tR\x05actor\"\xa0\x02\n" +
 	"\tAppImport\x12\x18\n" +
 	"\aedition\x18\x01 \x01(\tR\aedition\x12)\n" +
 	"\x06orders\x18\x02 \x03(\v2\x11.imquota.v1.OrderR\x06orders\x122\n" +
 	"\tapprovals\x18\x03 \x03(\v2\x14.imquota.v1.ApprovalR\tapprovals\x124\n" +
 	"\aadd_ons\x18\x04 \x03(\v2\x1b.imquota.v1.AddOnActivationR\x06addOns\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"6\n" +
+	"createTime\x12'\n" +
+	"\x0fcatalog_version\x18\x06 \x01(\tR\x0ecatalogVersion\"6\n" +
 	"\x11CreateAppResponse\x12!\n" +
 	"\x03app\x18\x01 \x01(\v2\x0f.imquota.v1.AppR\x03app\"&\n" +
 	"\rGetAppRequest\x12\x15\n" +

@@ -825,12 +825,1547 @@ func (x *RecordPaymentResponse) GetAccount() *Account {
 	return nil
 }
 
+// GetCatalogRequest asks for a catalog.
+type GetCatalogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version, of those that the sidecar has; empty: the one in force.
+	Version       string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCatalogRequest) Reset() {
+	*x = GetCatalogRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCatalogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCatalogRequest) ProtoMessage() {}
+
+func (x *GetCatalogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCatalogRequest.ProtoReflect.Descriptor instead.
+func (*GetCatalogRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetCatalogRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+// GetCatalogResponse carries the catalog.
+type GetCatalogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog.
+	Catalog       *Catalog `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCatalogResponse) Reset() {
+	*x = GetCatalogResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCatalogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCatalogResponse) ProtoMessage() {}
+
+func (x *GetCatalogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCatalogResponse.ProtoReflect.Descriptor instead.
+func (*GetCatalogResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetCatalogResponse) GetCatalog() *Catalog {
+	if x != nil {
+		return x.Catalog
+	}
+	return nil
+}
+
+// QuotePurchaseRequest says what is to be bought.
+type QuotePurchaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For whom.
+	//
+	// Types that are valid to be assigned to Subject:
+	//
+	//	*QuotePurchaseRequest_AppId
+	//	*QuotePurchaseRequest_Subscription
+	Subject isQuotePurchaseRequest_Subject `protobuf_oneof:"subject"`
+	// The edition.
+	Edition string `protobuf:"bytes,3,opt,name=edition,proto3" json:"edition,omitempty"`
+	// For how many months, from 1 on.
+	Months int32 `protobuf:"varint,4,opt,name=months,proto3" json:"months,omitempty"`
+	// What happens when the plan ends. Not set: as it is; for a new app, by hand.
+	Renewal *Renewal `protobuf:"bytes,5,opt,name=renewal,proto3" json:"renewal,omitempty"`
+	// Percent of the list price that are taken off, above 0 and at most 100, with
+	// at most four decimals, such as "12.5". Empty: none.
+	DiscountPercent string `protobuf:"bytes,6,opt,name=discount_percent,json=discountPercent,proto3" json:"discount_percent,omitempty"`
+	// A voucher that is used up, at most what is to be paid without it. Optional.
+	Voucher *Money `protobuf:"bytes,7,opt,name=voucher,proto3" json:"voucher,omitempty"`
+	// The order can never be returned, as some of a promotion.
+	NonRefundable bool `protobuf:"varint,8,opt,name=non_refundable,json=nonRefundable,proto3" json:"non_refundable,omitempty"`
+	// The instant it is quoted for: a what-if. Now when not set.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuotePurchaseRequest) Reset() {
+	*x = QuotePurchaseRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotePurchaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotePurchaseRequest) ProtoMessage() {}
+
+func (x *QuotePurchaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotePurchaseRequest.ProtoReflect.Descriptor instead.
+func (*QuotePurchaseRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *QuotePurchaseRequest) GetSubject() isQuotePurchaseRequest_Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *QuotePurchaseRequest) GetAppId() uint32 {
+	if x != nil {
+		if x, ok := x.Subject.(*QuotePurchaseRequest_AppId); ok {
+			return x.AppId
+		}
+	}
+	return 0
+}
+
+func (x *QuotePurchaseRequest) GetSubscription() *Subscription {
+	if x != nil {
+		if x, ok := x.Subject.(*QuotePurchaseRequest_Subscription); ok {
+			return x.Subscription
+		}
+	}
+	return nil
+}
+
+func (x *QuotePurchaseRequest) GetEdition() string {
+	if x != nil {
+		return x.Edition
+	}
+	return ""
+}
+
+func (x *QuotePurchaseRequest) GetMonths() int32 {
+	if x != nil {
+		return x.Months
+	}
+	return 0
+}
+
+func (x *QuotePurchaseRequest) GetRenewal() *Renewal {
+	if x != nil {
+		return x.Renewal
+	}
+	return nil
+}
+
+func (x *QuotePurchaseRequest) GetDiscountPercent() string {
+	if x != nil {
+		return x.DiscountPercent
+	}
+	return ""
+}
+
+func (x *QuotePurchaseRequest) GetVoucher() *Money {
+	if x != nil {
+		return x.Voucher
+	}
+	return nil
+}
+
+func (x *QuotePurchaseRequest) GetNonRefundable() bool {
+	if x != nil {
+		return x.NonRefundable
+	}
+	return false
+}
+
+func (x *QuotePurchaseRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type isQuotePurchaseRequest_Subject interface {
+	isQuotePurchaseRequest_Subject()
+}
+
+type QuotePurchaseRequest_AppId struct {
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3,oneof"`
+}
+
+type QuotePurchaseRequest_Subscription struct {
+	// An app that need not exist.
+	Subscription *Subscription `protobuf:"bytes,2,opt,name=subscription,proto3,oneof"`
+}
+
+func (*QuotePurchaseRequest_AppId) isQuotePurchaseRequest_Subject() {}
+
+func (*QuotePurchaseRequest_Subscription) isQuotePurchaseRequest_Subject() {}
+
+// QuotePurchaseResponse carries the quote.
+type QuotePurchaseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quote.
+	Quote         *Quote `protobuf:"bytes,1,opt,name=quote,proto3" json:"quote,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuotePurchaseResponse) Reset() {
+	*x = QuotePurchaseResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotePurchaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotePurchaseResponse) ProtoMessage() {}
+
+func (x *QuotePurchaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotePurchaseResponse.ProtoReflect.Descriptor instead.
+func (*QuotePurchaseResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *QuotePurchaseResponse) GetQuote() *Quote {
+	if x != nil {
+		return x.Quote
+	}
+	return nil
+}
+
+// QuoteRenewalRequest says what is to be renewed.
+type QuoteRenewalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The apps (SDKAppIDs), each once, at most 300.
+	AppIds []uint32 `protobuf:"varint,1,rep,packed,name=app_ids,json=appIds,proto3" json:"app_ids,omitempty"`
+	// An app that need not exist, instead.
+	Subscription *Subscription `protobuf:"bytes,2,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// For how many months, from 1 on.
+	Months int32 `protobuf:"varint,3,opt,name=months,proto3" json:"months,omitempty"`
+	// As for a purchase.
+	DiscountPercent string `protobuf:"bytes,4,opt,name=discount_percent,json=discountPercent,proto3" json:"discount_percent,omitempty"`
+	// As for a purchase; with one app.
+	Voucher *Money `protobuf:"bytes,5,opt,name=voucher,proto3" json:"voucher,omitempty"`
+	// As for a purchase.
+	NonRefundable bool `protobuf:"varint,6,opt,name=non_refundable,json=nonRefundable,proto3" json:"non_refundable,omitempty"`
+	// The instant it is quoted for: a what-if. Now when not set.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteRenewalRequest) Reset() {
+	*x = QuoteRenewalRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteRenewalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteRenewalRequest) ProtoMessage() {}
+
+func (x *QuoteRenewalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteRenewalRequest.ProtoReflect.Descriptor instead.
+func (*QuoteRenewalRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *QuoteRenewalRequest) GetAppIds() []uint32 {
+	if x != nil {
+		return x.AppIds
+	}
+	return nil
+}
+
+func (x *QuoteRenewalRequest) GetSubscription() *Subscription {
+	if x != nil {
+		return x.Subscription
+	}
+	return nil
+}
+
+func (x *QuoteRenewalRequest) GetMonths() int32 {
+	if x != nil {
+		return x.Months
+	}
+	return 0
+}
+
+func (x *QuoteRenewalRequest) GetDiscountPercent() string {
+	if x != nil {
+		return x.DiscountPercent
+	}
+	return ""
+}
+
+func (x *QuoteRenewalRequest) GetVoucher() *Money {
+	if x != nil {
+		return x.Voucher
+	}
+	return nil
+}
+
+func (x *QuoteRenewalRequest) GetNonRefundable() bool {
+	if x != nil {
+		return x.NonRefundable
+	}
+	return false
+}
+
+func (x *QuoteRenewalRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// QuoteRenewalResponse carries the quotes.
+type QuoteRenewalResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for every app of the request, in order.
+	Items         []*RenewalItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteRenewalResponse) Reset() {
+	*x = QuoteRenewalResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteRenewalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteRenewalResponse) ProtoMessage() {}
+
+func (x *QuoteRenewalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteRenewalResponse.ProtoReflect.Descriptor instead.
+func (*QuoteRenewalResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *QuoteRenewalResponse) GetItems() []*RenewalItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// RenewalItem is the quote of one app.
+type RenewalItem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app; zero for an inline subscription.
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// The quote, or why there is none.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*RenewalItem_Quote
+	//	*RenewalItem_Error
+	Result        isRenewalItem_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewalItem) Reset() {
+	*x = RenewalItem{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewalItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewalItem) ProtoMessage() {}
+
+func (x *RenewalItem) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewalItem.ProtoReflect.Descriptor instead.
+func (*RenewalItem) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RenewalItem) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *RenewalItem) GetResult() isRenewalItem_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *RenewalItem) GetQuote() *Quote {
+	if x != nil {
+		if x, ok := x.Result.(*RenewalItem_Quote); ok {
+			return x.Quote
+		}
+	}
+	return nil
+}
+
+func (x *RenewalItem) GetError() *ItemError {
+	if x != nil {
+		if x, ok := x.Result.(*RenewalItem_Error); ok {
+			return x.Error
+		}
+	}
+	return nil
+}
+
+type isRenewalItem_Result interface {
+	isRenewalItem_Result()
+}
+
+type RenewalItem_Quote struct {
+	// The quote.
+	Quote *Quote `protobuf:"bytes,2,opt,name=quote,proto3,oneof"`
+}
+
+type RenewalItem_Error struct {
+	// The fault that kept this app from being quoted.
+	Error *ItemError `protobuf:"bytes,3,opt,name=error,proto3,oneof"`
+}
+
+func (*RenewalItem_Quote) isRenewalItem_Result() {}
+
+func (*RenewalItem_Error) isRenewalItem_Result() {}
+
+// QuoteUpgradeRequest says what an app is to be upgraded to.
+type QuoteUpgradeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which.
+	//
+	// Types that are valid to be assigned to Subject:
+	//
+	//	*QuoteUpgradeRequest_AppId
+	//	*QuoteUpgradeRequest_Subscription
+	Subject isQuoteUpgradeRequest_Subject `protobuf_oneof:"subject"`
+	// The edition.
+	Edition string `protobuf:"bytes,3,opt,name=edition,proto3" json:"edition,omitempty"`
+	// The instant it is quoted for: a what-if. Now when not set.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteUpgradeRequest) Reset() {
+	*x = QuoteUpgradeRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteUpgradeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteUpgradeRequest) ProtoMessage() {}
+
+func (x *QuoteUpgradeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteUpgradeRequest.ProtoReflect.Descriptor instead.
+func (*QuoteUpgradeRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *QuoteUpgradeRequest) GetSubject() isQuoteUpgradeRequest_Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *QuoteUpgradeRequest) GetAppId() uint32 {
+	if x != nil {
+		if x, ok := x.Subject.(*QuoteUpgradeRequest_AppId); ok {
+			return x.AppId
+		}
+	}
+	return 0
+}
+
+func (x *QuoteUpgradeRequest) GetSubscription() *Subscription {
+	if x != nil {
+		if x, ok := x.Subject.(*QuoteUpgradeRequest_Subscription); ok {
+			return x.Subscription
+		}
+	}
+	return nil
+}
+
+func (x *QuoteUpgradeRequest) GetEdition() string {
+	if x != nil {
+		return x.Edition
+	}
+	return ""
+}
+
+func (x *QuoteUpgradeRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type isQuoteUpgradeRequest_Subject interface {
+	isQuoteUpgradeRequest_Subject()
+}
+
+type QuoteUpgradeRequest_AppId struct {
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3,oneof"`
+}
+
+type QuoteUpgradeRequest_Subscription struct {
+	// An app that need not exist.
+	Subscription *Subscription `protobuf:"bytes,2,opt,name=subscription,proto3,oneof"`
+}
+
+func (*QuoteUpgradeRequest_AppId) isQuoteUpgradeRequest_Subject() {}
+
+func (*QuoteUpgradeRequest_Subscription) isQuoteUpgradeRequest_Subject() {}
+
+// QuoteUpgradeResponse carries the quote.
+type QuoteUpgradeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quote.
+	Quote         *Quote `protobuf:"bytes,1,opt,name=quote,proto3" json:"quote,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteUpgradeResponse) Reset() {
+	*x = QuoteUpgradeResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteUpgradeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteUpgradeResponse) ProtoMessage() {}
+
+func (x *QuoteUpgradeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteUpgradeResponse.ProtoReflect.Descriptor instead.
+func (*QuoteUpgradeResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *QuoteUpgradeResponse) GetQuote() *Quote {
+	if x != nil {
+		return x.Quote
+	}
+	return nil
+}
+
+// QuoteRefundRequest says whose plan is to be returned.
+type QuoteRefundRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose.
+	//
+	// Types that are valid to be assigned to Subject:
+	//
+	//	*QuoteRefundRequest_AppId
+	//	*QuoteRefundRequest_Subscription
+	Subject isQuoteRefundRequest_Subject `protobuf_oneof:"subject"`
+	// The instant it is quoted for: a what-if. Now when not set.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteRefundRequest) Reset() {
+	*x = QuoteRefundRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteRefundRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteRefundRequest) ProtoMessage() {}
+
+func (x *QuoteRefundRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteRefundRequest.ProtoReflect.Descriptor instead.
+func (*QuoteRefundRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *QuoteRefundRequest) GetSubject() isQuoteRefundRequest_Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *QuoteRefundRequest) GetAppId() uint32 {
+	if x != nil {
+		if x, ok := x.Subject.(*QuoteRefundRequest_AppId); ok {
+			return x.AppId
+		}
+	}
+	return 0
+}
+
+func (x *QuoteRefundRequest) GetSubscription() *Subscription {
+	if x != nil {
+		if x, ok := x.Subject.(*QuoteRefundRequest_Subscription); ok {
+			return x.Subscription
+		}
+	}
+	return nil
+}
+
+func (x *QuoteRefundRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type isQuoteRefundRequest_Subject interface {
+	isQuoteRefundRequest_Subject()
+}
+
+type QuoteRefundRequest_AppId struct {
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3,oneof"`
+}
+
+type QuoteRefundRequest_Subscription struct {
+	// An app that need not exist.
+	Subscription *Subscription `protobuf:"bytes,2,opt,name=subscription,proto3,oneof"`
+}
+
+func (*QuoteRefundRequest_AppId) isQuoteRefundRequest_Subject() {}
+
+func (*QuoteRefundRequest_Subscription) isQuoteRefundRequest_Subject() {}
+
+// QuoteRefundResponse carries the quote.
+type QuoteRefundResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quote.
+	Quote         *Quote `protobuf:"bytes,1,opt,name=quote,proto3" json:"quote,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteRefundResponse) Reset() {
+	*x = QuoteRefundResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteRefundResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteRefundResponse) ProtoMessage() {}
+
+func (x *QuoteRefundResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteRefundResponse.ProtoReflect.Descriptor instead.
+func (*QuoteRefundResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *QuoteRefundResponse) GetQuote() *Quote {
+	if x != nil {
+		return x.Quote
+	}
+	return nil
+}
+
+// QuoteBillRequest says what is to be billed.
+type QuoteBillRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To whom.
+	//
+	// Types that are valid to be assigned to Subject:
+	//
+	//	*QuoteBillRequest_AppId
+	//	*QuoteBillRequest_AccountId
+	//	*QuoteBillRequest_Subscription
+	Subject isQuoteBillRequest_Subject `protobuf_oneof:"subject"`
+	// The month, such as "2024-06"; the one of `as_of` when empty. Totals are kept
+	// for 13 months, the running one included.
+	Month string `protobuf:"bytes,4,opt,name=month,proto3" json:"month,omitempty"`
+	// The instant that the month is or is not over at; now when not set. What was
+	// used is always what is counted by now.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteBillRequest) Reset() {
+	*x = QuoteBillRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteBillRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteBillRequest) ProtoMessage() {}
+
+func (x *QuoteBillRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteBillRequest.ProtoReflect.Descriptor instead.
+func (*QuoteBillRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *QuoteBillRequest) GetSubject() isQuoteBillRequest_Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *QuoteBillRequest) GetAppId() uint32 {
+	if x != nil {
+		if x, ok := x.Subject.(*QuoteBillRequest_AppId); ok {
+			return x.AppId
+		}
+	}
+	return 0
+}
+
+func (x *QuoteBillRequest) GetAccountId() string {
+	if x != nil {
+		if x, ok := x.Subject.(*QuoteBillRequest_AccountId); ok {
+			return x.AccountId
+		}
+	}
+	return ""
+}
+
+func (x *QuoteBillRequest) GetSubscription() *BillSubscription {
+	if x != nil {
+		if x, ok := x.Subject.(*QuoteBillRequest_Subscription); ok {
+			return x.Subscription
+		}
+	}
+	return nil
+}
+
+func (x *QuoteBillRequest) GetMonth() string {
+	if x != nil {
+		return x.Month
+	}
+	return ""
+}
+
+func (x *QuoteBillRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+type isQuoteBillRequest_Subject interface {
+	isQuoteBillRequest_Subject()
+}
+
+type QuoteBillRequest_AppId struct {
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3,oneof"`
+}
+
+type QuoteBillRequest_AccountId struct {
+	// The account, with all its apps.
+	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3,oneof"`
+}
+
+type QuoteBillRequest_Subscription struct {
+	// An app that need not exist.
+	Subscription *BillSubscription `protobuf:"bytes,3,opt,name=subscription,proto3,oneof"`
+}
+
+func (*QuoteBillRequest_AppId) isQuoteBillRequest_Subject() {}
+
+func (*QuoteBillRequest_AccountId) isQuoteBillRequest_Subject() {}
+
+func (*QuoteBillRequest_Subscription) isQuoteBillRequest_Subject() {}
+
+// BillSubscription is an app that need not exist, and what it used.
+type BillSubscription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app.
+	Subscription *Subscription `protobuf:"bytes,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// What it used in the month: `used` and `peak_online_users`.
+	Usage         *MonthUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BillSubscription) Reset() {
+	*x = BillSubscription{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BillSubscription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BillSubscription) ProtoMessage() {}
+
+func (x *BillSubscription) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BillSubscription.ProtoReflect.Descriptor instead.
+func (*BillSubscription) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *BillSubscription) GetSubscription() *Subscription {
+	if x != nil {
+		return x.Subscription
+	}
+	return nil
+}
+
+func (x *BillSubscription) GetUsage() *MonthUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// QuoteBillResponse carries the bill.
+type QuoteBillResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bill.
+	Quote         *Quote `protobuf:"bytes,1,opt,name=quote,proto3" json:"quote,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteBillResponse) Reset() {
+	*x = QuoteBillResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteBillResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteBillResponse) ProtoMessage() {}
+
+func (x *QuoteBillResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteBillResponse.ProtoReflect.Descriptor instead.
+func (*QuoteBillResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *QuoteBillResponse) GetQuote() *Quote {
+	if x != nil {
+		return x.Quote
+	}
+	return nil
+}
+
+// AcceptQuoteRequest names the quote and how it is paid.
+type AcceptQuoteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quote.
+	QuoteId string `protobuf:"bytes,1,opt,name=quote_id,json=quoteId,proto3" json:"quote_id,omitempty"`
+	// See the service's comment. Optional.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How it is paid: cash and credit add up to the quote's total. Not given for a
+	// refund, whose legs say how it is paid back.
+	Tender *Tender `protobuf:"bytes,3,opt,name=tender,proto3" json:"tender,omitempty"`
+	// Who asks; see CreateAppRequest. Optional.
+	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptQuoteRequest) Reset() {
+	*x = AcceptQuoteRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptQuoteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptQuoteRequest) ProtoMessage() {}
+
+func (x *AcceptQuoteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptQuoteRequest.ProtoReflect.Descriptor instead.
+func (*AcceptQuoteRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *AcceptQuoteRequest) GetQuoteId() string {
+	if x != nil {
+		return x.QuoteId
+	}
+	return ""
+}
+
+func (x *AcceptQuoteRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AcceptQuoteRequest) GetTender() *Tender {
+	if x != nil {
+		return x.Tender
+	}
+	return nil
+}
+
+func (x *AcceptQuoteRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// AcceptQuoteResponse shows what was done.
+type AcceptQuoteResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quote.
+	Quote *Quote `protobuf:"bytes,1,opt,name=quote,proto3" json:"quote,omitempty"`
+	// The app.
+	App *App `protobuf:"bytes,2,opt,name=app,proto3" json:"app,omitempty"`
+	// The orders that it made or changed.
+	Orders        []*Order `protobuf:"bytes,3,rep,name=orders,proto3" json:"orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcceptQuoteResponse) Reset() {
+	*x = AcceptQuoteResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcceptQuoteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcceptQuoteResponse) ProtoMessage() {}
+
+func (x *AcceptQuoteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcceptQuoteResponse.ProtoReflect.Descriptor instead.
+func (*AcceptQuoteResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *AcceptQuoteResponse) GetQuote() *Quote {
+	if x != nil {
+		return x.Quote
+	}
+	return nil
+}
+
+func (x *AcceptQuoteResponse) GetApp() *App {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
+func (x *AcceptQuoteResponse) GetOrders() []*Order {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
+// GetQuoteRequest names a quote.
+type GetQuoteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quote.
+	QuoteId       string `protobuf:"bytes,1,opt,name=quote_id,json=quoteId,proto3" json:"quote_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetQuoteRequest) Reset() {
+	*x = GetQuoteRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetQuoteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetQuoteRequest) ProtoMessage() {}
+
+func (x *GetQuoteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetQuoteRequest.ProtoReflect.Descriptor instead.
+func (*GetQuoteRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GetQuoteRequest) GetQuoteId() string {
+	if x != nil {
+		return x.QuoteId
+	}
+	return ""
+}
+
+// GetQuoteResponse carries the quote.
+type GetQuoteResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quote.
+	Quote         *Quote `protobuf:"bytes,1,opt,name=quote,proto3" json:"quote,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetQuoteResponse) Reset() {
+	*x = GetQuoteResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetQuoteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetQuoteResponse) ProtoMessage() {}
+
+func (x *GetQuoteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetQuoteResponse.ProtoReflect.Descriptor instead.
+func (*GetQuoteResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *GetQuoteResponse) GetQuote() *Quote {
+	if x != nil {
+		return x.Quote
+	}
+	return nil
+}
+
+// ListOrdersRequest names an app.
+type ListOrdersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID), deleted or not.
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// At most this many; 100 when zero, never more than 300.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOrdersRequest) Reset() {
+	*x = ListOrdersRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOrdersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOrdersRequest) ProtoMessage() {}
+
+func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
+func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListOrdersRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *ListOrdersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListOrdersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListOrdersResponse is one page of orders.
+type ListOrdersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The orders.
+	Orders []*Order `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
+	// The next page; empty after the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOrdersResponse) Reset() {
+	*x = ListOrdersResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOrdersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOrdersResponse) ProtoMessage() {}
+
+func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
+func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListOrdersResponse) GetOrders() []*Order {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
+func (x *ListOrdersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// RejectReturnRequest names the return.
+type RejectReturnRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quote of the return.
+	QuoteId string `protobuf:"bytes,1,opt,name=quote_id,json=quoteId,proto3" json:"quote_id,omitempty"`
+	// See the service's comment. Optional.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Why, for a person: at most 256 bytes. Needed unless it is withdrawn.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Take the rejection back.
+	Withdraw bool `protobuf:"varint,4,opt,name=withdraw,proto3" json:"withdraw,omitempty"`
+	// Who asks; see CreateAppRequest. Optional.
+	Actor         string `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectReturnRequest) Reset() {
+	*x = RejectReturnRequest{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectReturnRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectReturnRequest) ProtoMessage() {}
+
+func (x *RejectReturnRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectReturnRequest.ProtoReflect.Descriptor instead.
+func (*RejectReturnRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *RejectReturnRequest) GetQuoteId() string {
+	if x != nil {
+		return x.QuoteId
+	}
+	return ""
+}
+
+func (x *RejectReturnRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RejectReturnRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RejectReturnRequest) GetWithdraw() bool {
+	if x != nil {
+		return x.Withdraw
+	}
+	return false
+}
+
+func (x *RejectReturnRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// RejectReturnResponse shows what was done.
+type RejectReturnResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quote.
+	Quote *Quote `protobuf:"bytes,1,opt,name=quote,proto3" json:"quote,omitempty"`
+	// The app.
+	App           *App `protobuf:"bytes,2,opt,name=app,proto3" json:"app,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectReturnResponse) Reset() {
+	*x = RejectReturnResponse{}
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectReturnResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectReturnResponse) ProtoMessage() {}
+
+func (x *RejectReturnResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_billing_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectReturnResponse.ProtoReflect.Descriptor instead.
+func (*RejectReturnResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_billing_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *RejectReturnResponse) GetQuote() *Quote {
+	if x != nil {
+		return x.Quote
+	}
+	return nil
+}
+
+func (x *RejectReturnResponse) GetApp() *App {
+	if x != nil {
+		return x.App
+	}
+	return nil
+}
+
 var File_imquota_v1_billing_service_proto protoreflect.FileDescriptor
 
 const file_imquota_v1_billing_service_proto_rawDesc = "" +
 	"\n" +
 	" imquota/v1/billing_service.proto\x12\n" +
-	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18imquota/v1/account.proto\x1a\x14imquota/v1/app.proto\x1a\x16imquota/v1/money.proto\"\x9a\x01\n" +
+	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18imquota/v1/account.proto\x1a\x14imquota/v1/app.proto\x1a\x18imquota/v1/catalog.proto\x1a\x16imquota/v1/error.proto\x1a\x16imquota/v1/money.proto\x1a\x16imquota/v1/quote.proto\x1a\x16imquota/v1/usage.proto\"\x9a\x01\n" +
 	"\x12ListNoticesRequest\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x01 \x01(\tR\taccountId\x12\x15\n" +
@@ -887,7 +2422,99 @@ const file_imquota_v1_billing_service_proto_rawDesc = "" +
 	"\bpay_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\apayTime\x12\x14\n" +
 	"\x05actor\x18\x05 \x01(\tR\x05actor\"F\n" +
 	"\x15RecordPaymentResponse\x12-\n" +
-	"\aaccount\x18\x01 \x01(\v2\x13.imquota.v1.AccountR\aaccount*\xb6\x01\n" +
+	"\aaccount\x18\x01 \x01(\v2\x13.imquota.v1.AccountR\aaccount\"-\n" +
+	"\x11GetCatalogRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\"C\n" +
+	"\x12GetCatalogResponse\x12-\n" +
+	"\acatalog\x18\x01 \x01(\v2\x13.imquota.v1.CatalogR\acatalog\"\x8b\x03\n" +
+	"\x14QuotePurchaseRequest\x12\x17\n" +
+	"\x06app_id\x18\x01 \x01(\rH\x00R\x05appId\x12>\n" +
+	"\fsubscription\x18\x02 \x01(\v2\x18.imquota.v1.SubscriptionH\x00R\fsubscription\x12\x18\n" +
+	"\aedition\x18\x03 \x01(\tR\aedition\x12\x16\n" +
+	"\x06months\x18\x04 \x01(\x05R\x06months\x12-\n" +
+	"\arenewal\x18\x05 \x01(\v2\x13.imquota.v1.RenewalR\arenewal\x12)\n" +
+	"\x10discount_percent\x18\x06 \x01(\tR\x0fdiscountPercent\x12+\n" +
+	"\avoucher\x18\a \x01(\v2\x11.imquota.v1.MoneyR\avoucher\x12%\n" +
+	"\x0enon_refundable\x18\b \x01(\bR\rnonRefundable\x12/\n" +
+	"\x05as_of\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x04asOfB\t\n" +
+	"\asubject\"@\n" +
+	"\x15QuotePurchaseResponse\x12'\n" +
+	"\x05quote\x18\x01 \x01(\v2\x11.imquota.v1.QuoteR\x05quote\"\xb4\x02\n" +
+	"\x13QuoteRenewalRequest\x12\x17\n" +
+	"\aapp_ids\x18\x01 \x03(\rR\x06appIds\x12<\n" +
+	"\fsubscription\x18\x02 \x01(\v2\x18.imquota.v1.SubscriptionR\fsubscription\x12\x16\n" +
+	"\x06months\x18\x03 \x01(\x05R\x06months\x12)\n" +
+	"\x10discount_percent\x18\x04 \x01(\tR\x0fdiscountPercent\x12+\n" +
+	"\avoucher\x18\x05 \x01(\v2\x11.imquota.v1.MoneyR\avoucher\x12%\n" +
+	"\x0enon_refundable\x18\x06 \x01(\bR\rnonRefundable\x12/\n" +
+	"\x05as_of\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"E\n" +
+	"\x14QuoteRenewalResponse\x12-\n" +
+	"\x05items\x18\x01 \x03(\v2\x17.imquota.v1.RenewalItemR\x05items\"\x88\x01\n" +
+	"\vRenewalItem\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12)\n" +
+	"\x05quote\x18\x02 \x01(\v2\x11.imquota.v1.QuoteH\x00R\x05quote\x12-\n" +
+	"\x05error\x18\x03 \x01(\v2\x15.imquota.v1.ItemErrorH\x00R\x05errorB\b\n" +
+	"\x06result\"\xc4\x01\n" +
+	"\x13QuoteUpgradeRequest\x12\x17\n" +
+	"\x06app_id\x18\x01 \x01(\rH\x00R\x05appId\x12>\n" +
+	"\fsubscription\x18\x02 \x01(\v2\x18.imquota.v1.SubscriptionH\x00R\fsubscription\x12\x18\n" +
+	"\aedition\x18\x03 \x01(\tR\aedition\x12/\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOfB\t\n" +
+	"\asubject\"?\n" +
+	"\x14QuoteUpgradeResponse\x12'\n" +
+	"\x05quote\x18\x01 \x01(\v2\x11.imquota.v1.QuoteR\x05quote\"\xa9\x01\n" +
+	"\x12QuoteRefundRequest\x12\x17\n" +
+	"\x06app_id\x18\x01 \x01(\rH\x00R\x05appId\x12>\n" +
+	"\fsubscription\x18\x02 \x01(\v2\x18.imquota.v1.SubscriptionH\x00R\fsubscription\x12/\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOfB\t\n" +
+	"\asubject\">\n" +
+	"\x13QuoteRefundResponse\x12'\n" +
+	"\x05quote\x18\x01 \x01(\v2\x11.imquota.v1.QuoteR\x05quote\"\xe2\x01\n" +
+	"\x10QuoteBillRequest\x12\x17\n" +
+	"\x06app_id\x18\x01 \x01(\rH\x00R\x05appId\x12\x1f\n" +
+	"\n" +
+	"account_id\x18\x02 \x01(\tH\x00R\taccountId\x12B\n" +
+	"\fsubscription\x18\x03 \x01(\v2\x1c.imquota.v1.BillSubscriptionH\x00R\fsubscription\x12\x14\n" +
+	"\x05month\x18\x04 \x01(\tR\x05month\x12/\n" +
+	"\x05as_of\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOfB\t\n" +
+	"\asubject\"~\n" +
+	"\x10BillSubscription\x12<\n" +
+	"\fsubscription\x18\x01 \x01(\v2\x18.imquota.v1.SubscriptionR\fsubscription\x12,\n" +
+	"\x05usage\x18\x02 \x01(\v2\x16.imquota.v1.MonthUsageR\x05usage\"<\n" +
+	"\x11QuoteBillResponse\x12'\n" +
+	"\x05quote\x18\x01 \x01(\v2\x11.imquota.v1.QuoteR\x05quote\"\x90\x01\n" +
+	"\x12AcceptQuoteRequest\x12\x19\n" +
+	"\bquote_id\x18\x01 \x01(\tR\aquoteId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12*\n" +
+	"\x06tender\x18\x03 \x01(\v2\x12.imquota.v1.TenderR\x06tender\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\"\x8c\x01\n" +
+	"\x13AcceptQuoteResponse\x12'\n" +
+	"\x05quote\x18\x01 \x01(\v2\x11.imquota.v1.QuoteR\x05quote\x12!\n" +
+	"\x03app\x18\x02 \x01(\v2\x0f.imquota.v1.AppR\x03app\x12)\n" +
+	"\x06orders\x18\x03 \x03(\v2\x11.imquota.v1.OrderR\x06orders\",\n" +
+	"\x0fGetQuoteRequest\x12\x19\n" +
+	"\bquote_id\x18\x01 \x01(\tR\aquoteId\";\n" +
+	"\x10GetQuoteResponse\x12'\n" +
+	"\x05quote\x18\x01 \x01(\v2\x11.imquota.v1.QuoteR\x05quote\"f\n" +
+	"\x11ListOrdersRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"g\n" +
+	"\x12ListOrdersResponse\x12)\n" +
+	"\x06orders\x18\x01 \x03(\v2\x11.imquota.v1.OrderR\x06orders\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x99\x01\n" +
+	"\x13RejectReturnRequest\x12\x19\n" +
+	"\bquote_id\x18\x01 \x01(\tR\aquoteId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bwithdraw\x18\x04 \x01(\bR\bwithdraw\x12\x14\n" +
+	"\x05actor\x18\x05 \x01(\tR\x05actor\"b\n" +
+	"\x14RejectReturnResponse\x12'\n" +
+	"\x05quote\x18\x01 \x01(\v2\x11.imquota.v1.QuoteR\x05quote\x12!\n" +
+	"\x03app\x18\x02 \x01(\v2\x0f.imquota.v1.AppR\x03app*\xb6\x01\n" +
 	"\n" +
 	"NoticeKind\x12\x1b\n" +
 	"\x17NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
@@ -895,8 +2522,20 @@ const file_imquota_v1_billing_service_proto_rawDesc = "" +
 	"\x18NOTICE_KIND_PLAN_EXPIRED\x10\x02\x12\x1b\n" +
 	"\x17NOTICE_KIND_RENEWAL_DUE\x10\x03\x12\x19\n" +
 	"\x15NOTICE_KIND_BILL_OPEN\x10\x04\x12\x17\n" +
-	"\x13NOTICE_KIND_RECLAIM\x10\x052\x9d\x03\n" +
-	"\x0eBillingService\x12N\n" +
+	"\x13NOTICE_KIND_RECLAIM\x10\x052\xb7\t\n" +
+	"\x0eBillingService\x12K\n" +
+	"\n" +
+	"GetCatalog\x12\x1d.imquota.v1.GetCatalogRequest\x1a\x1e.imquota.v1.GetCatalogResponse\x12T\n" +
+	"\rQuotePurchase\x12 .imquota.v1.QuotePurchaseRequest\x1a!.imquota.v1.QuotePurchaseResponse\x12Q\n" +
+	"\fQuoteRenewal\x12\x1f.imquota.v1.QuoteRenewalRequest\x1a .imquota.v1.QuoteRenewalResponse\x12Q\n" +
+	"\fQuoteUpgrade\x12\x1f.imquota.v1.QuoteUpgradeRequest\x1a .imquota.v1.QuoteUpgradeResponse\x12N\n" +
+	"\vQuoteRefund\x12\x1e.imquota.v1.QuoteRefundRequest\x1a\x1f.imquota.v1.QuoteRefundResponse\x12H\n" +
+	"\tQuoteBill\x12\x1c.imquota.v1.QuoteBillRequest\x1a\x1d.imquota.v1.QuoteBillResponse\x12N\n" +
+	"\vAcceptQuote\x12\x1e.imquota.v1.AcceptQuoteRequest\x1a\x1f.imquota.v1.AcceptQuoteResponse\x12E\n" +
+	"\bGetQuote\x12\x1b.imquota.v1.GetQuoteRequest\x1a\x1c.imquota.v1.GetQuoteResponse\x12K\n" +
+	"\n" +
+	"ListOrders\x12\x1d.imquota.v1.ListOrdersRequest\x1a\x1e.imquota.v1.ListOrdersResponse\x12Q\n" +
+	"\fRejectReturn\x12\x1f.imquota.v1.RejectReturnRequest\x1a .imquota.v1.RejectReturnResponse\x12N\n" +
 	"\vListNotices\x12\x1e.imquota.v1.ListNoticesRequest\x1a\x1f.imquota.v1.ListNoticesResponse\x12K\n" +
 	"\n" +
 	"SetRenewal\x12\x1d.imquota.v1.SetRenewalRequest\x1a\x1e.imquota.v1.SetRenewalResponse\x12K\n" +
@@ -919,7 +2558,7 @@ func file_imquota_v1_billing_service_proto_rawDescGZIP() []byte {
 }
 
 var file_imquota_v1_billing_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_imquota_v1_billing_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_imquota_v1_billing_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_imquota_v1_billing_service_proto_goTypes = []any{
 	(NoticeKind)(0),               // 0: imquota.v1.NoticeKind
 	(*ListNoticesRequest)(nil),    // 1: imquota.v1.ListNoticesRequest
@@ -933,43 +2572,123 @@ var file_imquota_v1_billing_service_proto_goTypes = []any{
 	(*RecordBillResponse)(nil),    // 9: imquota.v1.RecordBillResponse
 	(*RecordPaymentRequest)(nil),  // 10: imquota.v1.RecordPaymentRequest
 	(*RecordPaymentResponse)(nil), // 11: imquota.v1.RecordPaymentResponse
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*Bill)(nil),                  // 13: imquota.v1.Bill
-	(*Renewal)(nil),               // 14: imquota.v1.Renewal
-	(*App)(nil),                   // 15: imquota.v1.App
-	(*Account)(nil),               // 16: imquota.v1.Account
-	(*Money)(nil),                 // 17: imquota.v1.Money
+	(*GetCatalogRequest)(nil),     // 12: imquota.v1.GetCatalogRequest
+	(*GetCatalogResponse)(nil),    // 13: imquota.v1.GetCatalogResponse
+	(*QuotePurchaseRequest)(nil),  // 14: imquota.v1.QuotePurchaseRequest
+	(*QuotePurchaseResponse)(nil), // 15: imquota.v1.QuotePurchaseResponse
+	(*QuoteRenewalRequest)(nil),   // 16: imquota.v1.QuoteRenewalRequest
+	(*QuoteRenewalResponse)(nil),  // 17: imquota.v1.QuoteRenewalResponse
+	(*RenewalItem)(nil),           // 18: imquota.v1.RenewalItem
+	(*QuoteUpgradeRequest)(nil),   // 19: imquota.v1.QuoteUpgradeRequest
+	(*QuoteUpgradeResponse)(nil),  // 20: imquota.v1.QuoteUpgradeResponse
+	(*QuoteRefundRequest)(nil),    // 21: imquota.v1.QuoteRefundRequest
+	(*QuoteRefundResponse)(nil),   // 22: imquota.v1.QuoteRefundResponse
+	(*QuoteBillRequest)(nil),      // 23: imquota.v1.QuoteBillRequest
+	(*BillSubscription)(nil),      // 24: imquota.v1.BillSubscription
+	(*QuoteBillResponse)(nil),     // 25: imquota.v1.QuoteBillResponse
+	(*AcceptQuoteRequest)(nil),    // 26: imquota.v1.AcceptQuoteRequest
+	(*AcceptQuoteResponse)(nil),   // 27: imquota.v1.AcceptQuoteResponse
+	(*GetQuoteRequest)(nil),       // 28: imquota.v1.GetQuoteRequest
+	(*GetQuoteResponse)(nil),      // 29: imquota.v1.GetQuoteResponse
+	(*ListOrdersRequest)(nil),     // 30: imquota.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),    // 31: imquota.v1.ListOrdersResponse
+	(*RejectReturnRequest)(nil),   // 32: imquota.v1.RejectReturnRequest
+	(*RejectReturnResponse)(nil),  // 33: imquota.v1.RejectReturnResponse
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*Bill)(nil),                  // 35: imquota.v1.Bill
+	(*Renewal)(nil),               // 36: imquota.v1.Renewal
+	(*App)(nil),                   // 37: imquota.v1.App
+	(*Account)(nil),               // 38: imquota.v1.Account
+	(*Money)(nil),                 // 39: imquota.v1.Money
+	(*Catalog)(nil),               // 40: imquota.v1.Catalog
+	(*Subscription)(nil),          // 41: imquota.v1.Subscription
+	(*Quote)(nil),                 // 42: imquota.v1.Quote
+	(*ItemError)(nil),             // 43: imquota.v1.ItemError
+	(*MonthUsage)(nil),            // 44: imquota.v1.MonthUsage
+	(*Tender)(nil),                // 45: imquota.v1.Tender
+	(*Order)(nil),                 // 46: imquota.v1.Order
 }
 var file_imquota_v1_billing_service_proto_depIdxs = []int32{
-	12, // 0: imquota.v1.ListNoticesRequest.as_of:type_name -> google.protobuf.Timestamp
+	34, // 0: imquota.v1.ListNoticesRequest.as_of:type_name -> google.protobuf.Timestamp
 	3,  // 1: imquota.v1.ListNoticesResponse.notices:type_name -> imquota.v1.Notice
 	0,  // 2: imquota.v1.Notice.kind:type_name -> imquota.v1.NoticeKind
-	12, // 3: imquota.v1.Notice.notice_time:type_name -> google.protobuf.Timestamp
-	12, // 4: imquota.v1.Notice.due_time:type_name -> google.protobuf.Timestamp
-	13, // 5: imquota.v1.Notice.bill:type_name -> imquota.v1.Bill
-	14, // 6: imquota.v1.SetRenewalRequest.renewal:type_name -> imquota.v1.Renewal
-	15, // 7: imquota.v1.SetRenewalResponse.app:type_name -> imquota.v1.App
-	16, // 8: imquota.v1.GetAccountResponse.account:type_name -> imquota.v1.Account
-	17, // 9: imquota.v1.RecordBillRequest.amount:type_name -> imquota.v1.Money
-	12, // 10: imquota.v1.RecordBillRequest.push_time:type_name -> google.protobuf.Timestamp
-	16, // 11: imquota.v1.RecordBillResponse.account:type_name -> imquota.v1.Account
-	12, // 12: imquota.v1.RecordPaymentRequest.pay_time:type_name -> google.protobuf.Timestamp
-	16, // 13: imquota.v1.RecordPaymentResponse.account:type_name -> imquota.v1.Account
-	1,  // 14: imquota.v1.BillingService.ListNotices:input_type -> imquota.v1.ListNoticesRequest
-	4,  // 15: imquota.v1.BillingService.SetRenewal:input_type -> imquota.v1.SetRenewalRequest
-	6,  // 16: imquota.v1.BillingService.GetAccount:input_type -> imquota.v1.GetAccountRequest
-	8,  // 17: imquota.v1.BillingService.RecordBill:input_type -> imquota.v1.RecordBillRequest
-	10, // 18: imquota.v1.BillingService.RecordPayment:input_type -> imquota.v1.RecordPaymentRequest
-	2,  // 19: imquota.v1.BillingService.ListNotices:output_type -> imquota.v1.ListNoticesResponse
-	5,  // 20: imquota.v1.BillingService.SetRenewal:output_type -> imquota.v1.SetRenewalResponse
-	7,  // 21: imquota.v1.BillingService.GetAccount:output_type -> imquota.v1.GetAccountResponse
-	9,  // 22: imquota.v1.BillingService.RecordBill:output_type -> imquota.v1.RecordBillResponse
-	11, // 23: imquota.v1.BillingService.RecordPayment:output_type -> imquota.v1.RecordPaymentResponse
-	19, // [19:24] is the sub-list for method output_type
-	14, // [14:19] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	34, // 3: imquota.v1.Notice.notice_time:type_name -> google.protobuf.Timestamp
+	34, // 4: imquota.v1.Notice.due_time:type_name -> google.protobuf.Timestamp
+	35, // 5: imquota.v1.Notice.bill:type_name -> imquota.v1.Bill
+	36, // 6: imquota.v1.SetRenewalRequest.renewal:type_name -> imquota.v1.Renewal
+	37, // 7: imquota.v1.SetRenewalResponse.app:type_name -> imquota.v1.App
+	38, // 8: imquota.v1.GetAccountResponse.account:type_name -> imquota.v1.Account
+	39, // 9: imquota.v1.RecordBillRequest.amount:type_name -> imquota.v1.Money
+	34, // 10: imquota.v1.RecordBillRequest.push_time:type_name -> google.protobuf.Timestamp
+	38, // 11: imquota.v1.RecordBillResponse.account:type_name -> imquota.v1.Account
+	34, // 12: imquota.v1.RecordPaymentRequest.pay_time:type_name -> google.protobuf.Timestamp
+	38, // 13: imquota.v1.RecordPaymentResponse.account:type_name -> imquota.v1.Account
+	40, // 14: imquota.v1.GetCatalogResponse.catalog:type_name -> imquota.v1.Catalog
+	41, // 15: imquota.v1.QuotePurchaseRequest.subscription:type_name -> imquota.v1.Subscription
+	36, // 16: imquota.v1.QuotePurchaseRequest.renewal:type_name -> imquota.v1.Renewal
+	39, // 17: imquota.v1.QuotePurchaseRequest.voucher:type_name -> imquota.v1.Money
+	34, // 18: imquota.v1.QuotePurchaseRequest.as_of:type_name -> google.protobuf.Timestamp
+	42, // 19: imquota.v1.QuotePurchaseResponse.quote:type_name -> imquota.v1.Quote
+	41, // 20: imquota.v1.QuoteRenewalRequest.subscription:type_name -> imquota.v1.Subscription
+	39, // 21: imquota.v1.QuoteRenewalRequest.voucher:type_name -> imquota.v1.Money
+	34, // 22: imquota.v1.QuoteRenewalRequest.as_of:type_name -> google.protobuf.Timestamp
+	18, // 23: imquota.v1.QuoteRenewalResponse.items:type_name -> imquota.v1.RenewalItem
+	42, // 24: imquota.v1.RenewalItem.quote:type_name -> imquota.v1.Quote
+	43, // 25: imquota.v1.RenewalItem.error:type_name -> imquota.v1.ItemError
+	41, // 26: imquota.v1.QuoteUpgradeRequest.subscription:type_name -> imquota.v1.Subscription
+	34, // 27: imquota.v1.QuoteUpgradeRequest.as_of:type_name -> google.protobuf.Timestamp
+	42, // 28: imquota.v1.QuoteUpgradeResponse.quote:type_name -> imquota.v1.Quote
+	41, // 29: imquota.v1.QuoteRefundRequest.subscription:type_name -> imquota.v1.Subscription
+	34, // 30: imquota.v1.QuoteRefundRequest.as_of:type_name -> google.protobuf.Timestamp
+	42, // 31: imquota.v1.QuoteRefundResponse.quote:type_name -> imquota.v1.Quote
+	24, // 32: imquota.v1.QuoteBillRequest.subscription:type_name -> imquota.v1.BillSubscription
+	34, // 33: imquota.v1.QuoteBillRequest.as_of:type_name -> google.protobuf.Timestamp
+	41, // 34: imquota.v1.BillSubscription.subscription:type_name -> imquota.v1.Subscription
+	44, // 35: imquota.v1.BillSubscription.usage:type_name -> imquota.v1.MonthUsage
+	42, // 36: imquota.v1.QuoteBillResponse.quote:type_name -> imquota.v1.Quote
+	45, // 37: imquota.v1.AcceptQuoteRequest.tender:type_name -> imquota.v1.Tender
+	42, // 38: imquota.v1.AcceptQuoteResponse.quote:type_name -> imquota.v1.Quote
+	37, // 39: imquota.v1.AcceptQuoteResponse.app:type_name -> imquota.v1.App
+	46, // 40: imquota.v1.AcceptQuoteResponse.orders:type_name -> imquota.v1.Order
+	42, // 41: imquota.v1.GetQuoteResponse.quote:type_name -> imquota.v1.Quote
+	46, // 42: imquota.v1.ListOrdersResponse.orders:type_name -> imquota.v1.Order
+	42, // 43: imquota.v1.RejectReturnResponse.quote:type_name -> imquota.v1.Quote
+	37, // 44: imquota.v1.RejectReturnResponse.app:type_name -> imquota.v1.App
+	12, // 45: imquota.v1.BillingService.GetCatalog:input_type -> imquota.v1.GetCatalogRequest
+	14, // 46: imquota.v1.BillingService.QuotePurchase:input_type -> imquota.v1.QuotePurchaseRequest
+	16, // 47: imquota.v1.BillingService.QuoteRenewal:input_type -> imquota.v1.QuoteRenewalRequest
+	19, // 48: imquota.v1.BillingService.QuoteUpgrade:input_type -> imquota.v1.QuoteUpgradeRequest
+	21, // 49: imquota.v1.BillingService.QuoteRefund:input_type -> imquota.v1.QuoteRefundRequest
+	23, // 50: imquota.v1.BillingService.QuoteBill:input_type -> imquota.v1.QuoteBillRequest
+	26, // 51: imquota.v1.BillingService.AcceptQuote:input_type -> imquota.v1.AcceptQuoteRequest
+	28, // 52: imquota.v1.BillingService.GetQuote:input_type -> imquota.v1.GetQuoteRequest
+	30, // 53: imquota.v1.BillingService.ListOrders:input_type -> imquota.v1.ListOrdersRequest
+	32, // 54: imquota.v1.BillingService.RejectReturn:input_type -> imquota.v1.RejectReturnRequest
+	1,  // 55: imquota.v1.BillingService.ListNotices:input_type -> imquota.v1.ListNoticesRequest
+	4,  // 56: imquota.v1.BillingService.SetRenewal:input_type -> imquota.v1.SetRenewalRequest
+	6,  // 57: imquota.v1.BillingService.GetAccount:input_type -> imquota.v1.GetAccountRequest
+	8,  // 58: imquota.v1.BillingService.RecordBill:input_type -> imquota.v1.RecordBillRequest
+	10, // 59: imquota.v1.BillingService.RecordPayment:input_type -> imquota.v1.RecordPaymentRequest
+	13, // 60: imquota.v1.BillingService.GetCatalog:output_type -> imquota.v1.GetCatalogResponse
+	15, // 61: imquota.v1.BillingService.QuotePurchase:output_type -> imquota.v1.QuotePurchaseResponse
+	17, // 62: imquota.v1.BillingService.QuoteRenewal:output_type -> imquota.v1.QuoteRenewalResponse
+	20, // 63: imquota.v1.BillingService.QuoteUpgrade:output_type -> imquota.v1.QuoteUpgradeResponse
+	22, // 64: imquota.v1.BillingService.QuoteRefund:output_type -> imquota.v1.QuoteRefundResponse
+	25, // 65: imquota.v1.BillingService.QuoteBill:output_type -> imquota.v1.QuoteBillResponse
+	27, // 66: imquota.v1.BillingService.AcceptQuote:output_type -> imquota.v1.AcceptQuoteResponse
+	29, // 67: imquota.v1.BillingService.GetQuote:output_type -> imquota.v1.GetQuoteResponse
+	31, // 68: imquota.v1.BillingService.ListOrders:output_type -> imquota.v1.ListOrdersResponse
+	33, // 69: imquota.v1.BillingService.RejectReturn:output_type -> imquota.v1.RejectReturnResponse
+	2,  // 70: imquota.v1.BillingService.ListNotices:output_type -> imquota.v1.ListNoticesResponse
+	5,  // 71: imquota.v1.BillingService.SetRenewal:output_type -> imquota.v1.SetRenewalResponse
+	7,  // 72: imquota.v1.BillingService.GetAccount:output_type -> imquota.v1.GetAccountResponse
+	9,  // 73: imquota.v1.BillingService.RecordBill:output_type -> imquota.v1.RecordBillResponse
+	11, // 74: imquota.v1.BillingService.RecordPayment:output_type -> imquota.v1.RecordPaymentResponse
+	60, // [60:75] is the sub-list for method output_type
+	45, // [45:60] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_billing_service_proto_init() }
@@ -979,14 +2698,39 @@ func file_imquota_v1_billing_service_proto_init() {
 	}
 	file_imquota_v1_account_proto_init()
 	file_imquota_v1_app_proto_init()
+	file_imquota_v1_catalog_proto_init()
+	file_imquota_v1_error_proto_init()
 	file_imquota_v1_money_proto_init()
+	file_imquota_v1_quote_proto_init()
+	file_imquota_v1_usage_proto_init()
+	file_imquota_v1_billing_service_proto_msgTypes[13].OneofWrappers = []any{
+		(*QuotePurchaseRequest_AppId)(nil),
+		(*QuotePurchaseRequest_Subscription)(nil),
+	}
+	file_imquota_v1_billing_service_proto_msgTypes[17].OneofWrappers = []any{
+		(*RenewalItem_Quote)(nil),
+		(*RenewalItem_Error)(nil),
+	}
+	file_imquota_v1_billing_service_proto_msgTypes[18].OneofWrappers = []any{
+		(*QuoteUpgradeRequest_AppId)(nil),
+		(*QuoteUpgradeRequest_Subscription)(nil),
+	}
+	file_imquota_v1_billing_service_proto_msgTypes[20].OneofWrappers = []any{
+		(*QuoteRefundRequest_AppId)(nil),
+		(*QuoteRefundRequest_Subscription)(nil),
+	}
+	file_imquota_v1_billing_service_proto_msgTypes[22].OneofWrappers = []any{
+		(*QuoteBillRequest_AppId)(nil),
+		(*QuoteBillRequest_AccountId)(nil),
+		(*QuoteBillRequest_Subscription)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_imquota_v1_billing_service_proto_rawDesc), len(file_imquota_v1_billing_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,6 +19,16 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
+	BillingService_GetCatalog_FullMethodName    = "/imquota.v1.BillingService/GetCatalog"
+	BillingService_QuotePurchase_FullMethodName = "/imquota.v1.BillingService/QuotePurchase"
+	BillingService_QuoteRenewal_FullMethodName  = "/imquota.v1.BillingService/QuoteRenewal"
+	BillingService_QuoteUpgrade_FullMethodName  = "/imquota.v1.BillingService/QuoteUpgrade"
+	BillingService_QuoteRefund_FullMethodName   = "/imquota.v1.BillingService/QuoteRefund"
+	BillingService_QuoteBill_FullMethodName     = "/imquota.v1.BillingService/QuoteBill"
+	BillingService_AcceptQuote_FullMethodName   = "/imquota.v1.BillingService/AcceptQuote"
+	BillingService_GetQuote_FullMethodName      = "/imquota.v1.BillingService/GetQuote"
+	BillingService_ListOrders_FullMethodName    = "/imquota.v1.BillingService/ListOrders"
+	BillingService_RejectReturn_FullMethodName  = "/imquota.v1.BillingService/RejectReturn"
 	BillingService_ListNotices_FullMethodName   = "/imquota.v1.BillingService/ListNotices"
 	BillingService_SetRenewal_FullMethodName    = "/imquota.v1.BillingService/SetRenewal"
 	BillingService_GetAccount_FullMethodName    = "/imquota.v1.BillingService/GetAccount"
@@ -30,11 +40,63 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// BillingService tells billers what is due and is told what was billed and
-// paid. imquota never charges by itself. A change with a request id that the
-// account or app has seen before changes nothing, and neither does one that
-// finds what it asks for; they are remembered as AppService says.
+// BillingService quotes what plans cost, tells billers what is due and is told
+// what was billed and paid. imquota never charges by itself. A change with a
+// request id that the account or app has seen before changes nothing, and
+// neither does one that finds what it asks for; they are remembered as
+// AppService says.
+//
+// A quote is of a stored app, or of an inline subscription: a what-if. One with
+// `as_of` is a what-if too, of the app as it was or will be at that instant by
+// the orders that it had then; it is never before the app was created. Quotes
+// are FAILED_PRECONDITION (QUOTE_NOT_APPLICABLE) when the app's state calls for
+// another RPC, which the message names.
 type BillingServiceClient interface {
+	// GetCatalog lists what is sold: plans side by side, prices, rules.
+	GetCatalog(ctx context.Context, in *GetCatalogRequest, opts ...grpc.CallOption) (*GetCatalogResponse, error)
+	// QuotePurchase quotes a plan for an app that has none: one of the default
+	// edition, or one that is suspended because its plan ended or was returned,
+	// with no order left.
+	QuotePurchase(ctx context.Context, in *QuotePurchaseRequest, opts ...grpc.CallOption) (*QuotePurchaseResponse, error)
+	// QuoteRenewal quotes more months of the edition that an app has or had, for
+	// each app by itself: while its plan is in force or in grace from its end on,
+	// afterwards from now on.
+	//
+	// Errors: with one app, the call's; with several, each app's own.
+	QuoteRenewal(ctx context.Context, in *QuoteRenewalRequest, opts ...grpc.CallOption) (*QuoteRenewalResponse, error)
+	// QuoteUpgrade quotes a dearer edition while a plan is in force: for each
+	// order that has not ended, the difference of the list prices for the months
+	// that are left of it. Payments for add-ons that the edition makes unneeded
+	// would be taken off; none has a price.
+	QuoteUpgrade(ctx context.Context, in *QuoteUpgradeRequest, opts ...grpc.CallOption) (*QuoteUpgradeResponse, error)
+	// QuoteRefund quotes the return of a plan: of all orders that have not ended.
+	// Accepting it suspends the app, also if nothing is paid back.
+	//
+	// Errors: FAILED_PRECONDITION (NOT_REFUNDABLE, RETURN_REJECTED) when one of
+	// the orders cannot be returned.
+	QuoteRefund(ctx context.Context, in *QuoteRefundRequest, opts ...grpc.CallOption) (*QuoteRefundResponse, error)
+	// QuoteBill bills a month's usage beyond what plans include, of an app or a
+	// whole account, deleted apps included. It is never accepted: who pushes a
+	// bill says so to RecordBill.
+	QuoteBill(ctx context.Context, in *QuoteBillRequest, opts ...grpc.CallOption) (*QuoteBillResponse, error)
+	// AcceptQuote carries a quote out, once and exactly as it was quoted: orders,
+	// edition, suspension, payment and the entry in the app's log, in one step. A
+	// repetition with the same request id gives the same answer.
+	//
+	// Errors: FAILED_PRECONDITION (QUOTE_EXPIRED, QUOTE_ACCEPTED, QUOTE_OUTDATED,
+	// RETURN_REJECTED), and nothing was changed. NOT_FOUND (QUOTE_NOT_FOUND).
+	AcceptQuote(ctx context.Context, in *AcceptQuoteRequest, opts ...grpc.CallOption) (*AcceptQuoteResponse, error)
+	// GetQuote reads a quote. One that nobody accepted is kept for a day, one that
+	// was for 400.
+	GetQuote(ctx context.Context, in *GetQuoteRequest, opts ...grpc.CallOption) (*GetQuoteResponse, error)
+	// ListOrders lists an app's orders, earliest start first, with what was paid
+	// and paid back. They outlive the app.
+	ListOrders(ctx context.Context, in *ListOrdersRequest, opts ...grpc.CallOption) (*ListOrdersResponse, error)
+	// RejectReturn keeps an abnormal return from being accepted: that of a quote,
+	// and every other one of the orders that it is about, until it is withdrawn.
+	//
+	// Errors: FAILED_PRECONDITION (QUOTE_ACCEPTED) when it is too late.
+	RejectReturn(ctx context.Context, in *RejectReturnRequest, opts ...grpc.CallOption) (*RejectReturnResponse, error)
 	// ListNotices lists what the owners of apps are to be told, and what the
 	// biller is to do, as of an instant: plans that end, renewals and bills that
 	// are due, data that is about to be reclaimed. Notices are derived from the
@@ -67,6 +129,106 @@ type billingServiceClient struct {
 
 func NewBillingServiceClient(cc grpc.ClientConnInterface) BillingServiceClient {
 	return &billingServiceClient{cc}
+}
+
+func (c *billingServiceClient) GetCatalog(ctx context.Context, in *GetCatalogRequest, opts ...grpc.CallOption) (*GetCatalogResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCatalogResponse)
+	err := c.cc.Invoke(ctx, BillingService_GetCatalog_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) QuotePurchase(ctx context.Context, in *QuotePurchaseRequest, opts ...grpc.CallOption) (*QuotePurchaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuotePurchaseResponse)
+	err := c.cc.Invoke(ctx, BillingService_QuotePurchase_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) QuoteRenewal(ctx context.Context, in *QuoteRenewalRequest, opts ...grpc.CallOption) (*QuoteRenewalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteRenewalResponse)
+	err := c.cc.Invoke(ctx, BillingService_QuoteRenewal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) QuoteUpgrade(ctx context.Context, in *QuoteUpgradeRequest, opts ...grpc.CallOption) (*QuoteUpgradeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteUpgradeResponse)
+	err := c.cc.Invoke(ctx, BillingService_QuoteUpgrade_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) QuoteRefund(ctx context.Context, in *QuoteRefundRequest, opts ...grpc.CallOption) (*QuoteRefundResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteRefundResponse)
+	err := c.cc.Invoke(ctx, BillingService_QuoteRefund_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) QuoteBill(ctx context.Context, in *QuoteBillRequest, opts ...grpc.CallOption) (*QuoteBillResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteBillResponse)
+	err := c.cc.Invoke(ctx, BillingService_QuoteBill_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) AcceptQuote(ctx context.Context, in *AcceptQuoteRequest, opts ...grpc.CallOption) (*AcceptQuoteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcceptQuoteResponse)
+	err := c.cc.Invoke(ctx, BillingService_AcceptQuote_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) GetQuote(ctx context.Context, in *GetQuoteRequest, opts ...grpc.CallOption) (*GetQuoteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetQuoteResponse)
+	err := c.cc.Invoke(ctx, BillingService_GetQuote_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) ListOrders(ctx context.Context, in *ListOrdersRequest, opts ...grpc.CallOption) (*ListOrdersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListOrdersResponse)
+	err := c.cc.Invoke(ctx, BillingService_ListOrders_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *billingServiceClient) RejectReturn(ctx context.Context, in *RejectReturnRequest, opts ...grpc.CallOption) (*RejectReturnResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RejectReturnResponse)
+	err := c.cc.Invoke(ctx, BillingService_RejectReturn_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *billingServiceClient) ListNotices(ctx context.Context, in *ListNoticesRequest, opts ...grpc.CallOption) (*ListNoticesResponse, error) {
@@ -123,11 +285,63 @@ func (c *billingServiceClient) RecordPayment(ctx context.Context, in *RecordPaym
 // All implementations must embed UnimplementedBillingServiceServer
 // for forward compatibility.
 //
-// BillingService tells billers what is due and is told what was billed and
-// paid. imquota never charges by itself. A change with a request id that the
-// account or app has seen before changes nothing, and neither does one that
-// finds what it asks for; they are remembered as AppService says.
+// BillingService quotes what plans cost, tells billers what is due and is told
+// what was billed and paid. imquota never charges by itself. A change with a
+// request id that the account or app has seen before changes nothing, and
+// neither does one that finds what it asks for; they are remembered as
+// AppService says.
+//
+// A quote is of a stored app, or of an inline subscription: a what-if. One with
+// `as_of` is a what-if too, of the app as it was or will be at that instant by
+// the orders that it had then; it is never before the app was created. Quotes
+// are FAILED_PRECONDITION (QUOTE_NOT_APPLICABLE) when the app's state calls for
+// another RPC, which the message names.
 type BillingServiceServer interface {
+	// GetCatalog lists what is sold: plans side by side, prices, rules.
+	GetCatalog(context.Context, *GetCatalogRequest) (*GetCatalogResponse, error)
+	// QuotePurchase quotes a plan for an app that has none: one of the default
+	// edition, or one that is suspended because its plan ended or was returned,
+	// with no order left.
+	QuotePurchase(context.Context, *QuotePurchaseRequest) (*QuotePurchaseResponse, error)
+	// QuoteRenewal quotes more months of the edition that an app has or had, for
+	// each app by itself: while its plan is in force or in grace from its end on,
+	// afterwards from now on.
+	//
+	// Errors: with one app, the call's; with several, each app's own.
+	QuoteRenewal(context.Context, *QuoteRenewalRequest) (*QuoteRenewalResponse, error)
+	// QuoteUpgrade quotes a dearer edition while a plan is in force: for each
+	// order that has not ended, the difference of the list prices for the months
+	// that are left of it. Payments for add-ons that the edition makes unneeded
+	// would be taken off; none has a price.
+	QuoteUpgrade(context.Context, *QuoteUpgradeRequest) (*QuoteUpgradeResponse, error)
+	// QuoteRefund quotes the return of a plan: of all orders that have not ended.
+	// Accepting it suspends the app, also if nothing is paid back.
+	//
+	// Errors: FAILED_PRECONDITION (NOT_REFUNDABLE, RETURN_REJECTED) when one of
+	// the orders cannot be returned.
+	QuoteRefund(context.Context, *QuoteRefundRequest) (*QuoteRefundResponse, error)
+	// QuoteBill bills a month's usage beyond what plans include, of an app or a
+	// whole account, deleted apps included. It is never accepted: who pushes a
+	// bill says so to RecordBill.
+	QuoteBill(context.Context, *QuoteBillRequest) (*QuoteBillResponse, error)
+	// AcceptQuote carries a quote out, once and exactly as it was quoted: orders,
+	// edition, suspension, payment and the entry in the app's log, in one step. A
+	// repetition with the same request id gives the same answer.
+	//
+	// Errors: FAILED_PRECONDITION (QUOTE_EXPIRED, QUOTE_ACCEPTED, QUOTE_OUTDATED,
+	// RETURN_REJECTED), and nothing was changed. NOT_FOUND (QUOTE_NOT_FOUND).
+	AcceptQuote(context.Context, *AcceptQuoteRequest) (*AcceptQuoteResponse, error)
+	// GetQuote reads a quote. One that nobody accepted is kept for a day, one that
+	// was for 400.
+	GetQuote(context.Context, *GetQuoteRequest) (*GetQuoteResponse, error)
+	// ListOrders lists an app's orders, earliest start first, with what was paid
+	// and paid back. They outlive the app.
+	ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error)
+	// RejectReturn keeps an abnormal return from being accepted: that of a quote,
+	// and every other one of the orders that it is about, until it is withdrawn.
+	//
+	// Errors: FAILED_PRECONDITION (QUOTE_ACCEPTED) when it is too late.
+	RejectReturn(context.Context, *RejectReturnRequest) (*RejectReturnResponse, error)
 	// ListNotices lists what the owners of apps are to be told, and what the
 	// biller is to do, as of an instant: plans that end, renewals and bills that
 	// are due, data that is about to be reclaimed. Notices are derived from the
@@ -162,6 +376,36 @@ type BillingServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedBillingServiceServer struct{}
 
+func (UnimplementedBillingServiceServer) GetCatalog(context.Context, *GetCatalogRequest) (*GetCatalogResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCatalog not implemented")
+}
+func (UnimplementedBillingServiceServer) QuotePurchase(context.Context, *QuotePurchaseRequest) (*QuotePurchaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuotePurchase not implemented")
+}
+func (UnimplementedBillingServiceServer) QuoteRenewal(context.Context, *QuoteRenewalRequest) (*QuoteRenewalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteRenewal not implemented")
+}
+func (UnimplementedBillingServiceServer) QuoteUpgrade(context.Context, *QuoteUpgradeRequest) (*QuoteUpgradeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteUpgrade not implemented")
+}
+func (UnimplementedBillingServiceServer) QuoteRefund(context.Context, *QuoteRefundRequest) (*QuoteRefundResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteRefund not implemented")
+}
+func (UnimplementedBillingServiceServer) QuoteBill(context.Context, *QuoteBillRequest) (*QuoteBillResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteBill not implemented")
+}
+func (UnimplementedBillingServiceServer) AcceptQuote(context.Context, *AcceptQuoteRequest) (*AcceptQuoteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcceptQuote not implemented")
+}
+func (UnimplementedBillingServiceServer) GetQuote(context.Context, *GetQuoteRequest) (*GetQuoteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetQuote not implemented")
+}
+func (UnimplementedBillingServiceServer) ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOrders not implemented")
+}
+func (UnimplementedBillingServiceServer) RejectReturn(context.Context, *RejectReturnRequest) (*RejectReturnResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RejectReturn not implemented")
+}
 func (UnimplementedBillingServiceServer) ListNotices(context.Context, *ListNoticesRequest) (*ListNoticesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListNotices not implemented")
 }
@@ -196,6 +440,186 @@ func RegisterBillingServiceServer(s grpc.ServiceRegistrar, srv BillingServiceSer
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&BillingService_ServiceDesc, srv)
+}
+
+func _BillingService_GetCatalog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCatalogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).GetCatalog(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_GetCatalog_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).GetCatalog(ctx, req.(*GetCatalogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_QuotePurchase_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuotePurchaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).QuotePurchase(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_QuotePurchase_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).QuotePurchase(ctx, req.(*QuotePurchaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_QuoteRenewal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteRenewalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).QuoteRenewal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_QuoteRenewal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).QuoteRenewal(ctx, req.(*QuoteRenewalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_QuoteUpgrade_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteUpgradeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).QuoteUpgrade(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_QuoteUpgrade_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).QuoteUpgrade(ctx, req.(*QuoteUpgradeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_QuoteRefund_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteRefundRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).QuoteRefund(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_QuoteRefund_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).QuoteRefund(ctx, req.(*QuoteRefundRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_QuoteBill_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteBillRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).QuoteBill(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_QuoteBill_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).QuoteBill(ctx, req.(*QuoteBillRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_AcceptQuote_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcceptQuoteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).AcceptQuote(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_AcceptQuote_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).AcceptQuote(ctx, req.(*AcceptQuoteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_GetQuote_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetQuoteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).GetQuote(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_GetQuote_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).GetQuote(ctx, req.(*GetQuoteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_ListOrders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOrdersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).ListOrders(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_ListOrders_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).ListOrders(ctx, req.(*ListOrdersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BillingService_RejectReturn_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RejectReturnRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BillingServiceServer).RejectReturn(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BillingService_RejectReturn_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BillingServiceServer).RejectReturn(ctx, req.(*RejectReturnRequest))
+	}
+	return interceptor(ctx, in, info, handler)
 }
 
 func _BillingService_ListNotices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
@@ -295,6 +719,46 @@ var BillingService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "imquota.v1.BillingService",
 	HandlerType: (*BillingServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "GetCatalog",
+			Handler:    _BillingService_GetCatalog_Handler,
+		},
+		{
+			MethodName: "QuotePurchase",
+			Handler:    _BillingService_QuotePurchase_Handler,
+		},
+		{
+			MethodName: "QuoteRenewal",
+			Handler:    _BillingService_QuoteRenewal_Handler,
+		},
+		{
+			MethodName: "QuoteUpgrade",
+			Handler:    _BillingService_QuoteUpgrade_Handler,
+		},
+		{
+			MethodName: "QuoteRefund",
+			Handler:    _BillingService_QuoteRefund_Handler,
+		},
+		{
+			MethodName: "QuoteBill",
+			Handler:    _BillingService_QuoteBill_Handler,
+		},
+		{
+			MethodName: "AcceptQuote",
+			Handler:    _BillingService_AcceptQuote_Handler,
+		},
+		{
+			MethodName: "GetQuote",
+			Handler:    _BillingService_GetQuote_Handler,
+		},
+		{
+			MethodName: "ListOrders",
+			Handler:    _BillingService_ListOrders_Handler,
+		},
+		{
+			MethodName: "RejectReturn",
+			Handler:    _BillingService_RejectReturn_Handler,
+		},
 		{
 			MethodName: "ListNotices",
 			Handler:    _BillingService_ListNotices_Handler,

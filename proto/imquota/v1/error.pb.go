@@ -97,6 +97,26 @@ const (
 	// FAILED_PRECONDITION: the account has as many bills as are kept, and none
 	// that may be forgotten.
 	ErrorReason_ERROR_REASON_TOO_MANY_BILLS ErrorReason = 31
+	// FAILED_PRECONDITION: in its state the app cannot be quoted this; the message
+	// and the metadata `rpc` of the ErrorInfo name the RPC that is right.
+	ErrorReason_ERROR_REASON_QUOTE_NOT_APPLICABLE ErrorReason = 32
+	// FAILED_PRECONDITION: an order that would be returned is not refundable.
+	ErrorReason_ERROR_REASON_NOT_REFUNDABLE ErrorReason = 33
+	// FAILED_PRECONDITION: an operator rejected the return.
+	ErrorReason_ERROR_REASON_RETURN_REJECTED ErrorReason = 34
+	// NOT_FOUND: there is no such quote, or it is forgotten.
+	ErrorReason_ERROR_REASON_QUOTE_NOT_FOUND ErrorReason = 35
+	// FAILED_PRECONDITION: the time to accept the quote is over.
+	ErrorReason_ERROR_REASON_QUOTE_EXPIRED ErrorReason = 36
+	// FAILED_PRECONDITION: the quote was accepted before, by another request.
+	ErrorReason_ERROR_REASON_QUOTE_ACCEPTED ErrorReason = 37
+	// FAILED_PRECONDITION: the app was changed since it was quoted.
+	ErrorReason_ERROR_REASON_QUOTE_OUTDATED ErrorReason = 38
+	// FAILED_PRECONDITION: the sidecar does not have the catalog that the app, in
+	// the legacy billing mode, goes by.
+	ErrorReason_ERROR_REASON_UNKNOWN_CATALOG ErrorReason = 39
+	// FAILED_PRECONDITION: the app has as many orders as are kept.
+	ErrorReason_ERROR_REASON_TOO_MANY_ORDERS ErrorReason = 40
 )
 
 // Enum value maps for ErrorReason.
@@ -134,6 +154,15 @@ var (
 		29: "ERROR_REASON_BILL_NOT_FOUND",
 		30: "ERROR_REASON_BILL_EXISTS",
 		31: "ERROR_REASON_TOO_MANY_BILLS",
+		32: "ERROR_REASON_QUOTE_NOT_APPLICABLE",
+		33: "ERROR_REASON_NOT_REFUNDABLE",
+		34: "ERROR_REASON_RETURN_REJECTED",
+		35: "ERROR_REASON_QUOTE_NOT_FOUND",
+		36: "ERROR_REASON_QUOTE_EXPIRED",
+		37: "ERROR_REASON_QUOTE_ACCEPTED",
+		38: "ERROR_REASON_QUOTE_OUTDATED",
+		39: "ERROR_REASON_UNKNOWN_CATALOG",
+		40: "ERROR_REASON_TOO_MANY_ORDERS",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -168,6 +197,15 @@ var (
 		"ERROR_REASON_BILL_NOT_FOUND":        29,
 		"ERROR_REASON_BILL_EXISTS":           30,
 		"ERROR_REASON_TOO_MANY_BILLS":        31,
+		"ERROR_REASON_QUOTE_NOT_APPLICABLE":  32,
+		"ERROR_REASON_NOT_REFUNDABLE":        33,
+		"ERROR_REASON_RETURN_REJECTED":       34,
+		"ERROR_REASON_QUOTE_NOT_FOUND":       35,
+		"ERROR_REASON_QUOTE_EXPIRED":         36,
+		"ERROR_REASON_QUOTE_ACCEPTED":        37,
+		"ERROR_REASON_QUOTE_OUTDATED":        38,
+		"ERROR_REASON_UNKNOWN_CATALOG":       39,
+		"ERROR_REASON_TOO_MANY_ORDERS":       40,
 	}
 )
 
@@ -350,7 +388,8 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"retryDelay\"H\n" +
 	"\x0eFieldViolation\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription*\x9d\b\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription*\xcf\n" +
+	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -384,7 +423,16 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"\x1eERROR_REASON_ACCOUNT_NOT_FOUND\x10\x1c\x12\x1f\n" +
 	"\x1bERROR_REASON_BILL_NOT_FOUND\x10\x1d\x12\x1c\n" +
 	"\x18ERROR_REASON_BILL_EXISTS\x10\x1e\x12\x1f\n" +
-	"\x1bERROR_REASON_TOO_MANY_BILLS\x10\x1fB7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
+	"\x1bERROR_REASON_TOO_MANY_BILLS\x10\x1f\x12%\n" +
+	"!ERROR_REASON_QUOTE_NOT_APPLICABLE\x10 \x12\x1f\n" +
+	"\x1bERROR_REASON_NOT_REFUNDABLE\x10!\x12 \n" +
+	"\x1cERROR_REASON_RETURN_REJECTED\x10\"\x12 \n" +
+	"\x1cERROR_REASON_QUOTE_NOT_FOUND\x10#\x12\x1e\n" +
+	"\x1aERROR_REASON_QUOTE_EXPIRED\x10$\x12\x1f\n" +
+	"\x1bERROR_REASON_QUOTE_ACCEPTED\x10%\x12\x1f\n" +
+	"\x1bERROR_REASON_QUOTE_OUTDATED\x10&\x12 \n" +
+	"\x1cERROR_REASON_UNKNOWN_CATALOG\x10'\x12 \n" +
+	"\x1cERROR_REASON_TOO_MANY_ORDERS\x10(B7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
 
 var (
 	file_imquota_v1_error_proto_rawDescOnce sync.Once

@@ -9,6 +9,7 @@ package imquotav1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -1690,7 +1691,11 @@ type GetUsageRequest struct {
 	// Read the user's counters too. Optional.
 	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// Read the group's counters too. Optional.
-	GroupId       string `protobuf:"bytes,4,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	GroupId string `protobuf:"bytes,4,opt,name=group_id,json=groupId,proto3" json:"group_id,omitempty"`
+	// Show the totals of so many months, the running one included; at most 13.
+	// They outlive the app: of one that is deleted or reclaimed they are all that
+	// is answered. Zero: none.
+	HistoryMonths int32 `protobuf:"varint,5,opt,name=history_months,json=historyMonths,proto3" json:"history_months,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1753,6 +1758,13 @@ func (x *GetUsageRequest) GetGroupId() string {
 	return ""
 }
 
+func (x *GetUsageRequest) GetHistoryMonths() int32 {
+	if x != nil {
+		return x.HistoryMonths
+	}
+	return 0
+}
+
 // GetUsageResponse lists counters in the catalog's order.
 type GetUsageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1762,8 +1774,14 @@ type GetUsageResponse struct {
 	Edition string `protobuf:"bytes,2,opt,name=edition,proto3" json:"edition,omitempty"`
 	// The version of the catalog that the limits come from.
 	CatalogVersion string `protobuf:"bytes,3,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The months asked for, newest first.
+	History []*MonthUsage `protobuf:"bytes,4,rep,name=history,proto3" json:"history,omitempty"`
+	// How many users are online through all gateways.
+	OnlineUsers int64 `protobuf:"varint,5,opt,name=online_users,json=onlineUsers,proto3" json:"online_users,omitempty"`
+	// The most that were online at once in the running month.
+	PeakOnlineUsers int64 `protobuf:"varint,6,opt,name=peak_online_users,json=peakOnlineUsers,proto3" json:"peak_online_users,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GetUsageResponse) Reset() {
@@ -1817,6 +1835,177 @@ func (x *GetUsageResponse) GetCatalogVersion() string {
 	return ""
 }
 
+func (x *GetUsageResponse) GetHistory() []*MonthUsage {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+func (x *GetUsageResponse) GetOnlineUsers() int64 {
+	if x != nil {
+		return x.OnlineUsers
+	}
+	return 0
+}
+
+func (x *GetUsageResponse) GetPeakOnlineUsers() int64 {
+	if x != nil {
+		return x.PeakOnlineUsers
+	}
+	return 0
+}
+
+// ReportOnlineRequest is the report of one gateway.
+type ReportOnlineRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID), greater than zero.
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// The gateway, 1 to 64 printable ASCII bytes, unique in the app. It reports
+	// for itself alone.
+	GatewayId string `protobuf:"bytes,2,opt,name=gateway_id,json=gatewayId,proto3" json:"gateway_id,omitempty"`
+	// How many users are online through it, 0 to 1,000,000,000. Zero ends its
+	// lease.
+	OnlineUsers int64 `protobuf:"varint,3,opt,name=online_users,json=onlineUsers,proto3" json:"online_users,omitempty"`
+	// For how long the report holds, 1 second to 1 hour; 60 seconds when not set.
+	// Report again well before.
+	Lease         *durationpb.Duration `protobuf:"bytes,4,opt,name=lease,proto3" json:"lease,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportOnlineRequest) Reset() {
+	*x = ReportOnlineRequest{}
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportOnlineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportOnlineRequest) ProtoMessage() {}
+
+func (x *ReportOnlineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportOnlineRequest.ProtoReflect.Descriptor instead.
+func (*ReportOnlineRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ReportOnlineRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *ReportOnlineRequest) GetGatewayId() string {
+	if x != nil {
+		return x.GatewayId
+	}
+	return ""
+}
+
+func (x *ReportOnlineRequest) GetOnlineUsers() int64 {
+	if x != nil {
+		return x.OnlineUsers
+	}
+	return 0
+}
+
+func (x *ReportOnlineRequest) GetLease() *durationpb.Duration {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+// ReportOnlineResponse shows what all gateways came to.
+type ReportOnlineResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many users are online through all gateways whose leases hold.
+	OnlineUsers int64 `protobuf:"varint,1,opt,name=online_users,json=onlineUsers,proto3" json:"online_users,omitempty"`
+	// The most that were online at once in the running month, by this report and
+	// all before.
+	PeakOnlineUsers int64 `protobuf:"varint,2,opt,name=peak_online_users,json=peakOnlineUsers,proto3" json:"peak_online_users,omitempty"`
+	// How many gateways have a lease.
+	Gateways int32 `protobuf:"varint,3,opt,name=gateways,proto3" json:"gateways,omitempty"`
+	// When this gateway's lease ends; not set when the report ended it.
+	LeaseEndTime  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=lease_end_time,json=leaseEndTime,proto3" json:"lease_end_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportOnlineResponse) Reset() {
+	*x = ReportOnlineResponse{}
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportOnlineResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportOnlineResponse) ProtoMessage() {}
+
+func (x *ReportOnlineResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportOnlineResponse.ProtoReflect.Descriptor instead.
+func (*ReportOnlineResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReportOnlineResponse) GetOnlineUsers() int64 {
+	if x != nil {
+		return x.OnlineUsers
+	}
+	return 0
+}
+
+func (x *ReportOnlineResponse) GetPeakOnlineUsers() int64 {
+	if x != nil {
+		return x.PeakOnlineUsers
+	}
+	return 0
+}
+
+func (x *ReportOnlineResponse) GetGateways() int32 {
+	if x != nil {
+		return x.Gateways
+	}
+	return 0
+}
+
+func (x *ReportOnlineResponse) GetLeaseEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LeaseEndTime
+	}
+	return nil
+}
+
 // GetEntitlementsRequest names the app and, optionally, the device.
 type GetEntitlementsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1830,7 +2019,7 @@ type GetEntitlementsRequest struct {
 
 func (x *GetEntitlementsRequest) Reset() {
 	*x = GetEntitlementsRequest{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[24]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +2031,7 @@ func (x *GetEntitlementsRequest) String() string {
 func (*GetEntitlementsRequest) ProtoMessage() {}
 
 func (x *GetEntitlementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[24]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +2044,7 @@ func (x *GetEntitlementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntitlementsRequest.ProtoReflect.Descriptor instead.
 func (*GetEntitlementsRequest) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{24}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetEntitlementsRequest) GetAppId() uint32 {
@@ -1893,7 +2082,7 @@ type GetEntitlementsResponse struct {
 
 func (x *GetEntitlementsResponse) Reset() {
 	*x = GetEntitlementsResponse{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[25]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +2094,7 @@ func (x *GetEntitlementsResponse) String() string {
 func (*GetEntitlementsResponse) ProtoMessage() {}
 
 func (x *GetEntitlementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[25]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2107,7 @@ func (x *GetEntitlementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntitlementsResponse.ProtoReflect.Descriptor instead.
 func (*GetEntitlementsResponse) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{25}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetEntitlementsResponse) GetEdition() string {
@@ -1978,7 +2167,7 @@ type FeatureEntitlement struct {
 
 func (x *FeatureEntitlement) Reset() {
 	*x = FeatureEntitlement{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[26]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2179,7 @@ func (x *FeatureEntitlement) String() string {
 func (*FeatureEntitlement) ProtoMessage() {}
 
 func (x *FeatureEntitlement) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[26]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2192,7 @@ func (x *FeatureEntitlement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureEntitlement.ProtoReflect.Descriptor instead.
 func (*FeatureEntitlement) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{26}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FeatureEntitlement) GetFeature() string {
@@ -2048,7 +2237,7 @@ type LimitEntitlement struct {
 
 func (x *LimitEntitlement) Reset() {
 	*x = LimitEntitlement{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[27]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2249,7 @@ func (x *LimitEntitlement) String() string {
 func (*LimitEntitlement) ProtoMessage() {}
 
 func (x *LimitEntitlement) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[27]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2262,7 @@ func (x *LimitEntitlement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitEntitlement.ProtoReflect.Descriptor instead.
 func (*LimitEntitlement) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{27}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LimitEntitlement) GetQuota() string {
@@ -2123,7 +2312,7 @@ var File_imquota_v1_quota_service_proto protoreflect.FileDescriptor
 const file_imquota_v1_quota_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1eimquota/v1/quota_service.proto\x12\n" +
-	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19imquota/v1/decision.proto\x1a\x16imquota/v1/error.proto\x1a\x16imquota/v1/usage.proto\"U\n" +
+	"imquota.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19imquota/v1/decision.proto\x1a\x16imquota/v1/error.proto\x1a\x16imquota/v1/usage.proto\"U\n" +
 	"\x06Client\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x1f\n" +
@@ -2232,16 +2421,31 @@ const file_imquota_v1_quota_service_proto_rawDesc = "" +
 	"\x06amount\x18\x03 \x01(\x03H\x00R\x06amount\x88\x01\x01B\t\n" +
 	"\a_amount\"H\n" +
 	"\x14ReleaseQuotaResponse\x120\n" +
-	"\bdecision\x18\x01 \x01(\v2\x14.imquota.v1.DecisionR\bdecision\"t\n" +
+	"\bdecision\x18\x01 \x01(\v2\x14.imquota.v1.DecisionR\bdecision\"\x9b\x01\n" +
 	"\x0fGetUsageRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x16\n" +
 	"\x06quotas\x18\x02 \x03(\tR\x06quotas\x12\x17\n" +
 	"\auser_id\x18\x03 \x01(\tR\x06userId\x12\x19\n" +
-	"\bgroup_id\x18\x04 \x01(\tR\agroupId\"\x85\x01\n" +
+	"\bgroup_id\x18\x04 \x01(\tR\agroupId\x12%\n" +
+	"\x0ehistory_months\x18\x05 \x01(\x05R\rhistoryMonths\"\x86\x02\n" +
 	"\x10GetUsageResponse\x12.\n" +
 	"\x06quotas\x18\x01 \x03(\v2\x16.imquota.v1.QuotaStateR\x06quotas\x12\x18\n" +
 	"\aedition\x18\x02 \x01(\tR\aedition\x12'\n" +
-	"\x0fcatalog_version\x18\x03 \x01(\tR\x0ecatalogVersion\"[\n" +
+	"\x0fcatalog_version\x18\x03 \x01(\tR\x0ecatalogVersion\x120\n" +
+	"\ahistory\x18\x04 \x03(\v2\x16.imquota.v1.MonthUsageR\ahistory\x12!\n" +
+	"\fonline_users\x18\x05 \x01(\x03R\vonlineUsers\x12*\n" +
+	"\x11peak_online_users\x18\x06 \x01(\x03R\x0fpeakOnlineUsers\"\x9f\x01\n" +
+	"\x13ReportOnlineRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
+	"\n" +
+	"gateway_id\x18\x02 \x01(\tR\tgatewayId\x12!\n" +
+	"\fonline_users\x18\x03 \x01(\x03R\vonlineUsers\x12/\n" +
+	"\x05lease\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05lease\"\xc3\x01\n" +
+	"\x14ReportOnlineResponse\x12!\n" +
+	"\fonline_users\x18\x01 \x01(\x03R\vonlineUsers\x12*\n" +
+	"\x11peak_online_users\x18\x02 \x01(\x03R\x0fpeakOnlineUsers\x12\x1a\n" +
+	"\bgateways\x18\x03 \x01(\x05R\bgateways\x12@\n" +
+	"\x0elease_end_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fleaseEndTime\"[\n" +
 	"\x16GetEntitlementsRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12*\n" +
 	"\x06client\x18\x02 \x01(\v2\x12.imquota.v1.ClientR\x06client\"\xbe\x02\n" +
@@ -2273,13 +2477,14 @@ const file_imquota_v1_quota_service_proto_rawDesc = "" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fMODE_CONSUME\x10\x01\x12\x13\n" +
 	"\x0fMODE_CHECK_ONLY\x10\x02\x12\x0f\n" +
-	"\vMODE_ADJUST\x10\x032\xad\x03\n" +
+	"\vMODE_ADJUST\x10\x032\x80\x04\n" +
 	"\fQuotaService\x12K\n" +
 	"\n" +
 	"CheckQuota\x12\x1d.imquota.v1.CheckQuotaRequest\x1a\x1e.imquota.v1.CheckQuotaResponse\x12Z\n" +
 	"\x0fBatchCheckQuota\x12\".imquota.v1.BatchCheckQuotaRequest\x1a#.imquota.v1.BatchCheckQuotaResponse\x12Q\n" +
 	"\fReleaseQuota\x12\x1f.imquota.v1.ReleaseQuotaRequest\x1a .imquota.v1.ReleaseQuotaResponse\x12E\n" +
-	"\bGetUsage\x12\x1b.imquota.v1.GetUsageRequest\x1a\x1c.imquota.v1.GetUsageResponse\x12Z\n" +
+	"\bGetUsage\x12\x1b.imquota.v1.GetUsageRequest\x1a\x1c.imquota.v1.GetUsageResponse\x12Q\n" +
+	"\fReportOnline\x12\x1f.imquota.v1.ReportOnlineRequest\x1a .imquota.v1.ReportOnlineResponse\x12Z\n" +
 	"\x0fGetEntitlements\x12\".imquota.v1.GetEntitlementsRequest\x1a#.imquota.v1.GetEntitlementsResponseB7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
 
 var (
@@ -2295,7 +2500,7 @@ func file_imquota_v1_quota_service_proto_rawDescGZIP() []byte {
 }
 
 var file_imquota_v1_quota_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_imquota_v1_quota_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_imquota_v1_quota_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_imquota_v1_quota_service_proto_goTypes = []any{
 	(Mode)(0),                       // 0: imquota.v1.Mode
 	(*Client)(nil),                  // 1: imquota.v1.Client
@@ -2322,21 +2527,25 @@ var file_imquota_v1_quota_service_proto_goTypes = []any{
 	(*ReleaseQuotaResponse)(nil),    // 22: imquota.v1.ReleaseQuotaResponse
 	(*GetUsageRequest)(nil),         // 23: imquota.v1.GetUsageRequest
 	(*GetUsageResponse)(nil),        // 24: imquota.v1.GetUsageResponse
-	(*GetEntitlementsRequest)(nil),  // 25: imquota.v1.GetEntitlementsRequest
-	(*GetEntitlementsResponse)(nil), // 26: imquota.v1.GetEntitlementsResponse
-	(*FeatureEntitlement)(nil),      // 27: imquota.v1.FeatureEntitlement
-	(*LimitEntitlement)(nil),        // 28: imquota.v1.LimitEntitlement
-	(View)(0),                       // 29: imquota.v1.View
-	(*Decision)(nil),                // 30: imquota.v1.Decision
-	(*ItemError)(nil),               // 31: imquota.v1.ItemError
-	(*QuotaState)(nil),              // 32: imquota.v1.QuotaState
-	(AppState)(0),                   // 33: imquota.v1.AppState
-	(*timestamppb.Timestamp)(nil),   // 34: google.protobuf.Timestamp
-	(*Violation)(nil),               // 35: imquota.v1.Violation
+	(*ReportOnlineRequest)(nil),     // 25: imquota.v1.ReportOnlineRequest
+	(*ReportOnlineResponse)(nil),    // 26: imquota.v1.ReportOnlineResponse
+	(*GetEntitlementsRequest)(nil),  // 27: imquota.v1.GetEntitlementsRequest
+	(*GetEntitlementsResponse)(nil), // 28: imquota.v1.GetEntitlementsResponse
+	(*FeatureEntitlement)(nil),      // 29: imquota.v1.FeatureEntitlement
+	(*LimitEntitlement)(nil),        // 30: imquota.v1.LimitEntitlement
+	(View)(0),                       // 31: imquota.v1.View
+	(*Decision)(nil),                // 32: imquota.v1.Decision
+	(*ItemError)(nil),               // 33: imquota.v1.ItemError
+	(*QuotaState)(nil),              // 34: imquota.v1.QuotaState
+	(*MonthUsage)(nil),              // 35: imquota.v1.MonthUsage
+	(*durationpb.Duration)(nil),     // 36: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 37: google.protobuf.Timestamp
+	(AppState)(0),                   // 38: imquota.v1.AppState
+	(*Violation)(nil),               // 39: imquota.v1.Violation
 }
 var file_imquota_v1_quota_service_proto_depIdxs = []int32{
 	0,  // 0: imquota.v1.CheckQuotaRequest.mode:type_name -> imquota.v1.Mode
-	29, // 1: imquota.v1.CheckQuotaRequest.view:type_name -> imquota.v1.View
+	31, // 1: imquota.v1.CheckQuotaRequest.view:type_name -> imquota.v1.View
 	1,  // 2: imquota.v1.CheckQuotaRequest.client:type_name -> imquota.v1.Client
 	3,  // 3: imquota.v1.CheckQuotaRequest.use_feature:type_name -> imquota.v1.UseFeature
 	4,  // 4: imquota.v1.CheckQuotaRequest.register_users:type_name -> imquota.v1.RegisterUsers
@@ -2346,13 +2555,13 @@ var file_imquota_v1_quota_service_proto_depIdxs = []int32{
 	8,  // 8: imquota.v1.CheckQuotaRequest.join_group:type_name -> imquota.v1.JoinGroup
 	9,  // 9: imquota.v1.CheckQuotaRequest.add_group_members:type_name -> imquota.v1.AddGroupMembers
 	10, // 10: imquota.v1.CheckQuotaRequest.use_quota:type_name -> imquota.v1.UseQuota
-	30, // 11: imquota.v1.CheckQuotaResponse.decision:type_name -> imquota.v1.Decision
+	32, // 11: imquota.v1.CheckQuotaResponse.decision:type_name -> imquota.v1.Decision
 	2,  // 12: imquota.v1.BatchCheckQuotaRequest.items:type_name -> imquota.v1.CheckQuotaRequest
 	14, // 13: imquota.v1.BatchCheckQuotaResponse.items:type_name -> imquota.v1.BatchItem
-	30, // 14: imquota.v1.BatchItem.decision:type_name -> imquota.v1.Decision
-	31, // 15: imquota.v1.BatchItem.error:type_name -> imquota.v1.ItemError
+	32, // 14: imquota.v1.BatchItem.decision:type_name -> imquota.v1.Decision
+	33, // 15: imquota.v1.BatchItem.error:type_name -> imquota.v1.ItemError
 	0,  // 16: imquota.v1.ReleaseQuotaRequest.mode:type_name -> imquota.v1.Mode
-	29, // 17: imquota.v1.ReleaseQuotaRequest.view:type_name -> imquota.v1.View
+	31, // 17: imquota.v1.ReleaseQuotaRequest.view:type_name -> imquota.v1.View
 	1,  // 18: imquota.v1.ReleaseQuotaRequest.client:type_name -> imquota.v1.Client
 	16, // 19: imquota.v1.ReleaseQuotaRequest.remove_friend:type_name -> imquota.v1.RemoveFriend
 	17, // 20: imquota.v1.ReleaseQuotaRequest.leave_group:type_name -> imquota.v1.LeaveGroup
@@ -2360,29 +2569,34 @@ var file_imquota_v1_quota_service_proto_depIdxs = []int32{
 	19, // 22: imquota.v1.ReleaseQuotaRequest.dissolve_group:type_name -> imquota.v1.DissolveGroup
 	20, // 23: imquota.v1.ReleaseQuotaRequest.delete_users:type_name -> imquota.v1.DeleteUsers
 	21, // 24: imquota.v1.ReleaseQuotaRequest.return_quota:type_name -> imquota.v1.ReturnQuota
-	30, // 25: imquota.v1.ReleaseQuotaResponse.decision:type_name -> imquota.v1.Decision
-	32, // 26: imquota.v1.GetUsageResponse.quotas:type_name -> imquota.v1.QuotaState
-	1,  // 27: imquota.v1.GetEntitlementsRequest.client:type_name -> imquota.v1.Client
-	33, // 28: imquota.v1.GetEntitlementsResponse.app_state:type_name -> imquota.v1.AppState
-	27, // 29: imquota.v1.GetEntitlementsResponse.features:type_name -> imquota.v1.FeatureEntitlement
-	28, // 30: imquota.v1.GetEntitlementsResponse.limits:type_name -> imquota.v1.LimitEntitlement
-	34, // 31: imquota.v1.GetEntitlementsResponse.grace_until:type_name -> google.protobuf.Timestamp
-	35, // 32: imquota.v1.FeatureEntitlement.violations:type_name -> imquota.v1.Violation
-	2,  // 33: imquota.v1.QuotaService.CheckQuota:input_type -> imquota.v1.CheckQuotaRequest
-	12, // 34: imquota.v1.QuotaService.BatchCheckQuota:input_type -> imquota.v1.BatchCheckQuotaRequest
-	15, // 35: imquota.v1.QuotaService.ReleaseQuota:input_type -> imquota.v1.ReleaseQuotaRequest
-	23, // 36: imquota.v1.QuotaService.GetUsage:input_type -> imquota.v1.GetUsageRequest
-	25, // 37: imquota.v1.QuotaService.GetEntitlements:input_type -> imquota.v1.GetEntitlementsRequest
-	11, // 38: imquota.v1.QuotaService.CheckQuota:output_type -> imquota.v1.CheckQuotaResponse
-	13, // 39: imquota.v1.QuotaService.BatchCheckQuota:output_type -> imquota.v1.BatchCheckQuotaResponse
-	22, // 40: imquota.v1.QuotaService.ReleaseQuota:output_type -> imquota.v1.ReleaseQuotaResponse
-	24, // 41: imquota.v1.QuotaService.GetUsage:output_type -> imquota.v1.GetUsageResponse
-	26, // 42: imquota.v1.QuotaService.GetEntitlements:output_type -> imquota.v1.GetEntitlementsResponse
-	38, // [38:43] is the sub-list for method output_type
-	33, // [33:38] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	32, // 25: imquota.v1.ReleaseQuotaResponse.decision:type_name -> imquota.v1.Decision
+	34, // 26: imquota.v1.GetUsageResponse.quotas:type_name -> imquota.v1.QuotaState
+	35, // 27: imquota.v1.GetUsageResponse.history:type_name -> imquota.v1.MonthUsage
+	36, // 28: imquota.v1.ReportOnlineRequest.lease:type_name -> google.protobuf.Duration
+	37, // 29: imquota.v1.ReportOnlineResponse.lease_end_time:type_name -> google.protobuf.Timestamp
+	1,  // 30: imquota.v1.GetEntitlementsRequest.client:type_name -> imquota.v1.Client
+	38, // 31: imquota.v1.GetEntitlementsResponse.app_state:type_name -> imquota.v1.AppState
+	29, // 32: imquota.v1.GetEntitlementsResponse.features:type_name -> imquota.v1.FeatureEntitlement
+	30, // 33: imquota.v1.GetEntitlementsResponse.limits:type_name -> imquota.v1.LimitEntitlement
+	37, // 34: imquota.v1.GetEntitlementsResponse.grace_until:type_name -> google.protobuf.Timestamp
+	39, // 35: imquota.v1.FeatureEntitlement.violations:type_name -> imquota.v1.Violation
+	2,  // 36: imquota.v1.QuotaService.CheckQuota:input_type -> imquota.v1.CheckQuotaRequest
+	12, // 37: imquota.v1.QuotaService.BatchCheckQuota:input_type -> imquota.v1.BatchCheckQuotaRequest
+	15, // 38: imquota.v1.QuotaService.ReleaseQuota:input_type -> imquota.v1.ReleaseQuotaRequest
+	23, // 39: imquota.v1.QuotaService.GetUsage:input_type -> imquota.v1.GetUsageRequest
+	25, // 40: imquota.v1.QuotaService.ReportOnline:input_type -> imquota.v1.ReportOnlineRequest
+	27, // 41: imquota.v1.QuotaService.GetEntitlements:input_type -> imquota.v1.GetEntitlementsRequest
+	11, // 42: imquota.v1.QuotaService.CheckQuota:output_type -> imquota.v1.CheckQuotaResponse
+	13, // 43: imquota.v1.QuotaService.BatchCheckQuota:output_type -> imquota.v1.BatchCheckQuotaResponse
+	22, // 44: imquota.v1.QuotaService.ReleaseQuota:output_type -> imquota.v1.ReleaseQuotaResponse
+	24, // 45: imquota.v1.QuotaService.GetUsage:output_type -> imquota.v1.GetUsageResponse
+	26, // 46: imquota.v1.QuotaService.ReportOnline:output_type -> imquota.v1.ReportOnlineResponse
+	28, // 47: imquota.v1.QuotaService.GetEntitlements:output_type -> imquota.v1.GetEntitlementsResponse
+	42, // [42:48] is the sub-list for method output_type
+	36, // [36:42] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_quota_service_proto_init() }
@@ -2423,7 +2637,7 @@ func file_imquota_v1_quota_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_imquota_v1_quota_service_proto_rawDesc), len(file_imquota_v1_quota_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const (
 	QuotaService_BatchCheckQuota_FullMethodName = "/imquota.v1.QuotaService/BatchCheckQuota"
 	QuotaService_ReleaseQuota_FullMethodName    = "/imquota.v1.QuotaService/ReleaseQuota"
 	QuotaService_GetUsage_FullMethodName        = "/imquota.v1.QuotaService/GetUsage"
+	QuotaService_ReportOnline_FullMethodName    = "/imquota.v1.QuotaService/ReportOnline"
 	QuotaService_GetEntitlements_FullMethodName = "/imquota.v1.QuotaService/GetEntitlements"
 )
 
@@ -55,6 +56,14 @@ type QuotaServiceClient interface {
 	// Errors: NOT_FOUND for an unknown app, INVALID_ARGUMENT for an unknown
 	// quota or a subject of the wrong kind.
 	GetUsage(ctx context.Context, in *GetUsageRequest, opts ...grpc.CallOption) (*GetUsageResponse, error)
+	// ReportOnline says how many users are online through one gateway. The report
+	// holds until its lease ends or the gateway reports again, so that one that is
+	// gone stops counting. Their sum is how many are online; its peak in a month
+	// is what is billed. Accepted whatever state the app is in, as long as it is
+	// not gone.
+	//
+	// Errors: NOT_FOUND for an app that is unknown, deleted or reclaimed.
+	ReportOnline(ctx context.Context, in *ReportOnlineRequest, opts ...grpc.CallOption) (*ReportOnlineResponse, error)
 	// GetEntitlements lists what the app's edition, overrides, approvals and
 	// add-ons grant now: every feature and every limit.
 	GetEntitlements(ctx context.Context, in *GetEntitlementsRequest, opts ...grpc.CallOption) (*GetEntitlementsResponse, error)
@@ -108,6 +117,16 @@ func (c *quotaServiceClient) GetUsage(ctx context.Context, in *GetUsageRequest, 
 	return out, nil
 }
 
+func (c *quotaServiceClient) ReportOnline(ctx context.Context, in *ReportOnlineRequest, opts ...grpc.CallOption) (*ReportOnlineResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReportOnlineResponse)
+	err := c.cc.Invoke(ctx, QuotaService_ReportOnline_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *quotaServiceClient) GetEntitlements(ctx context.Context, in *GetEntitlementsRequest, opts ...grpc.CallOption) (*GetEntitlementsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetEntitlementsResponse)
@@ -147,6 +166,14 @@ type QuotaServiceServer interface {
 	// Errors: NOT_FOUND for an unknown app, INVALID_ARGUMENT for an unknown
 	// quota or a subject of the wrong kind.
 	GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error)
+	// ReportOnline says how many users are online through one gateway. The report
+	// holds until its lease ends or the gateway reports again, so that one that is
+	// gone stops counting. Their sum is how many are online; its peak in a month
+	// is what is billed. Accepted whatever state the app is in, as long as it is
+	// not gone.
+	//
+	// Errors: NOT_FOUND for an app that is unknown, deleted or reclaimed.
+	ReportOnline(context.Context, *ReportOnlineRequest) (*ReportOnlineResponse, error)
 	// GetEntitlements lists what the app's edition, overrides, approvals and
 	// add-ons grant now: every feature and every limit.
 	GetEntitlements(context.Context, *GetEntitlementsRequest) (*GetEntitlementsResponse, error)
@@ -171,6 +198,9 @@ func (UnimplementedQuotaServiceServer) ReleaseQuota(context.Context, *ReleaseQuo
 }
 func (UnimplementedQuotaServiceServer) GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetUsage not implemented")
+}
+func (UnimplementedQuotaServiceServer) ReportOnline(context.Context, *ReportOnlineRequest) (*ReportOnlineResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportOnline not implemented")
 }
 func (UnimplementedQuotaServiceServer) GetEntitlements(context.Context, *GetEntitlementsRequest) (*GetEntitlementsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetEntitlements not implemented")
@@ -268,6 +298,24 @@ func _QuotaService_GetUsage_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QuotaService_ReportOnline_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportOnlineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QuotaServiceServer).ReportOnline(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QuotaService_ReportOnline_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QuotaServiceServer).ReportOnline(ctx, req.(*ReportOnlineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _QuotaService_GetEntitlements_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetEntitlementsRequest)
 	if err := dec(in); err != nil {
@@ -308,6 +356,10 @@ var QuotaService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetUsage",
 			Handler:    _QuotaService_GetUsage_Handler,
+		},
+		{
+			MethodName: "ReportOnline",
+			Handler:    _QuotaService_ReportOnline_Handler,
 		},
 		{
 			MethodName: "GetEntitlements",

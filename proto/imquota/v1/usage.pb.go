@@ -205,6 +205,90 @@ func (x *QuotaState) GetChange() int64 {
 	return 0
 }
 
+// MonthUsage is what an app used in a local month.
+type MonthUsage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The month, such as "2024-06".
+	Month string `protobuf:"bytes,1,opt,name=month,proto3" json:"month,omitempty"`
+	// The totals of quotas that are counted by the month for the whole app, such
+	// as "free_mau", by the quota's key.
+	Used map[string]int64 `protobuf:"bytes,2,rep,name=used,proto3" json:"used,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The most users that were online at once.
+	PeakOnlineUsers int64 `protobuf:"varint,3,opt,name=peak_online_users,json=peakOnlineUsers,proto3" json:"peak_online_users,omitempty"`
+	// The editions that the app held while it was in service, cheapest first. None
+	// in a month that it was out of service throughout, or not there yet.
+	Editions []string `protobuf:"bytes,4,rep,name=editions,proto3" json:"editions,omitempty"`
+	// The month is over: nothing is added any more.
+	Final         bool `protobuf:"varint,5,opt,name=final,proto3" json:"final,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MonthUsage) Reset() {
+	*x = MonthUsage{}
+	mi := &file_imquota_v1_usage_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MonthUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MonthUsage) ProtoMessage() {}
+
+func (x *MonthUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_usage_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MonthUsage.ProtoReflect.Descriptor instead.
+func (*MonthUsage) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_usage_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *MonthUsage) GetMonth() string {
+	if x != nil {
+		return x.Month
+	}
+	return ""
+}
+
+func (x *MonthUsage) GetUsed() map[string]int64 {
+	if x != nil {
+		return x.Used
+	}
+	return nil
+}
+
+func (x *MonthUsage) GetPeakOnlineUsers() int64 {
+	if x != nil {
+		return x.PeakOnlineUsers
+	}
+	return 0
+}
+
+func (x *MonthUsage) GetEditions() []string {
+	if x != nil {
+		return x.Editions
+	}
+	return nil
+}
+
+func (x *MonthUsage) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
+
 var File_imquota_v1_usage_proto protoreflect.FileDescriptor
 
 const file_imquota_v1_usage_proto_rawDesc = "" +
@@ -223,7 +307,17 @@ const file_imquota_v1_usage_proto_rawDesc = "" +
 	"\n" +
 	"reset_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tresetTime\x12\x16\n" +
 	"\x06change\x18\n" +
-	" \x01(\x03R\x06change*\x99\x01\n" +
+	" \x01(\x03R\x06change\"\xef\x01\n" +
+	"\n" +
+	"MonthUsage\x12\x14\n" +
+	"\x05month\x18\x01 \x01(\tR\x05month\x124\n" +
+	"\x04used\x18\x02 \x03(\v2 .imquota.v1.MonthUsage.UsedEntryR\x04used\x12*\n" +
+	"\x11peak_online_users\x18\x03 \x01(\x03R\x0fpeakOnlineUsers\x12\x1a\n" +
+	"\beditions\x18\x04 \x03(\tR\beditions\x12\x14\n" +
+	"\x05final\x18\x05 \x01(\bR\x05final\x1a7\n" +
+	"\tUsedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01*\x99\x01\n" +
 	"\bAppState\x12\x19\n" +
 	"\x15APP_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10APP_STATE_ACTIVE\x10\x01\x12\x13\n" +
@@ -245,19 +339,22 @@ func file_imquota_v1_usage_proto_rawDescGZIP() []byte {
 }
 
 var file_imquota_v1_usage_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_imquota_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_imquota_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_imquota_v1_usage_proto_goTypes = []any{
 	(AppState)(0),                 // 0: imquota.v1.AppState
 	(*QuotaState)(nil),            // 1: imquota.v1.QuotaState
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*MonthUsage)(nil),            // 2: imquota.v1.MonthUsage
+	nil,                           // 3: imquota.v1.MonthUsage.UsedEntry
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
 }
 var file_imquota_v1_usage_proto_depIdxs = []int32{
-	2, // 0: imquota.v1.QuotaState.reset_time:type_name -> google.protobuf.Timestamp
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	4, // 0: imquota.v1.QuotaState.reset_time:type_name -> google.protobuf.Timestamp
+	3, // 1: imquota.v1.MonthUsage.used:type_name -> imquota.v1.MonthUsage.UsedEntry
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_usage_proto_init() }
@@ -271,7 +368,7 @@ func file_imquota_v1_usage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_imquota_v1_usage_proto_rawDesc), len(file_imquota_v1_usage_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   1,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
