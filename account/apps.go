@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -144,7 +145,7 @@ func (s *Apps) Override(ctx context.Context, id uint32, quota string, o *Overrid
 // SetRenewal says what happens when the app's plan ends.
 func (s *Apps) SetRenewal(ctx context.Context, id uint32, r Renewal, by Origin) (*App, error) {
 	if r.Mode == RenewAutomatically {
-		r.Months = max(1, r.Months)
+		r.Months = cmp.Or(r.Months, s.Catalog().Account().AutoRenewalMonths)
 	}
 	return s.update(ctx, id, "SetRenewal", by, func(app *App, _ *State) (bool, error) {
 		if len(app.Orders) == 0 {

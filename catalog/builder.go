@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -79,11 +80,7 @@ func (b *builder) general() {
 		b.addf("account.max_apps", "is %d; at least 1 is needed", d.Account.MaxApps)
 	}
 	b.lifecycle(&d.Account)
-	b.s.policies = Policies(d.Policies)
-	oneOf(b, "policies.dissolve_counts", d.Policies.DissolveCounts, DissolveAnyAge, DissolveSameDay)
-	oneOf(b, "policies.used_value", d.Policies.UsedValue, UsedServiceMonths, UsedCurrentMonth)
-	oneOf(b, "policies.used_time", d.Policies.UsedTime, UsedSeconds, UsedWholeDays)
-	oneOf(b, "policies.free_quota_of_month", d.Policies.FreeQuotaOfMonth, FreeQuotaHighest)
+	b.policies(&d.Policies)
 	b.s.codes = Codes(d.UpstreamCodes)
 	b.code("upstream_codes.app_not_found", d.UpstreamCodes.AppNotFound)
 	b.code("upstream_codes.suspended_expired", d.UpstreamCodes.SuspendedExpired)
@@ -92,22 +89,56 @@ func (b *builder) general() {
 	b.code("upstream_codes.delete_users", d.UpstreamCodes.DeleteUsers)
 }
 
-// shippedAccount is the account section of the catalog that ships with imquota:
-// what holds for a file that was written before there was such a rule.
-var shippedAccount = sync.OnceValue(func() accountDoc {
-	var shipped document
-	_ = yaml.Unmarshal(defaultYAML, &shipped) // Default proves that it is sound
-	return shipped.Account
+// shipped is the catalog that ships with imquota: what holds for a file that was
+// written before there was such a rule.
+var shipped = sync.OnceValue(func() *document {
+	var d document
+	_ = yaml.Unmarshal(defaultYAML, &d) // Default proves that it is sound
+	return &d
 })
+
+// policies reads how rules that leave room are read. A file may leave out those
+// that it may be older than.
+func (b *builder) policies(d *policiesDoc) {
+	usual := &shipped().Policies
+	b.s.policies = Policies{
+		DissolveCounts: d.DissolveCounts, UsedValue: d.UsedValue, UsedTime: d.UsedTime, FreeQuotaOfMonth: d.FreeQuotaOfMonth,
+		PurchaseOfSuspended:    *cmp.Or(d.PurchaseOfSuspended, usual.PurchaseOfSuspended),
+		UpgradeState:           *cmp.Or(d.UpgradeState, usual.UpgradeState),
+		UpgradePrice:           *cmp.Or(d.UpgradePrice, usual.UpgradePrice),
+		RenewalState:           *cmp.Or(d.RenewalState, usual.RenewalState),
+		RenewalAfterSuspension: *cmp.Or(d.RenewalAfterSuspension, usual.RenewalAfterSuspension),
+		RefundableAmount:       *cmp.Or(d.RefundableAmount, usual.RefundableAmount),
+	}
+	p := &b.s.policies
+	oneOf(b, "policies.dissolve_counts", p.DissolveCounts, DissolveAnyAge, DissolveSameDay)
+	oneOf(b, "policies.used_value", p.UsedValue, UsedServiceMonths, UsedCurrentMonth)
+	oneOf(b, "policies.used_time", p.UsedTime, UsedSeconds, UsedWholeDays)
+	oneOf(b, "policies.free_quota_of_month", p.FreeQuotaOfMonth, FreeQuotaHighest)
+	oneOf(b, "policies.purchase_of_suspended", p.PurchaseOfSuspended, PurchaseWithoutOrders)
+	oneOf(b, "policies.upgrade_state", p.UpgradeState, UpgradeInForce)
+	oneOf(b, "policies.upgrade_price", p.UpgradePrice, UpgradeRemaining)
+	oneOf(b, "policies.renewal_state", p.RenewalState, RenewUntilReclaimed)
+	oneOf(b, "policies.renewal_after_suspension", p.RenewalAfterSuspension, RenewFromPayment)
+	oneOf(b, "policies.refundable_amount", p.RefundableAmount, RefundCashAndCredit)
+}
 
 // lifecycle reads the rules of an account that a file may leave out, one by one.
 func (b *builder) lifecycle(d *accountDoc) {
-	shipped := shippedAccount()
+	shipped := &shipped().Account
 	months := *cmp.Or(d.MaxOrderMonths, shipped.MaxOrderMonths)
 	if months < 1 || months > maxMonths {
 		b.addf("account.max_order_months", "is %d; it must be from 1 to %d", months, maxMonths)
 	}
 	b.s.account.MaxOrderMonths = months
+	b.s.account.AutoRenewalMonths = *cmp.Or(d.AutoRenewal, shipped.AutoRenewal)
+	if n := b.s.account.AutoRenewalMonths; n < 1 || n > months && months > 0 {
+		b.addf("account.auto_renewal_months", "is %d; it must be from 1 to max_order_months, %d", n, months)
+	}
+	b.s.account.QuoteLifetime = b.duration("account.quote_lifetime", *cmp.Or(d.QuoteLifetime, shipped.QuoteLifetime))
+	if b.s.account.QuoteLifetime > maxQuoteLifetime {
+		b.addf("account.quote_lifetime", "is longer than a day: prices would be bound for too long")
+	}
 	b.s.account.OverdueAfter = b.duration("account.overdue_after", *cmp.Or(d.OverdueAfter, shipped.OverdueAfter))
 	b.s.account.KeptDays = b.days("account.kept_days", *cmp.Or(d.KeptDays, shipped.KeptDays), 1)
 	n, usual := cmp.Or(d.Notices, &noticesDoc{}), shipped.Notices
@@ -132,6 +163,9 @@ func (b *builder) lifecycle(d *accountDoc) {
 const (
 	maxDays   = 3650
 	maxMonths = 120
+
+	// A quote that nobody accepts is kept for as long.
+	maxQuoteLifetime = 24 * time.Hour
 )
 
 // days checks a number of days.

@@ -31,6 +31,8 @@ type accountDoc struct {
 	Grace          string      `yaml:"grace"`
 	LegacyBefore   string      `yaml:"legacy_before"`
 	MaxOrderMonths *int        `yaml:"max_order_months"`
+	AutoRenewal    *int        `yaml:"auto_renewal_months"`
+	QuoteLifetime  *string     `yaml:"quote_lifetime"`
 	OverdueAfter   *string     `yaml:"overdue_after"`
 	KeptDays       *int        `yaml:"kept_days"`
 	Notices        *noticesDoc `yaml:"notices"`
@@ -49,6 +51,13 @@ type policiesDoc struct {
 	UsedValue        UsedValue        `yaml:"used_value"`
 	UsedTime         UsedTime         `yaml:"used_time"`
 	FreeQuotaOfMonth FreeQuotaOfMonth `yaml:"free_quota_of_month"`
+
+	PurchaseOfSuspended    *Reading `yaml:"purchase_of_suspended"`
+	UpgradeState           *Reading `yaml:"upgrade_state"`
+	UpgradePrice           *Reading `yaml:"upgrade_price"`
+	RenewalState           *Reading `yaml:"renewal_state"`
+	RenewalAfterSuspension *Reading `yaml:"renewal_after_suspension"`
+	RefundableAmount       *Reading `yaml:"refundable_amount"`
 }
 
 type codesDoc struct {

@@ -441,6 +441,9 @@ func TestFacts_Account(t *testing.T) {
 	}
 	// §6: 1 to 24 months; overdue 24 h after the push; data kept 90 days; notices
 	// from seven days before expiry, its day included, and one day after.
+	if rules.AutoRenewalMonths != 1 || rules.QuoteLifetime != 15*time.Minute {
+		t.Errorf("renewals of %d months, quotes for %v; want 1 and 15m", rules.AutoRenewalMonths, rules.QuoteLifetime)
+	}
 	if rules.MaxOrderMonths != 24 || rules.OverdueAfter != 24*time.Hour || rules.KeptDays != 90 {
 		t.Errorf("orders of %d months, overdue after %v, kept for %d days; want 24, 24h, 90", rules.MaxOrderMonths, rules.OverdueAfter, rules.KeptDays)
 	}
@@ -465,6 +468,13 @@ func TestFacts_Policies(t *testing.T) {
 		UsedValue:        catalog.UsedServiceMonths,
 		UsedTime:         catalog.UsedSeconds,
 		FreeQuotaOfMonth: catalog.FreeQuotaHighest,
+
+		PurchaseOfSuspended:    catalog.PurchaseWithoutOrders,
+		UpgradeState:           catalog.UpgradeInForce,
+		UpgradePrice:           catalog.UpgradeRemaining,
+		RenewalState:           catalog.RenewUntilReclaimed,
+		RenewalAfterSuspension: catalog.RenewFromPayment,
+		RefundableAmount:       catalog.RefundCashAndCredit,
 	}
 	if diff := cmp.Diff(want, catalog.Default().Policies()); diff != "" {
 		t.Errorf("policies (-want +got):\n%s", diff)

@@ -59,6 +59,8 @@ func TestParse_RulesLeftOut(t *testing.T) {
 	}{
 		{"all", "", func(*catalog.AccountRules) {}},
 		{"all but the longest order", "  max_order_months: 36\n", func(r *catalog.AccountRules) { r.MaxOrderMonths = 36 }},
+		{"all but how long a plan renews for", "  auto_renewal_months: 3\n", func(r *catalog.AccountRules) { r.AutoRenewalMonths = 3 }},
+		{"all but how long a quote holds", "  quote_lifetime: 1h\n", func(r *catalog.AccountRules) { r.QuoteLifetime = time.Hour }},
 		{"all but when a bill is overdue", "  overdue_after: 72h\n", func(r *catalog.AccountRules) { r.OverdueAfter = 72 * time.Hour }},
 		{"all but how long data is kept", "  kept_days: 30\n", func(r *catalog.AccountRules) { r.KeptDays = 30 }},
 		{"all notices", "  notices: {}\n", func(*catalog.AccountRules) {}},

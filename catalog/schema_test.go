@@ -29,6 +29,7 @@ func TestSchema_AcceptsWhatParses(t *testing.T) {
 // A schema sees one value at a time. What it cannot see are names that must be
 // found elsewhere, and entries that do not fit together.
 var beyondSchema = []string{
+	"account_auto_renewal_months_too_many", "account_quote_lifetime_too_long",
 	"add_on_edition_unknown", "add_on_twice", "add_on_without_feature",
 	"by_group_type_alias_twice", "by_group_type_of_friends", "by_group_type_twice", "by_group_type_unknown",
 	"condition_group_type_unknown", "condition_platform_unknown", "condition_region_unknown",
@@ -101,7 +102,7 @@ func TestSchema_AcceptsEveryForm(t *testing.T) {
 		{"quoted price", "editions:\n", "editions:\n  - {key: paid, title: Paid, monthly_price: \"9.90\", limits: {users: 1, free_mau: 1, friends: 1, joined_groups: 1, group_members: 1}}\n"},
 		{"unquoted price of a meter", "editions:\n", "meters: [{key: pcc, title: Peak, unit: user, prices: {free: 0.2}, promotions: [{title: sale, percent: -50.5, from: 2022-12-26, until: 2022-12-27}]}]\neditions:\n"},
 		{"unquoted SDK version", "editions:\n", "features: [{key: f, title: F, conditions: {sdk: {min: {web: 5.10}}}}]\neditions:\n"},
-		{"rules of accounts", "max_apps: 1\n", "max_apps: 1\n  max_order_months: 120\n  overdue_after: 1h30m\n  kept_days: 3650\n"},
+		{"rules of accounts", "max_apps: 1\n", "max_apps: 1\n  max_order_months: 120\n  overdue_after: 1h30m\n  kept_days: 3650\n  auto_renewal_months: 2\n  quote_lifetime: 24h\n"},
 		{"notices, some of them", "max_apps: 1\n", "max_apps: 1\n  notices: {bill_days: 0, reclaim_days_before: []}\n"},
 		{"no notices of its own", "max_apps: 1\n", "max_apps: 1\n  notices: {}\n"},
 		{"empty lists", "editions:\n", "features: []\nadd_ons: []\nmeters: []\neditions:\n"},

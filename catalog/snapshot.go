@@ -41,7 +41,12 @@ type AccountRules struct {
 	MaxApps int // apps an account may have
 	// MaxOrderMonths is the longest that an order can be.
 	MaxOrderMonths int
-	Grace          time.Duration // full service after expiry
+	// AutoRenewalMonths: for how many months a plan renews automatically, unless
+	// its owner says more.
+	AutoRenewalMonths int
+	// QuoteLifetime: for how long a quote can be accepted.
+	QuoteLifetime time.Duration
+	Grace         time.Duration // full service after expiry
 	// LegacyBefore: apps created before this local day keep the legacy billing.
 	LegacyBefore time.Time
 	// OverdueAfter: an account that a bill was pushed to and that has not paid
