@@ -137,6 +137,9 @@ func (a *App) Clone() *App {
 	c.AddOns = maps.Clone(a.AddOns)
 	c.Overrides = maps.Clone(a.Overrides)
 	c.Orders = slices.Clone(a.Orders)
+	for i := range c.Orders {
+		c.Orders[i].Upgrades = slices.Clone(c.Orders[i].Upgrades)
+	}
 	c.Changes = slices.Clone(a.Changes)
 	c.Disabled = slices.Clone(a.Disabled)
 	return &c

@@ -43,7 +43,7 @@ func (s *Apps) State(ctx context.Context, app *App) (*State, error) {
 
 // Approve approves a feature. The first approval holds.
 func (s *Apps) Approve(ctx context.Context, id uint32, feature string, at time.Time, by Origin) (*App, error) {
-	return s.update(ctx, id, "ApproveFeature", by, func(app *App, _ *State) (bool, error) {
+	return s.Update(ctx, id, "ApproveFeature", by, func(app *App, _ *State) (bool, error) {
 		if _, ok := app.Approvals[feature]; ok {
 			return false, nil
 		}
@@ -73,7 +73,7 @@ func (s *Apps) checkApproved(path, feature string) error {
 // Revoke takes an approval back. One of a feature that the catalog does not name
 // any more can be taken back too.
 func (s *Apps) Revoke(ctx context.Context, id uint32, feature string, by Origin) (*App, error) {
-	return s.update(ctx, id, "RevokeFeature", by, func(app *App, _ *State) (bool, error) {
+	return s.Update(ctx, id, "RevokeFeature", by, func(app *App, _ *State) (bool, error) {
 		if _, ok := app.Approvals[feature]; !ok {
 			return false, s.checkApproved("", feature)
 		}
@@ -84,7 +84,7 @@ func (s *Apps) Revoke(ctx context.Context, id uint32, feature string, by Origin)
 
 // Activate starts the trial of an add-on, once an app.
 func (s *Apps) Activate(ctx context.Context, id uint32, addOn string, by Origin) (*App, error) {
-	return s.update(ctx, id, "ActivateAddOn", by, func(app *App, state *State) (bool, error) {
+	return s.Update(ctx, id, "ActivateAddOn", by, func(app *App, state *State) (bool, error) {
 		if at, ok := app.AddOns[addOn]; ok {
 			return false, fmt.Errorf("%s, at %s: %w", addOn, at.UTC().Format(time.RFC3339), ErrAddOnActive)
 		}
@@ -122,7 +122,7 @@ func set(m *map[string]time.Time, field string, g Grant, now time.Time) error {
 // Override replaces the edition's limit of a quota for one app, until its end if
 // it has one; nil takes the override back.
 func (s *Apps) Override(ctx context.Context, id uint32, quota string, o *Override, by Origin) (*App, error) {
-	return s.update(ctx, id, "SetLimitOverride", by, func(app *App, _ *State) (bool, error) {
+	return s.Update(ctx, id, "SetLimitOverride", by, func(app *App, _ *State) (bool, error) {
 		before, isSet := app.Overrides[quota]
 		_, isKnown := s.Catalog().Quota(quota)
 		switch {
@@ -147,7 +147,7 @@ func (s *Apps) SetRenewal(ctx context.Context, id uint32, r Renewal, by Origin) 
 	if r.Mode == RenewAutomatically {
 		r.Months = cmp.Or(r.Months, s.Catalog().Account().AutoRenewalMonths)
 	}
-	return s.update(ctx, id, "SetRenewal", by, func(app *App, _ *State) (bool, error) {
+	return s.Update(ctx, id, "SetRenewal", by, func(app *App, _ *State) (bool, error) {
 		if len(app.Orders) == 0 {
 			return false, ErrNoOrder
 		}
@@ -160,7 +160,7 @@ func (s *Apps) SetRenewal(ctx context.Context, id uint32, r Renewal, by Origin) 
 // MigrateBilling moves an app from the legacy billing mode to prepaid plans. One
 // that is there already stays there.
 func (s *Apps) MigrateBilling(ctx context.Context, id uint32, by Origin) (*App, error) {
-	return s.update(ctx, id, "MigrateBilling", by, func(app *App, _ *State) (bool, error) {
+	return s.Update(ctx, id, "MigrateBilling", by, func(app *App, _ *State) (bool, error) {
 		if !app.IsLegacy(s.Catalog().Account()) {
 			return false, nil
 		}
@@ -173,11 +173,15 @@ func (s *Apps) MigrateBilling(ctx context.Context, id uint32, by Origin) (*App, 
 // one of them succeeds, so that as many can be made at once.
 const updateAttempts = 64
 
-// edit changes a record and reports whether anything is different.
-type edit func(*App, *State) (bool, error)
+// Edit changes a record and reports whether anything is different.
+type Edit func(*App, *State) (bool, error)
 
-// update is change for an app that is not gone.
-func (s *Apps) update(ctx context.Context, id uint32, action string, by Origin, do edit) (*App, error) {
+// Update changes the record of an app that is not gone, in one step with the
+// entry of the app's log. do may be called again, with the record as it is then.
+// A request that is known changes nothing. Errors: those of do, of
+// Registry.UpdateApp, ErrRequestReused, and ErrAppNotFound for an app that is
+// gone.
+func (s *Apps) Update(ctx context.Context, id uint32, action string, by Origin, do Edit) (*App, error) {
 	return s.change(ctx, id, action, by, func(app *App, state *State) (bool, error) {
 		if state.IsGone() {
 			return false, Gone(state)
@@ -187,12 +191,12 @@ func (s *Apps) update(ctx context.Context, id uint32, action string, by Origin, 
 }
 
 // change changes an app's record.
-func (s *Apps) change(ctx context.Context, id uint32, action string, by Origin, do edit) (*App, error) {
+func (s *Apps) change(ctx context.Context, id uint32, action string, by Origin, do Edit) (*App, error) {
 	return s.edit(ctx, id, action, by, s.Registry.UpdateApp, do)
 }
 
 // edit changes an app's record and has it written by write.
-func (s *Apps) edit(ctx context.Context, id uint32, action string, by Origin, write func(context.Context, *App, Event) error, do edit) (*App, error) {
+func (s *Apps) edit(ctx context.Context, id uint32, action string, by Origin, write func(context.Context, *App, Event) error, do Edit) (*App, error) {
 	for range updateAttempts {
 		current, err := s.App(ctx, id)
 		if err != nil {

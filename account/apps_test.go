@@ -128,6 +128,20 @@ func TestApps_CreateRefuses(t *testing.T) {
 		{"a return to come", order(func(o *account.Order) { o.Refunded = w.now.Add(time.Second) }), "import.orders[1].refund_time"},
 		{"a return at the end", order(func(o *account.Order) { o.End = w.at("2024-06-15"); o.Refunded = o.End }), "import.orders[1].refund_time"},
 		{"orders that overlap", order(func(o *account.Order) { o.Start = o.Start.Add(-time.Second) }), "import.orders"},
+		{"an upgrade to no edition", order(func(o *account.Order) { o.Upgrades = []account.Upgrade{{At: o.Start, Edition: "gold"}} }), "import.orders[1].upgrades[0].edition"},
+		{"an upgrade to the same edition", order(func(o *account.Order) { o.Upgrades = []account.Upgrade{{At: o.Start, Edition: "standard"}} }), "import.orders[1].upgrades[0].edition"},
+		{"an upgrade to come", order(func(o *account.Order) {
+			o.Upgrades = []account.Upgrade{{At: w.now.Add(time.Second), Edition: "premium"}}
+		}), "import.orders[1].upgrades[0].upgrade_time"},
+		{"an upgrade after the return", order(func(o *account.Order) {
+			o.Refunded, o.Upgrades = w.at("2024-06-10"), []account.Upgrade{{At: w.at("2024-06-11"), Edition: "premium"}}
+		}), "import.orders[1].upgrades[0].upgrade_time"},
+		{"an upgrade at the end", order(func(o *account.Order) {
+			o.End, o.Upgrades = w.at("2024-06-11"), []account.Upgrade{{At: w.at("2024-06-11"), Edition: "premium"}}
+		}), "import.orders[1].upgrades[0].upgrade_time"},
+		{"an upgrade for less than nothing", order(func(o *account.Order) {
+			o.Upgrades = []account.Upgrade{{At: o.Start, Edition: "premium", Cash: decimal.NewFromInt(-1)}}
+		}), "import.orders[1].upgrades[0].cash"},
 		{"an edition that the orders do not say", account.NewApp{Edition: "premium", Orders: []account.Order{w.order("standard", "2024-06-01", "2024-07-01")}}, "import.edition"},
 		{"an approval that no feature needs", account.NewApp{Approvals: []account.Grant{{Key: "push_all"}, {Key: "community"}}}, "import.approvals[1].feature"},
 		{"an approval to come", account.NewApp{Approvals: []account.Grant{{Key: "push_all", At: w.now.Add(time.Second)}}}, "import.approvals[0].approve_time"},

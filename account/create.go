@@ -40,7 +40,7 @@ type Grant struct {
 // Create creates an app. With a request that is known it answers the app that
 // the request created before.
 func (s *Apps) Create(ctx context.Context, n NewApp, by Origin) (*App, error) {
-	app, err := s.record(n)
+	app, err := s.record(n, "import.", s.Now())
 	if err != nil {
 		// What makes no sense any more may have been done when it did.
 		if before, _ := s.createdBefore(ctx, &App{ID: n.ID, Account: n.Account}, by.Change); before != nil {
@@ -123,8 +123,30 @@ func (s *Apps) createdBefore(ctx context.Context, app *App, change Change) (*App
 	return existing, nil
 }
 
-// record checks a new app and makes its record.
-func (s *Apps) record(n NewApp) (*App, error) {
+// Imagine makes the record of an app that need not exist, as it would be at an
+// instant; it goes nowhere. Its fields are called "subscription." and so on. Unless
+// that is said, it was created when its first order began, or at the instant.
+func (s *Apps) Imagine(n NewApp, at time.Time) (*App, error) {
+	if n.Created.IsZero() {
+		n.Created = at
+		for i := range n.Orders {
+			if start := n.Orders[i].Start; start.Before(n.Created) {
+				n.Created = start
+			}
+		}
+	}
+	// What is to happen after the instant may be said, and has not happened yet.
+	end := time.Date(lastYear, 1, 1, 0, 0, 0, 0, time.UTC)
+	app, err := (&Apps{Catalog: s.Catalog, Now: func() time.Time { return end }}).record(n, "subscription.", at)
+	if err != nil {
+		return nil, err
+	}
+	return app.AsOf(at), nil
+}
+
+// record checks a new app and makes its record. What it brings along is below the
+// path; its edition is the one at an instant.
+func (s *Apps) record(n NewApp, path string, at time.Time) (*App, error) {
 	cat, now := s.Catalog(), s.Now()
 	app := &App{
 		ID: n.ID, Account: n.Account, Name: n.Name, Region: n.Region, Edition: n.Edition, Created: n.Created,
@@ -135,7 +157,7 @@ func (s *Apps) record(n NewApp) (*App, error) {
 	}
 	app.Created = app.Created.UTC()
 	if app.Created.After(now) {
-		return nil, &InvalidError{"import.create_time", "lies in the future"}
+		return nil, &InvalidError{path + "create_time", "lies in the future"}
 	}
 	if app.Region == "" {
 		app.Region = cat.Regions()[0]
@@ -147,9 +169,9 @@ func (s *Apps) record(n NewApp) (*App, error) {
 		app.Edition = cat.DefaultEdition().Key
 	}
 	if _, ok := cat.Edition(app.Edition); !ok {
-		return nil, &InvalidError{"import.edition", fmt.Sprintf("unknown edition %q; there are %s", app.Edition, cat.EditionNames())}
+		return nil, &InvalidError{path + "edition", fmt.Sprintf("unknown edition %q; there are %s", app.Edition, cat.EditionNames())}
 	}
-	if err := checkOrders(cat, app.Orders, now); err != nil {
+	if err := checkOrders(cat, path, app.Orders, now); err != nil {
 		return nil, err
 	}
 	if len(app.Orders) > 0 {
@@ -157,17 +179,17 @@ func (s *Apps) record(n NewApp) (*App, error) {
 		// default one.
 		app.Edition = cat.DefaultEdition().Key
 	}
-	edition := app.StateAt(now, nil, cat).Edition
+	edition := app.StateAt(at, nil, cat).Edition
 	if n.Edition != "" && n.Edition != edition {
-		return nil, &InvalidError{"import.edition", fmt.Sprintf("is %q, but by the orders it is %q now", n.Edition, edition)}
+		return nil, &InvalidError{path + "edition", fmt.Sprintf("is %q, but by the orders it is %q", n.Edition, edition)}
 	}
 	for i, g := range n.Approvals {
-		if err := s.approve(app, fmt.Sprintf("import.approvals[%d].", i), g); err != nil {
+		if err := s.approve(app, fmt.Sprintf("%sapprovals[%d].", path, i), g); err != nil {
 			return nil, err
 		}
 	}
 	for i, g := range n.AddOns {
-		if err := s.activate(app, edition, fmt.Sprintf("import.add_ons[%d].", i), g); err != nil {
+		if err := s.activate(app, edition, fmt.Sprintf("%sadd_ons[%d].", path, i), g); err != nil {
 			return nil, err
 		}
 	}
@@ -176,12 +198,12 @@ func (s *Apps) record(n NewApp) (*App, error) {
 
 // checkOrders checks what an existing customer brings along, gives orders the
 // ends that were left out, and sorts them.
-func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
+func checkOrders(cat *catalog.Snapshot, path string, orders []Order, now time.Time) error {
 	most := cat.Account().MaxOrderMonths
 	places := make(map[string]int, len(orders)) // by id
 	for i := range orders {
 		o := &orders[i]
-		field := importedOrder(i)
+		field := orderField(path, i)
 		bought, ok := cat.Edition(o.Edition)
 		_, isTwice := places[o.ID]
 		switch {
@@ -200,6 +222,9 @@ func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
 		case o.Refunded.After(now):
 			return &InvalidError{field + "refund_time", "lies in the future"}
 		}
+		if err := checkUpgrades(cat, field, o, now); err != nil {
+			return err
+		}
 		places[o.ID] = i
 	}
 	slices.SortStableFunc(orders, func(a, b Order) int { return a.Start.Compare(b.Start) })
@@ -209,7 +234,7 @@ func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
 			o.End = endOf(orders[:i], o, cat.Zone())
 		}
 		o.Start, o.End = o.Start.UTC(), o.End.UTC() // as the log shows them
-		field := importedOrder(places[o.ID])
+		field := orderField(path, places[o.ID])
 		switch {
 		case !o.Start.Before(o.End):
 			return &InvalidError{field + "end_time", "is not after the start"}
@@ -217,10 +242,43 @@ func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
 			return &InvalidError{field + "end_time", fmt.Sprintf("lies beyond the year %d", lastYear)}
 		case o.isReturned() && !o.Refunded.Before(o.End):
 			return &InvalidError{field + "refund_time", "is not before the end"}
+		case len(o.Upgrades) > 0 && !o.Upgrades[len(o.Upgrades)-1].At.Before(o.End):
+			return &InvalidError{fmt.Sprintf("%supgrades[%d].upgrade_time", field, len(o.Upgrades)-1), "is not before the end of the order"}
 		}
 	}
 	if err := SortOrders(orders); err != nil {
-		return &InvalidError{"import.orders", err.Error()}
+		return &InvalidError{path + "orders", err.Error()}
+	}
+	return nil
+}
+
+// checkUpgrades checks the upgrades of an order that an existing customer brings
+// along.
+func checkUpgrades(cat *catalog.Snapshot, order string, o *Order, now time.Time) error {
+	before, at := o.Edition, time.Time{}
+	for i := range o.Upgrades {
+		u := &o.Upgrades[i]
+		u.At = u.At.UTC()
+		field := fmt.Sprintf("%supgrades[%d].", order, i)
+		to, ok := cat.Edition(u.Edition)
+		from, _ := cat.Edition(before)
+		switch {
+		case !ok:
+			return &InvalidError{field + "edition", fmt.Sprintf("unknown edition %q; there are %s", u.Edition, cat.EditionNames())}
+		case !to.MonthlyPrice.GreaterThan(from.MonthlyPrice):
+			return &InvalidError{field + "edition", fmt.Sprintf("%s is not dearer than %s", u.Edition, before)}
+		case u.At.Before(at):
+			return &InvalidError{field + "upgrade_time", "is before that of the upgrade before"}
+		case u.At.After(now):
+			return &InvalidError{field + "upgrade_time", "lies in the future"}
+		case o.isReturned() && u.At.After(o.Refunded):
+			return &InvalidError{field + "upgrade_time", "is after the order was returned"}
+		case u.Cash.IsNegative():
+			return &InvalidError{field + "cash", "is negative"}
+		case u.Credit.IsNegative():
+			return &InvalidError{field + "credit", "is negative"}
+		}
+		before, at = u.Edition, u.At
 	}
 	return nil
 }
@@ -229,7 +287,7 @@ func checkOrders(cat *catalog.Snapshot, orders []Order, now time.Time) error {
 // and the days for which data is kept included.
 const lastYear = 9000
 
-func importedOrder(i int) string { return fmt.Sprintf("import.orders[%d].", i) }
+func orderField(path string, i int) string { return fmt.Sprintf("%sorders[%d].", path, i) }
 
 // endOf returns where an order ends that says only how long it is. It goes on
 // with the chain of the orders before that end where it starts.

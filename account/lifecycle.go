@@ -19,6 +19,18 @@ const (
 	Deleted         // by its owner
 )
 
+// Plan is how an app's orders stand.
+type Plan uint8
+
+// How orders stand (FACTS §6).
+const (
+	NoPlan       Plan = iota // no order has begun, or was returned
+	PlanInForce              // an order is
+	PlanInGrace              // none is any more, for a short while
+	PlanEnded                // for longer: it expired
+	PlanReturned             // orders were returned, and none began since
+)
+
 // SuspensionReason is why an app is suspended. An app may have several; curing
 // one does not lift another.
 type SuspensionReason uint8
@@ -47,6 +59,7 @@ type State struct {
 
 	Stage   Stage
 	Edition string // of the order in force, or of the last one
+	Plan    Plan   // how its orders stand, whatever else suspends the app
 	// PlanEnd is when the plan ends or ended: the end of the orders that follow
 	// each other without a gap. Zero: there is no plan, or it was returned.
 	PlanEnd time.Time
@@ -152,6 +165,9 @@ func (b *lifecycle) cuts() []time.Time {
 	for i := range b.app.Orders {
 		o := &b.app.Orders[i]
 		add(o.Start, o.End, o.End.Add(b.rules.Grace), o.Refunded)
+		for k := range o.Upgrades {
+			add(o.Upgrades[k].At)
+		}
 	}
 	for _, s := range b.overdue {
 		add(s.from, s.until)
@@ -164,19 +180,34 @@ func (b *lifecycle) cuts() []time.Time {
 	return slices.CompactFunc(cuts, time.Time.Equal)
 }
 
-// plan is what the orders say of an instant.
-type plan struct {
+// standing is what the orders say of an instant.
+type standing struct {
 	edition  string
+	isActive bool      // an order is in force
 	end      time.Time // State.PlanEnd
 	grace    time.Time // until when
 	expired  bool      // no order has been in force since the grace was over
 	returned bool      // nor since orders were returned
 }
 
-// planAt reads the orders. An app without any does not expire, and before its
+func (p *standing) plan() Plan {
+	switch {
+	case p.isActive:
+		return PlanInForce
+	case p.returned:
+		return PlanReturned
+	case p.expired:
+		return PlanEnded
+	case !p.grace.IsZero():
+		return PlanInGrace
+	}
+	return NoPlan
+}
+
+// standingAt reads the orders. An app without any does not expire, and before its
 // first it has the edition that it was made in. Orders that were returned before
 // they began never were, but for the suspension that returning them is.
-func (b *lifecycle) planAt(at time.Time) (p plan) {
+func (b *lifecycle) standingAt(at time.Time) (p standing) {
 	p.edition = b.app.Edition
 	var last time.Time // when an order was in force last
 	for i := range b.app.Orders {
@@ -185,14 +216,14 @@ func (b *lifecycle) planAt(at time.Time) (p plan) {
 		switch {
 		case s.isEmpty():
 		case s.holds(at):
-			p = plan{edition: o.Edition}
+			p = standing{isActive: true, edition: o.EditionAt(at)}
 			if !o.isReturned() {
 				p.end = chainAt(b.app.Orders, at).end
 			}
 			return p
 		case !s.until.After(at) && s.until.After(last):
 			last = s.until
-			p = plan{edition: o.Edition}
+			p = standing{edition: o.EditionAt(s.until)}
 			if o.wasCut() {
 				continue
 			}
@@ -216,8 +247,8 @@ func (b *lifecycle) planAt(at time.Time) (p plan) {
 // stretch appends the states of a stretch without a cut: one, or two when data
 // is reclaimed in it.
 func (b *lifecycle) stretch(states Lifecycle, from, until time.Time) Lifecycle {
-	p := b.planAt(from)
-	s := State{From: from, Until: until, Edition: p.edition, PlanEnd: p.end}
+	p := b.standingAt(from)
+	s := State{From: from, Until: until, Edition: p.edition, Plan: p.plan(), PlanEnd: p.end}
 	_, isOverdue := spanAt(b.overdue, from)
 	holds := [suspensionReasons]bool{
 		Expired:  p.expired,
@@ -238,7 +269,7 @@ func (b *lifecycle) stretch(states Lifecycle, from, until time.Time) Lifecycle {
 
 	switch {
 	case !b.app.Deleted.IsZero() && !from.Before(b.app.Deleted):
-		return append(states, State{From: from, Until: until, Stage: Deleted, Edition: p.edition, Since: b.app.Deleted})
+		return append(states, State{From: from, Until: until, Stage: Deleted, Edition: p.edition, Plan: p.plan(), Since: b.app.Deleted})
 	case b.gone.IsZero() && !b.app.Reclaimed.IsZero() && !from.Before(b.app.Reclaimed):
 		b.gone = b.app.Reclaimed
 	}
@@ -263,7 +294,7 @@ func (b *lifecycle) stretch(states Lifecycle, from, until time.Time) Lifecycle {
 		}
 		from = b.gone
 	}
-	return append(states, State{From: from, Until: until, Stage: Reclaimed, Edition: p.edition, Since: b.gone})
+	return append(states, State{From: from, Until: until, Stage: Reclaimed, Edition: p.edition, Plan: p.plan(), Since: b.gone})
 }
 
 // reclaimAt is when data is reclaimed: the day of the suspension is the first of

@@ -78,10 +78,20 @@ func (c *clerk) look(now time.Time) account.State {
 	}
 	s.Edition = c.edition
 	switch {
+	case current != nil:
+		s.Plan = account.PlanInForce
+	case c.returned:
+		s.Plan = account.PlanReturned
+	case holds[account.Expired]:
+		s.Plan = account.PlanEnded
+	case inGrace:
+		s.Plan = account.PlanInGrace
+	}
+	switch {
 	case !c.app.Deleted.IsZero() && !now.Before(c.app.Deleted):
-		return account.State{Stage: account.Deleted, Edition: c.edition, Since: c.app.Deleted}
+		return account.State{Stage: account.Deleted, Edition: c.edition, Plan: s.Plan, Since: c.app.Deleted}
 	case !c.reclaimed.IsZero():
-		return account.State{Stage: account.Reclaimed, Edition: c.edition, Since: c.reclaimed}
+		return account.State{Stage: account.Reclaimed, Edition: c.edition, Plan: s.Plan, Since: c.reclaimed}
 	case len(c.since) > 0:
 		s.Stage, s.Since, s.ReclaimAt = account.Suspended, c.suspended, time.Time{}
 		if !c.clock.IsZero() {
@@ -107,6 +117,11 @@ func (c *clerk) orders(now time.Time) (current *account.Order) {
 	}
 	if current != nil {
 		c.edition, c.ranOut, c.returned = current.Edition, time.Time{}, false
+		for _, u := range current.Upgrades {
+			if !now.Before(u.At) {
+				c.edition = u.Edition
+			}
+		}
 		return current
 	}
 	for i := range c.app.Orders {
@@ -180,6 +195,14 @@ func drawPapers(t *rapid.T) papers {
 			free = rapid.IntRange(0, start).Draw(t, "returned early")
 			o.Refunded = p.hour(free)
 			free = max(free, lastEnd(&p))
+		}
+		until := end
+		if !o.Refunded.IsZero() {
+			until = free
+		}
+		for at := 0; at < until && rapid.IntRange(0, 2).Draw(t, "upgraded") == 0; {
+			at = rapid.IntRange(at, until-1).Draw(t, "upgraded at")
+			o.Upgrades = append(o.Upgrades, account.Upgrade{At: p.hour(at), Edition: rapid.SampledFrom([]string{"premium", "gold"}).Draw(t, "upgrade")})
 		}
 		p.app.Orders = append(p.app.Orders, o)
 	}
@@ -265,7 +288,7 @@ func TestLifecycle_AsTheClerkSays(t *testing.T) {
 // sameState compares states, but for when they hold and the sequence of reasons
 // that began together.
 func sameState(a, b *account.State) bool {
-	if a.Stage != b.Stage || a.Edition != b.Edition || len(a.Suspensions) != len(b.Suspensions) ||
+	if a.Stage != b.Stage || a.Edition != b.Edition || a.Plan != b.Plan || len(a.Suspensions) != len(b.Suspensions) ||
 		!a.PlanEnd.Equal(b.PlanEnd) || !a.GraceUntil.Equal(b.GraceUntil) || !a.Since.Equal(b.Since) || !a.ReclaimAt.Equal(b.ReclaimAt) {
 		return false
 	}

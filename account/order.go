@@ -11,17 +11,94 @@ import (
 // Order is a prepaid period of an edition, half-open: [Start, End), exact to
 // the second.
 type Order struct {
-	ID            string          `json:"id"`
-	Edition       string          `json:"edition"`
-	Start         time.Time       `json:"start"`
-	End           time.Time       `json:"end"`
-	Months        int             `json:"months"`
-	Cash          decimal.Decimal `json:"cash"`
-	Credit        decimal.Decimal `json:"credit"`
+	ID      string    `json:"id"`
+	Edition string    `json:"edition"` // that was bought; Upgrades may follow
+	Start   time.Time `json:"start"`
+	End     time.Time `json:"end"`
+	Months  int       `json:"months"`
+	// Cash and Credit are what was paid for it, upgrades apart.
+	Cash   decimal.Decimal `json:"cash"`
+	Credit decimal.Decimal `json:"credit"`
+	// List is what its months cost by the list; Discount and Voucher are what was
+	// taken off. Zero where an import did not say.
+	List          decimal.Decimal `json:"list,omitzero"`
+	Discount      decimal.Decimal `json:"discount,omitzero"`
+	Voucher       decimal.Decimal `json:"voucher,omitzero"`
 	NonRefundable bool            `json:"nonRefundable,omitempty"`
+	Upgrades      []Upgrade       `json:"upgrades,omitempty"` // by instant
 	// Refunded is when the order was returned: it ended then, or never began.
 	Refunded time.Time `json:"refunded,omitzero"`
+	Refund   Refund    `json:"refund,omitzero"`
+	// Rejected says that the order is not taken back.
+	Rejected Rejection `json:"rejected,omitzero"`
+
+	// Quote and Ordered are the quote that was accepted, and when it took effect;
+	// empty and zero for an import.
+	Quote   string    `json:"quote,omitempty"`
+	Ordered time.Time `json:"ordered,omitzero"`
 }
+
+// Upgrade is the change of an order to a dearer edition, for the rest of its
+// period, or all of it when it has not begun.
+type Upgrade struct {
+	At      time.Time       `json:"at"`
+	Edition string          `json:"edition"`
+	Cash    decimal.Decimal `json:"cash"`
+	Credit  decimal.Decimal `json:"credit"`
+	Quote   string          `json:"quote,omitempty"`
+}
+
+// Refund is what was paid back for an order.
+type Refund struct {
+	Cash   decimal.Decimal `json:"cash"`
+	Credit decimal.Decimal `json:"credit"`
+	Quote  string          `json:"quote"`
+}
+
+// Rejection says that an order is not taken back, and why.
+type Rejection struct {
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+	Actor  string    `json:"actor,omitempty"`
+	Quote  string    `json:"quote"` // of the return that was rejected
+}
+
+// IsZero reports whether no return was rejected.
+func (r Rejection) IsZero() bool { return r.At.IsZero() }
+
+// EditionAt returns the edition that the order is of at an instant.
+func (o *Order) EditionAt(at time.Time) string {
+	edition := o.Edition
+	for i := range o.Upgrades {
+		if o.Upgrades[i].At.After(at) {
+			break
+		}
+		edition = o.Upgrades[i].Edition
+	}
+	return edition
+}
+
+// LastEdition returns the edition that the order ends in.
+func (o *Order) LastEdition() string {
+	if n := len(o.Upgrades); n > 0 {
+		return o.Upgrades[n-1].Edition
+	}
+	return o.Edition
+}
+
+// Paid returns what was paid for the order in cash and in credit, its upgrades
+// included.
+func (o *Order) Paid() (cash, credit decimal.Decimal) {
+	cash, credit = o.Cash, o.Credit
+	for i := range o.Upgrades {
+		cash, credit = cash.Add(o.Upgrades[i].Cash), credit.Add(o.Upgrades[i].Credit)
+	}
+	return cash, credit
+}
+
+// IsLeft reports whether the order has neither ended nor been returned: it is in
+// force, or is to be.
+func (o *Order) IsLeft(at time.Time) bool { return !o.isReturned() && o.End.After(at) }
 
 // inForce is when the order is in force; empty when it was returned before.
 func (o *Order) inForce() span {
@@ -99,7 +176,7 @@ func chainAt(orders []Order, at time.Time) (c chain) {
 			c = chain{anchor: o.Start}
 		}
 		c.months += o.Months
-		c.end, c.edition = o.End, o.Edition
+		c.end, c.edition = o.End, o.LastEdition()
 	}
 	return c
 }

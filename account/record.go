@@ -10,8 +10,9 @@ import (
 //
 //	1  the first
 //	2  overrides that end, returned orders, disabled, deleted and reclaimed apps
+//	3  orders that were upgraded, with what was paid for them
 const (
-	recordFormat  = 2
+	recordFormat  = 3
 	accountFormat = 1
 )
 

@@ -21,6 +21,13 @@ func TestAppRecord_RoundTrip(t *testing.T) {
 		Overrides: map[string]account.Override{"friends": {Limit: catalog.Max(7)}, "groups": {Limit: catalog.Unlimited(), Until: at}},
 		Orders: []account.Order{
 			{ID: "o1", Edition: "standard", Start: at, End: at.AddDate(0, 0, 28), Months: 1, Cash: decimal.RequireFromString("399.00"), Credit: decimal.RequireFromString("0.5"), NonRefundable: true, Refunded: at},
+			{
+				ID: "o2", Edition: "standard", Start: at, End: at.AddDate(0, 0, 28), Months: 1, Cash: decimal.RequireFromString("300.00"), Credit: decimal.Zero,
+				List: decimal.NewFromInt(399), Discount: decimal.RequireFromString("59.00"), Voucher: decimal.NewFromInt(40), Quote: "q1", Ordered: at,
+				Upgrades: []account.Upgrade{{At: at, Edition: "premium", Cash: decimal.NewFromInt(300), Credit: decimal.Zero, Quote: "q2"}},
+				Refunded: at, Refund: account.Refund{Cash: decimal.NewFromInt(5), Credit: decimal.Zero, Quote: "q3"},
+				Rejected: account.Rejection{Reason: "again", At: at, Actor: "ann", Quote: "q4"},
+			},
 		},
 		Renewal:  account.Renewal{Mode: account.RenewAutomatically, Months: 3},
 		Disabled: []account.Spell{{From: at, Until: at.Add(time.Second)}, {From: at.Add(time.Minute)}},
@@ -65,7 +72,7 @@ func TestAppRecord_Format1(t *testing.T) {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
 	again, err := account.EncodeApp(got)
-	if err != nil || !strings.HasPrefix(string(again), `{"format":2,`) || !strings.Contains(string(again), `"friends":{"limit":"7"}`) {
+	if err != nil || !strings.HasPrefix(string(again), `{"format":3,`) || !strings.Contains(string(again), `"friends":{"limit":"7"}`) {
 		t.Errorf("it is written as %s, %v", again, err)
 	}
 }
@@ -77,8 +84,8 @@ func TestAppRecord_CannotBeRead(t *testing.T) {
 		want         account.FaultReason
 		says         string
 	}{
-		{"of a newer imquota", `{"format":3,"id":7,"account":"acme","frozen":true}`, account.RecordNewer, "has format 3; this version of imquota knows formats up to 2"},
-		{"of a newer imquota, with values of other types", `{"format":3,"id":7,"orders":"none","overrides":{"friends":7}}`, account.RecordNewer, "has format 3; this version of imquota knows formats up to 2"},
+		{"of a newer imquota", `{"format":4,"id":7,"account":"acme","frozen":true}`, account.RecordNewer, "has format 4; this version of imquota knows formats up to 3"},
+		{"of a newer imquota, with values of other types", `{"format":4,"id":7,"orders":"none","overrides":{"friends":7}}`, account.RecordNewer, "has format 4; this version of imquota knows formats up to 3"},
 		{"with values of other types", `{"format":2,"id":7,"orders":"none"}`, account.UsageUnknown, "app 7 is damaged"},
 		{"with an override that is none", `{"format":2,"id":7,"overrides":{"friends":7}}`, account.UsageUnknown, "app 7 is damaged"},
 		{"with a limit that is none", `{"format":1,"id":7,"overrides":{"friends":"-7"}}`, account.UsageUnknown, "app 7 is damaged"},
@@ -86,7 +93,7 @@ func TestAppRecord_CannotBeRead(t *testing.T) {
 		{"of a format before the first", `{"format":-1,"id":7,"account":"acme"}`, account.UsageUnknown, "app 7 is damaged"},
 		{"of another app", `{"format":1,"id":8,"account":"acme"}`, account.UsageUnknown, "app 7 is damaged"},
 		{"that is null", `null`, account.UsageUnknown, "app 7 is damaged"},
-		{"that is cut off", `{"format":3,"id":7,"acc`, account.UsageUnknown, "app 7 is damaged"},
+		{"that is cut off", `{"format":4,"id":7,"acc`, account.UsageUnknown, "app 7 is damaged"},
 		{"that is no JSON", `{`, account.UsageUnknown, "app 7 is damaged"},
 		{"that is empty", ``, account.UsageUnknown, "app 7 is damaged"},
 	} {

@@ -27,7 +27,7 @@ const spellsKept = 32
 
 // Enable ends what Disable began.
 func (s *Apps) Enable(ctx context.Context, id uint32, by Origin) (*App, error) {
-	return s.update(ctx, id, "EnableApp", by, func(app *App, state *State) (bool, error) {
+	return s.Update(ctx, id, "EnableApp", by, func(app *App, state *State) (bool, error) {
 		spell := app.disabledNow()
 		if spell == nil {
 			return false, nil
