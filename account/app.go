@@ -58,6 +58,7 @@ type Spell struct {
 // Override is a limit that holds for one app instead of the edition's.
 type Override struct {
 	Limit catalog.Limit `json:"limit"`
+	From  time.Time     `json:"from,omitzero"`  // when it was set; zero: nobody noted it
 	Until time.Time     `json:"until,omitzero"` // zero: until it is changed
 }
 

@@ -24,6 +24,9 @@ var (
 	ErrAddOnActive    = errors.New("the add-on was activated before")
 	ErrAppNotDisabled = errors.New("the app is not disabled: disable it first")
 	ErrNoOrder        = errors.New("the app has no order: there is nothing to renew")
+	// ErrUnknownEdition says that the catalog does not define the edition that an
+	// app has.
+	ErrUnknownEdition = errors.New("the catalog does not define the app's edition")
 )
 
 // App reads an app, deleted or not. Errors: those of Registry.App.
@@ -137,8 +140,11 @@ func (s *Apps) Override(ctx context.Context, id uint32, quota string, o *Overrid
 		if app.Overrides == nil {
 			app.Overrides = make(map[string]Override)
 		}
-		app.Overrides[quota] = *o
-		return !isSet || before.Limit != o.Limit || !before.Until.Equal(o.Until), nil
+		if isSet && before.Limit == o.Limit && before.Until.Equal(o.Until) {
+			return false, nil
+		}
+		app.Overrides[quota] = Override{Limit: o.Limit, From: s.Now(), Until: o.Until}
+		return true, nil
 	})
 }
 

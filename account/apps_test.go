@@ -620,6 +620,7 @@ func TestApps_Override(t *testing.T) {
 		if err := set("friends", &o); err != nil {
 			t.Fatal(err)
 		}
+		o.From = w.now
 		if got := w.app(7); got.Overrides["friends"] != o || got.Version.Revision != before.Revision+uint64(i+1) {
 			t.Errorf("%+v, revision %d; want %+v", got.Overrides, got.Version.Revision, o)
 		}

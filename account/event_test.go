@@ -99,7 +99,11 @@ func TestEvents_WriteNumbersInFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]account.FieldChange{{Field: "overrides.friends.limit", After: "9007199254740991"}}, events[0].Changes); diff != "" {
+	want := []account.FieldChange{
+		{Field: "overrides.friends.from", After: "2024-06-15T12:00:00+08:00"},
+		{Field: "overrides.friends.limit", After: "9007199254740991"},
+	}
+	if diff := cmp.Diff(want, events[0].Changes); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 	if events[1].Changes[4] != (account.FieldChange{Field: "id", After: "4294967295"}) {

@@ -32,11 +32,23 @@ type Order struct {
 	// Rejected says that the order is not taken back.
 	Rejected Rejection `json:"rejected,omitzero"`
 
-	// Quote and Ordered are the quote that was accepted, and when it took effect;
-	// empty and zero for an import.
-	Quote   string    `json:"quote,omitempty"`
+	// Currency is that of its amounts; empty: the catalog's, for orders of before
+	// it was noted.
+	Currency string `json:"currency,omitempty"`
+	// Ordered is when it was ordered; zero for an import.
 	Ordered time.Time `json:"ordered,omitzero"`
+	Deal    Deal      `json:"deal,omitzero"`
 }
+
+// Deal is the acceptance of a quote; zero for an import.
+type Deal struct {
+	Quote    string    `json:"quote"`
+	Accepted time.Time `json:"accepted"`
+	Request  Change    `json:"request,omitzero"` // that accepted it; zero: it had no id
+}
+
+// IsZero reports whether there was no quote.
+func (d Deal) IsZero() bool { return d.Quote == "" }
 
 // Upgrade is the change of an order to a dearer edition, for the rest of its
 // period, or all of it when it has not begun.
@@ -45,15 +57,18 @@ type Upgrade struct {
 	Edition string          `json:"edition"`
 	Cash    decimal.Decimal `json:"cash"`
 	Credit  decimal.Decimal `json:"credit"`
-	Quote   string          `json:"quote,omitempty"`
+	Deal    Deal            `json:"deal,omitzero"`
 }
 
 // Refund is what was paid back for an order.
 type Refund struct {
 	Cash   decimal.Decimal `json:"cash"`
 	Credit decimal.Decimal `json:"credit"`
-	Quote  string          `json:"quote"`
+	Deal   Deal            `json:"deal,omitzero"`
 }
+
+// IsZero reports whether nothing is known to have been paid back.
+func (r Refund) IsZero() bool { return r.Deal.IsZero() }
 
 // Rejection says that an order is not taken back, and why.
 type Rejection struct {
@@ -112,6 +127,44 @@ func (o *Order) isReturned() bool { return !o.Refunded.IsZero() }
 
 // wasCut reports whether the order was returned before it was over.
 func (o *Order) wasCut() bool { return o.isReturned() && o.Refunded.Before(o.End) }
+
+// Deal finds the acceptance of a quote.
+func (a *App) Deal(quote string) (Deal, bool) {
+	for i := range a.Orders {
+		o := &a.Orders[i]
+		deals := []Deal{o.Deal, o.Refund.Deal}
+		for k := range o.Upgrades {
+			deals = append(deals, o.Upgrades[k].Deal)
+		}
+		for _, d := range deals {
+			if d.Quote == quote && quote != "" {
+				return d, true
+			}
+		}
+	}
+	return Deal{}, false
+}
+
+// Order finds an order by its id.
+func (a *App) Order(id string) *Order {
+	for i := range a.Orders {
+		if a.Orders[i].ID == id {
+			return &a.Orders[i]
+		}
+	}
+	return nil
+}
+
+// Renewed returns the period of so many months more, and of which edition it
+// is. In force and in grace they continue the chain of orders; else a new one
+// begins at the instant.
+func (a *App) Renewed(state *State, at time.Time, months int, zone *time.Location) (from, until time.Time, edition string) {
+	if state.Plan == PlanInForce || state.Plan == PlanInGrace {
+		c := chainAt(a.Orders, at)
+		return c.end, c.after(months, zone), c.edition
+	}
+	return at, AddMonths(at, months, zone), state.Edition
+}
 
 // SortOrders puts orders in the sequence of their starts and reports two that
 // overlap: no instant may have two orders. Of an order that was returned only

@@ -23,9 +23,10 @@ func TestAppRecord_RoundTrip(t *testing.T) {
 			{ID: "o1", Edition: "standard", Start: at, End: at.AddDate(0, 0, 28), Months: 1, Cash: decimal.RequireFromString("399.00"), Credit: decimal.RequireFromString("0.5"), NonRefundable: true, Refunded: at},
 			{
 				ID: "o2", Edition: "standard", Start: at, End: at.AddDate(0, 0, 28), Months: 1, Cash: decimal.RequireFromString("300.00"), Credit: decimal.Zero,
-				List: decimal.NewFromInt(399), Discount: decimal.RequireFromString("59.00"), Voucher: decimal.NewFromInt(40), Quote: "q1", Ordered: at,
-				Upgrades: []account.Upgrade{{At: at, Edition: "premium", Cash: decimal.NewFromInt(300), Credit: decimal.Zero, Quote: "q2"}},
-				Refunded: at, Refund: account.Refund{Cash: decimal.NewFromInt(5), Credit: decimal.Zero, Quote: "q3"},
+				List: decimal.NewFromInt(399), Discount: decimal.RequireFromString("59.00"), Voucher: decimal.NewFromInt(40), Currency: "USD", Ordered: at,
+				Deal:     account.Deal{Quote: "q1", Accepted: at, Request: account.Change{RequestID: "r1", Fingerprint: 7}},
+				Upgrades: []account.Upgrade{{At: at, Edition: "premium", Cash: decimal.NewFromInt(300), Credit: decimal.Zero, Deal: account.Deal{Quote: "q2", Accepted: at}}},
+				Refunded: at, Refund: account.Refund{Cash: decimal.NewFromInt(5), Credit: decimal.Zero, Deal: account.Deal{Quote: "q3", Accepted: at}},
 				Rejected: account.Rejection{Reason: "again", At: at, Actor: "ann", Quote: "q4"},
 			},
 		},

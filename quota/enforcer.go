@@ -71,12 +71,8 @@ func (e *Enforcer) Check(ctx context.Context, r *Request) (*Decision, error) {
 // was judged. Nothing was written.
 var ErrUnsettled = errors.New("the app's record changes faster than it can be judged")
 
-// ErrUnknownEdition says that the catalog in force does not define the edition
-// that an app has.
-var ErrUnknownEdition = errors.New("the catalog does not define the app's edition")
-
 func unknownEdition(id uint32, edition string, cat *catalog.Snapshot) error {
-	return fmt.Errorf("app %d, edition %s, catalog %s: %w", id, quote(edition), quote(cat.Version()), ErrUnknownEdition)
+	return fmt.Errorf("app %d, edition %s, catalog %s: %w", id, quote(edition), quote(cat.Version()), account.ErrUnknownEdition)
 }
 
 // maxRounds bounds how often a request is planned anew because the record or

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 )
@@ -62,7 +63,7 @@ func TestEditionThatTheCatalogLost(t *testing.T) {
 	_, read := f.Usage(t.Context(), quota.UsageQuery{App: 7})
 	_, listed := f.Entitlements(t.Context(), 7, quota.Client{})
 	for _, err := range []error{checked, read, listed} {
-		if !errors.Is(err, quota.ErrUnknownEdition) || !strings.Contains(err.Error(), `"premium"`) {
+		if !errors.Is(err, account.ErrUnknownEdition) || !strings.Contains(err.Error(), `"premium"`) {
 			t.Errorf("error %v", err)
 		}
 	}

@@ -56,7 +56,7 @@ var conditions = []struct {
 	{quota.ErrGroupExists, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_GROUP_EXISTS},
 	{quota.ErrGroupType, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_GROUP_TYPE_MISMATCH},
 	{quota.ErrOverflow, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_COUNTER_OVERFLOW},
-	{quota.ErrUnknownEdition, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_UNKNOWN_EDITION},
+	{account.ErrUnknownEdition, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_UNKNOWN_EDITION},
 	{account.ErrUsageUnknown, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_USAGE_UNKNOWN},
 	{quota.ErrStale, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_CONFLICT},
 	{account.ErrConflict, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_CONFLICT},

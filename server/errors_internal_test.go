@@ -37,7 +37,7 @@ func TestGoldenErrors(t *testing.T) {
 		account.ForApp(7, account.ErrAppNotDisabled), account.ForApp(7, account.ErrNoOrder), account.ErrAccountNotFound,
 		account.ErrBillNotFound, account.ErrBillExists, account.ErrTooManyBills,
 		account.ErrAddOnActive, quota.ErrGroupExists, quota.ErrGroupType, quota.ErrOverflow,
-		fmt.Errorf("app 7: %w", quota.ErrUnknownEdition), account.ForApp(7, account.ErrUsageUnknown),
+		fmt.Errorf("app 7: %w", account.ErrUnknownEdition), account.ForApp(7, account.ErrUsageUnknown),
 		account.ErrConflict, quota.ErrUnsettled, quota.ErrStale,
 		fault(account.StoreUnavailable, 200*time.Millisecond, nil), fault(account.StoreReadOnly, 0, nil), fault(account.StoreEvicting, 0, nil), fault(account.ClockSkew, 0, nil), fault(account.RecordNewer, 0, nil),
 		fault(account.StoreNotInitialized, 0, nil), fault(account.StoreOutOfMemory, 200*time.Millisecond, nil),
