@@ -14,6 +14,7 @@ import (
 type Registry interface {
 	AppRegistry
 	OwnerRegistry
+	QuoteRegistry
 
 	// Watch tells w what is changed, by whichever process, until ctx is done.
 	Watch(ctx context.Context, w Watcher)

@@ -22,6 +22,7 @@ type Store struct {
 	*boltFile
 	path string
 	id   string
+	now  func() time.Time
 
 	update    func(func(tx *bolt.Tx) error) error // transact, but in tests
 	committed atomic.Int64                        // the number of the last commit
@@ -47,7 +48,8 @@ type Options struct {
 	// file; a second when it is zero.
 	LockWait time.Duration
 
-	opened func() // called when the file is open, and not yet locked; of tests
+	opened func()           // called when the file is open, and not yet locked; of tests
+	now    func() time.Time // by which quotes are forgotten; time.Now, but in tests
 }
 
 func (o Options) lockWait() time.Duration {
@@ -97,10 +99,13 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	_ = os.Remove(compactPath(path)) // what a Compact left that was killed
 	s := &Store{
-		boltFile: f, path: path, stuck: make(chan struct{}), given: make(chan struct{}),
+		boltFile: f, path: path, now: o.now, stuck: make(chan struct{}), given: make(chan struct{}),
 		queue: make(chan *work, queueSize), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.update = s.transact
+	if s.now == nil {
+		s.now = time.Now
+	}
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store %s: %w", path, explain(err)), s.letGo())
 	}

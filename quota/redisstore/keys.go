@@ -22,6 +22,7 @@ import (
 //	imq:{acct:ACCOUNT}:gone       its deleted apps: app -> seconds
 //	imq:{APP}:app                 the header and the record
 //	imq:{APP}:e                   the app's log: revision -> event
+//	imq:{APP}:q:ID                a quote
 //	imq:{APP}:c                   the app's counters: quota -> count
 //	imq:{APP}:w:WINDOW            the same, of a window
 //	imq:{APP}:s:QUOTA:BUCKET      subject -> count
@@ -57,6 +58,9 @@ func (s *Store) placeKeys(account string) []string {
 func (s *Store) headerKey(app uint32) string { return s.appPrefix(app) + "app" }
 
 func (s *Store) eventsKey(app uint32) string { return s.appPrefix(app) + "e" }
+
+// quoteKey names a quote, which is gone when its time is.
+func (s *Store) quoteKey(app uint32, id string) string { return s.appPrefix(app) + "q:" + id }
 
 // recordKeys are what is made and replaced with an app's record.
 func (s *Store) recordKeys(app uint32) []string { return []string{s.headerKey(app), s.eventsKey(app)} }

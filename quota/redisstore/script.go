@@ -66,6 +66,9 @@ var leaseLua string
 //go:embed walk.lua
 var walkLua string
 
+//go:embed quote.lua
+var quoteLua string
+
 // script is a Lua script and the name that Redis knows it by.
 type script struct{ source, sha string }
 
@@ -110,4 +113,6 @@ var (
 	// What is changed must be announced, and what is gone swept, even then.
 	announceScript = newScript(evenIfFull, clockLua+announceLua)
 	leaseScript    = newScript(evenIfFull, leaseLua)
+
+	quoteScript = newScript("", quoteLua)
 )

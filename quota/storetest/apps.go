@@ -21,6 +21,7 @@ func testRegistry(t *testing.T, h Harness) {
 	t.Helper()
 	all := maps.Clone(registryClauses)
 	maps.Copy(all, lifecycleClauses)
+	maps.Copy(all, quoteClauses)
 	for name, clause := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -17,12 +17,13 @@ type Model struct {
 	mu       sync.Mutex
 	accounts map[string]*modelAccount
 	apps     map[uint32]*modelApp
+	quotes   map[modelQuote][]byte
 	watchers []account.Watcher
 }
 
 // NewModel returns an empty store.
 func NewModel() *Model {
-	return &Model{accounts: make(map[string]*modelAccount), apps: make(map[uint32]*modelApp)}
+	return &Model{accounts: make(map[string]*modelAccount), apps: make(map[uint32]*modelApp), quotes: make(map[modelQuote][]byte)}
 }
 
 type modelApp struct {
