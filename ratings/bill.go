@@ -50,8 +50,7 @@ func ParseMonth(name string, zone *time.Location) (Month, error) {
 
 // QuoteBill bills a month's usage beyond what plans include (FACTS §5, §6): of
 // one app, or of all apps of an account, whose lines stand one after the other.
-// cat is the catalog in force, whose currency all have. The quote has no app and
-// edition unless there is one app alone.
+// cat is the catalog in force, whose currency all have.
 func QuoteBill(month Month, at time.Time, cat *catalog.Snapshot, apps []BilledApp) (*Quote, error) {
 	q := &Quote{
 		Kind: Bill, Currency: cat.Currency(), AsOf: at, Catalog: cat.Version(),
@@ -63,12 +62,10 @@ func QuoteBill(month Month, at time.Time, cat *catalog.Snapshot, apps []BilledAp
 		if a.Catalog.Currency() != q.Currency {
 			return nil, &NotApplicableError{Why: fmt.Sprintf("app %d is billed in %s by catalog %q, and the catalog in force is in %s", a.App.ID, a.Catalog.Currency(), a.Catalog.Version(), q.Currency)}
 		}
-		q.App = a.App.ID
 		if edition := a.bill(q, month, at); edition != nil && len(apps) == 1 {
 			q.Edition = edition.Key
 		}
 	}
-	q.App = 0
 	return q, nil
 }
 
@@ -91,7 +88,7 @@ func (a *BilledApp) bill(q *Quote, month Month, at time.Time) *catalog.Edition {
 	for _, add := range a.Catalog.AddOns() {
 		if since, ok := a.App.AddOns[add.Key]; ok && len(add.Activates) > 0 && since.Before(until) {
 			q.add(Line{
-				Kind: LineBilledElsewhere, Description: fmt.Sprintf("%s: what is used of %s is billed elsewhere", add.Title, strings.Join(add.Activates, ", ")),
+				App: a.App.ID, Kind: LineBilledElsewhere, Description: fmt.Sprintf("%s: what is used of %s is billed elsewhere", add.Title, strings.Join(add.Activates, ", ")),
 				From: month.Window.Start, Until: month.Window.End,
 			})
 		}
@@ -103,7 +100,7 @@ func (a *BilledApp) bill(q *Quote, month Month, at time.Time) *catalog.Edition {
 // promotions.
 func (a *BilledApp) meter(q *Quote, month Month, m *catalog.Meter, by *catalog.Edition, price decimal.Decimal, until time.Time) {
 	line := Line{
-		Kind: LineOverage, Unit: m.Unit, UnitPrice: price, From: month.Window.Start, Until: month.Window.End,
+		App: a.App.ID, Kind: LineOverage, Unit: m.Unit, UnitPrice: price, From: month.Window.Start, Until: month.Window.End,
 	}
 	billed := a.Usage.PeakOnline
 	line.Description = fmt.Sprintf("%s: %d", m.Title, billed)
@@ -127,7 +124,7 @@ func (a *BilledApp) meter(q *Quote, month Month, m *catalog.Meter, by *catalog.E
 		}
 		off := decimal.Min(left, percentOf(line.Amount, p.Percent.Neg()))
 		left = left.Sub(off)
-		q.add(Line{Kind: LinePromotion, Description: text, Amount: off.Neg(), From: month.Window.Start, Until: month.Window.End})
+		q.add(Line{App: a.App.ID, Kind: LinePromotion, Description: text, Amount: off.Neg(), From: month.Window.Start, Until: month.Window.End})
 	}
 }
 

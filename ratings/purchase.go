@@ -11,6 +11,9 @@ import (
 // §6). renewal is what happens when they end; nil: it stays as it is. Errors:
 // *account.InvalidError, *NotApplicableError, account.ErrUnknownEdition.
 func QuotePurchase(s Subject, edition string, t Terms, renewal *account.Renewal) (*Quote, error) {
+	if err := t.check(s.Catalog.Account()); err != nil {
+		return nil, err
+	}
 	e, err := s.sold(edition)
 	if err != nil {
 		return nil, err

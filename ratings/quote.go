@@ -1,6 +1,7 @@
 package ratings
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/imquota/imquota/account"
@@ -93,9 +94,9 @@ type Leg struct {
 	Used    decimal.Decimal `json:"used"`
 }
 
-// add appends a line to the quote.
+// add appends a line to the quote, about its app unless it names another.
 func (q *Quote) add(l Line) {
-	l.App = q.App
+	l.App = cmp.Or(l.App, q.App)
 	q.Lines = append(q.Lines, l)
 	q.Total = q.Total.Add(l.Amount)
 }

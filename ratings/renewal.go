@@ -9,16 +9,15 @@ import (
 // QuoteRenewal quotes more months of the edition that an app has, or had (FACTS
 // §6). Errors: as of QuotePurchase.
 func QuoteRenewal(s Subject, t Terms) (*Quote, error) {
+	if err := t.check(s.Catalog.Account()); err != nil {
+		return nil, err
+	}
 	if s.State.Plan == account.NoPlan {
 		if left := s.left(); len(left) > 0 {
 			o := &s.App.Orders[left[0]]
 			return nil, &NotApplicableError{Why: fmt.Sprintf("no order has begun; order %q begins at %s", o.ID, s.text(o.Start))}
 		}
 		return nil, &NotApplicableError{Why: "the app has no plan to renew", RPC: "QuotePurchase"}
-	}
-	// Months out of range would have no end to compute.
-	if err := t.check(s.Catalog.Account()); err != nil {
-		return nil, err
 	}
 	from, until, edition := s.App.Renewed(s.State, s.At, t.Months, s.Catalog.Zone())
 	e, err := editionOf(s.Catalog, edition)

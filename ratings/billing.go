@@ -1,0 +1,159 @@
+package ratings
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/imquota/imquota/account"
+)
+
+// Totals reads what apps used in a month; one result for each, in order.
+type Totals interface {
+	MonthUsage(ctx context.Context, apps []*account.App, month Month) ([]Usage, error)
+}
+
+// OfBill is who is billed: an app, an account with all its apps, or an app that
+// need not exist.
+type OfBill struct {
+	Of
+	Account string // instead of an app
+	Usage   Usage  // of an imagined app
+}
+
+// totalsKept is for how many months totals are kept, the running one included.
+const totalsKept = 13
+
+// Bill bills a month, the one of AsOf when it is empty. Errors: as of QuoteBill,
+// *account.InvalidError, account.ErrAppNotFound, account.ErrAccountNotFound, and
+// those of the Registry; an app of the account that cannot be read is one of them,
+// for the bill would be too low without it.
+func (l *Ledger) Bill(ctx context.Context, of OfBill, month string) (*Quote, error) {
+	now := l.Apps.Now()
+	at := of.AsOf
+	if at.IsZero() {
+		at = now
+	}
+	at = second(at)
+	m, err := l.month(month, at)
+	if err != nil {
+		return nil, err
+	}
+	if of.Imagined != nil {
+		app, _, err := l.imagine(of.Imagined, at)
+		if err != nil {
+			return nil, err
+		}
+		return l.bill(ctx, m, at, []BilledApp{{App: app, Usage: of.Usage}})
+	}
+	if oldest := l.monthsBefore(now, totalsKept-1); m.Window.Start.Before(oldest.Window.Start) {
+		return nil, &account.InvalidError{Field: "month", Description: "is too long ago: totals are kept from " + oldest.Name + " on"}
+	}
+	apps, err := l.billed(ctx, of, m, at)
+	if err != nil {
+		return nil, err
+	}
+	q, err := l.bill(ctx, m, at, apps)
+	if err != nil {
+		return nil, err
+	}
+	if q.Account = of.Account; of.Account == "" {
+		app := apps[0].App
+		q.App, q.Account, q.AppVersion = app.ID, app.Account, app.Version
+	} else {
+		q.Edition = "" // of whichever app
+	}
+	return q, nil
+}
+
+// month finds the month that is billed.
+func (l *Ledger) month(name string, at time.Time) (Month, error) {
+	if at.Year() > lastYear {
+		return Month{}, &account.InvalidError{Field: "as_of", Description: fmt.Sprintf("lies beyond the year %d", lastYear)}
+	}
+	zone := l.Apps.Catalog().Zone()
+	if name == "" {
+		return MonthOf(at, zone), nil
+	}
+	m, err := ParseMonth(name, zone)
+	if err == nil && m.Window.Start.After(at) {
+		err = &account.InvalidError{Field: "month", Description: name + " has not begun"}
+	}
+	return m, err
+}
+
+// monthsBefore returns the month so many before that of an instant.
+func (l *Ledger) monthsBefore(now time.Time, months int) Month {
+	zone := l.Apps.Catalog().Zone()
+	first := MonthOf(now, zone).Window.Start.In(zone)
+	const middle = 14
+	return MonthOf(time.Date(first.Year(), first.Month()-time.Month(months), middle, 0, 0, 0, 0, zone), zone)
+}
+
+// billed reads the apps that are billed, with their accounts.
+func (l *Ledger) billed(ctx context.Context, of OfBill, m Month, at time.Time) ([]BilledApp, error) {
+	if of.Account == "" {
+		app, err := l.Apps.App(ctx, of.App)
+		if err != nil {
+			return nil, err
+		}
+		owner, err := account.OwnerOf(ctx, l.Apps.Registry, app)
+		switch {
+		case err != nil:
+			return nil, account.ForApp(of.App, err)
+		case at.Before(second(app.Created)):
+			return nil, account.ForApp(of.App, &account.InvalidError{Field: "as_of", Description: "is before the app was created, at " + app.Created.UTC().Format(time.RFC3339)})
+		case !m.Window.End.After(app.Created):
+			return nil, account.ForApp(of.App, &account.InvalidError{Field: "month", Description: m.Name + " was over when the app was created, at " + app.Created.UTC().Format(time.RFC3339)})
+		}
+		return []BilledApp{{App: app, Owner: owner}}, nil
+	}
+	loaded := l.Apps.Registry.Accounts(ctx, []string{of.Account})[0]
+	switch {
+	case loaded.Err != nil:
+		return nil, fmt.Errorf("account %s: %w", of.Account, loaded.Err)
+	case !loaded.Account.Exists():
+		return nil, fmt.Errorf("account %s: %w", of.Account, account.ErrAccountNotFound)
+	}
+	var apps []BilledApp
+	for _, deleted := range []bool{false, true} {
+		listed, err := l.Apps.Registry.Apps(ctx, of.Account, 0, math.MaxInt32, deleted)
+		if err != nil {
+			return nil, fmt.Errorf("account %s: %w", of.Account, err)
+		}
+		for _, found := range listed {
+			if found.Err != nil {
+				return nil, account.ForApp(found.ID, found.Err)
+			}
+			app := found.App
+			if !m.Window.End.After(app.Created) || !app.Deleted.IsZero() && app.Deleted.Before(m.Window.Start) {
+				continue // it was not there in the month
+			}
+			apps = append(apps, BilledApp{App: app, Owner: loaded.Account})
+		}
+	}
+	return apps, nil
+}
+
+// bill reads what the apps used, and bills them.
+func (l *Ledger) bill(ctx context.Context, m Month, at time.Time, apps []BilledApp) (*Quote, error) {
+	cat := l.Apps.Catalog()
+	stored := make([]*account.App, 0, len(apps))
+	for i := range apps {
+		apps[i].Catalog = cat
+		if apps[i].Owner != nil {
+			stored = append(stored, apps[i].App)
+		}
+	}
+	if len(stored) > 0 {
+		usage, err := l.Totals.MonthUsage(ctx, stored, m)
+		if err != nil {
+			return nil, err
+		}
+		for i := range usage {
+			apps[i].Usage = usage[i]
+		}
+	}
+	return QuoteBill(m, at, cat, apps)
+}
