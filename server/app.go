@@ -1,10 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/imquota/imquota/account"
@@ -131,12 +133,37 @@ func fromRenewalMode(m account.RenewalMode) imquotav1.RenewalMode {
 	return imquotav1.RenewalMode_RENEWAL_MODE_UNSPECIFIED
 }
 
+// fromOrder converts an order; its amounts are in the currency, unless it was paid
+// in another.
 func fromOrder(o *account.Order, currency string) *imquotav1.Order {
-	return &imquotav1.Order{
-		OrderId: o.ID, Edition: o.Edition, StartTime: fromTime(o.Start), EndTime: fromTime(o.End),
+	currency = cmp.Or(o.Currency, currency)
+	out := &imquotav1.Order{
+		OrderId: o.ID, Edition: o.Edition, CurrentEdition: o.LastEdition(), StartTime: fromTime(o.Start), EndTime: fromTime(o.End),
 		Months: int32(o.Months), Cash: fromAmount(o.Cash, currency), Credit: fromAmount(o.Credit, currency),
-		NonRefundable: o.NonRefundable, RefundTime: fromTime(o.Refunded),
+		NonRefundable: o.NonRefundable, RefundTime: fromTime(o.Refunded), QuoteId: o.Deal.Quote, OrderTime: fromTime(o.Ordered),
+		ListAmount: fromOptional(o.List, currency), Discount: fromOptional(o.Discount, currency), Voucher: fromOptional(o.Voucher, currency),
 	}
+	for i := range o.Upgrades {
+		u := &o.Upgrades[i]
+		out.Upgrades = append(out.Upgrades, &imquotav1.OrderUpgrade{
+			UpgradeTime: fromTime(u.At), Edition: u.Edition, Cash: fromAmount(u.Cash, currency), Credit: fromAmount(u.Credit, currency), QuoteId: u.Deal.Quote,
+		})
+	}
+	if r := &o.Refund; !r.IsZero() {
+		out.Refund = &imquotav1.OrderRefund{Cash: fromAmount(r.Cash, currency), Credit: fromAmount(r.Credit, currency), QuoteId: r.Deal.Quote}
+	}
+	if r := &o.Rejected; !r.IsZero() {
+		out.ReturnRejection = &imquotav1.ReturnRejection{Reason: r.Reason, RejectTime: fromTime(r.At), Actor: r.Actor, QuoteId: r.Quote}
+	}
+	return out
+}
+
+// fromOptional is fromAmount for an amount that may be nothing.
+func fromOptional(d decimal.Decimal, currency string) *imquotav1.Money {
+	if d.IsZero() {
+		return nil
+	}
+	return fromAmount(d, currency)
 }
 
 func fromAmount(d decimal.Decimal, currency string) *imquotav1.Money {
@@ -147,13 +174,29 @@ func fromAmount(d decimal.Decimal, currency string) *imquotav1.Money {
 func (v *invalidFields) order(o *imquotav1.Order, currency string) account.Order {
 	v.printable("order_id", o.GetOrderId(), maxOrderID)
 	v.key("edition", o.GetEdition())
-	return account.Order{
-		ID: o.GetOrderId(), Edition: o.GetEdition(), Months: int(o.GetMonths()), NonRefundable: o.GetNonRefundable(),
+	out := account.Order{
+		ID: o.GetOrderId(), Edition: o.GetEdition(), Months: int(o.GetMonths()), NonRefundable: o.GetNonRefundable(), Currency: currency,
 		Start:    v.second("start_time", v.time("start_time", o.GetStartTime())),
 		End:      v.wholeSecond("end_time", v.time("end_time", o.GetEndTime())),
 		Refunded: v.wholeSecond("refund_time", v.time("refund_time", o.GetRefundTime())),
 		Cash:     v.money("cash", o.GetCash(), currency), Credit: v.money("credit", o.GetCredit(), currency),
+		List: v.money("list_amount", o.GetListAmount(), currency), Discount: v.money("discount", o.GetDiscount(), currency),
+		Voucher: v.money("voucher", o.GetVoucher(), currency),
 	}
+	if len(o.GetUpgrades()) > maxUpgrades {
+		v.add("upgrades", "has %d upgrades; at most %d are allowed", len(o.GetUpgrades()), maxUpgrades)
+		return out
+	}
+	for i, u := range o.GetUpgrades() {
+		v.in("upgrades["+strconv.Itoa(i)+"]", func() {
+			v.key("edition", u.GetEdition())
+			out.Upgrades = append(out.Upgrades, account.Upgrade{
+				At: v.second("upgrade_time", v.time("upgrade_time", u.GetUpgradeTime())), Edition: u.GetEdition(),
+				Cash: v.money("cash", u.GetCash(), currency), Credit: v.money("credit", u.GetCredit(), currency),
+			})
+		})
+	}
+	return out
 }
 
 // second checks an instant that is exact to the second and must be given.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/imquota/imquota/account"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"github.com/imquota/imquota/ratings"
 )
 
 // billingService answers billers.
@@ -13,6 +14,7 @@ type billingService struct {
 	imquotav1.UnimplementedBillingServiceServer
 	apps     *account.Apps
 	accounts *account.Accounts
+	ledger   *ratings.Ledger
 	shown    *shown
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/imquota/imquota/account"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/quota"
+	"github.com/imquota/imquota/ratings"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -30,6 +31,7 @@ type fault struct {
 	reason     imquotav1.ErrorReason
 	message    string
 	fields     []account.InvalidError
+	metadata   map[string]string
 	retryAfter time.Duration
 }
 
@@ -57,6 +59,13 @@ var conditions = []struct {
 	{quota.ErrGroupType, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_GROUP_TYPE_MISMATCH},
 	{quota.ErrOverflow, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_COUNTER_OVERFLOW},
 	{account.ErrUnknownEdition, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_UNKNOWN_EDITION},
+	{account.ErrQuoteNotFound, codes.NotFound, imquotav1.ErrorReason_ERROR_REASON_QUOTE_NOT_FOUND},
+	{ratings.ErrQuoteExpired, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_QUOTE_EXPIRED},
+	{ratings.ErrQuoteAccepted, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_QUOTE_ACCEPTED},
+	{ratings.ErrQuoteOutdated, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_QUOTE_OUTDATED},
+	{ratings.ErrTooManyOrders, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_TOO_MANY_ORDERS},
+	{ratings.ErrNotRefundable, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_NOT_REFUNDABLE},
+	{ratings.ErrReturnRejected, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_RETURN_REJECTED},
 	{account.ErrUsageUnknown, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_USAGE_UNKNOWN},
 	{quota.ErrStale, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_CONFLICT},
 	{account.ErrConflict, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_CONFLICT},
@@ -73,6 +82,13 @@ func toFault(err error) fault {
 	}
 	if invalid, ok := errors.AsType[*account.InvalidError](err); ok {
 		return fault{code: codes.InvalidArgument, reason: imquotav1.ErrorReason_ERROR_REASON_INVALID_FIELD, message: invalid.Error(), fields: []account.InvalidError{*invalid}}
+	}
+	if other, ok := errors.AsType[*ratings.NotApplicableError](err); ok {
+		f := fault{code: codes.FailedPrecondition, reason: imquotav1.ErrorReason_ERROR_REASON_QUOTE_NOT_APPLICABLE, message: err.Error()}
+		if other.RPC != "" {
+			f.metadata = map[string]string{"rpc": other.RPC}
+		}
+		return f
 	}
 	for _, c := range conditions {
 		if errors.Is(err, c.err) {
@@ -110,7 +126,7 @@ func storeFault(f *account.Fault) fault {
 func toStatus(err error) error {
 	f := toFault(err)
 	st := status.New(f.code, f.message)
-	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: shortReason(f.reason), Domain: errorDomain}}
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: shortReason(f.reason), Domain: errorDomain, Metadata: f.metadata}}
 	if len(f.fields) > 0 {
 		details = append(details, f.badRequest())
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/imquota/imquota/account"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/quota"
+	"github.com/imquota/imquota/ratings"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -38,6 +39,9 @@ func TestGoldenErrors(t *testing.T) {
 		account.ErrBillNotFound, account.ErrBillExists, account.ErrTooManyBills,
 		account.ErrAddOnActive, quota.ErrGroupExists, quota.ErrGroupType, quota.ErrOverflow,
 		fmt.Errorf("app 7: %w", account.ErrUnknownEdition), account.ForApp(7, account.ErrUsageUnknown),
+		account.ForApp(7, &ratings.NotApplicableError{Why: "a standard plan is in force", RPC: "QuoteUpgrade"}), &ratings.NotApplicableError{Why: "nothing ends"},
+		account.ErrQuoteNotFound, ratings.ErrQuoteExpired, ratings.ErrQuoteAccepted, ratings.ErrQuoteOutdated, ratings.ErrTooManyOrders,
+		fmt.Errorf("order %q: %w", "o1", ratings.ErrNotRefundable), fmt.Errorf("%w: again", ratings.ErrReturnRejected),
 		account.ErrConflict, quota.ErrUnsettled, quota.ErrStale,
 		fault(account.StoreUnavailable, 200*time.Millisecond, nil), fault(account.StoreReadOnly, 0, nil), fault(account.StoreEvicting, 0, nil), fault(account.ClockSkew, 0, nil), fault(account.RecordNewer, 0, nil),
 		fault(account.StoreNotInitialized, 0, nil), fault(account.StoreOutOfMemory, 200*time.Millisecond, nil),

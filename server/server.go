@@ -8,6 +8,7 @@ import (
 	"github.com/imquota/imquota/account"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/quota"
+	"github.com/imquota/imquota/ratings"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 )
@@ -43,7 +44,7 @@ func New(o Options) *Server {
 	return &Server{
 		quotas:  &quotaService{enforcer: o.Enforcer, metrics: o.Metrics},
 		apps:    &appService{enforcer: o.Enforcer, apps: o.Apps, sweeper: o.Sweeper, shown: shown},
-		billing: &billingService{apps: o.Apps, accounts: o.Accounts, shown: shown},
+		billing: &billingService{apps: o.Apps, accounts: o.Accounts, ledger: &ratings.Ledger{Apps: o.Apps}, shown: shown},
 	}
 }
 

@@ -22,6 +22,8 @@ const (
 	maxOrderID     = 64
 	maxActor       = 64
 	maxOrders      = 100
+	maxUpgrades    = 20
+	maxReason      = 256
 	maxPageSize    = 300
 	defaultPage    = 100
 	maxExpected    = 1_000_000_000
@@ -164,16 +166,19 @@ func (v *invalidFields) account(id string) {
 	}
 }
 
-func (v *invalidFields) name(s string) {
+func (v *invalidFields) name(s string) { v.words("name", s, maxName) }
+
+// words checks a text for people.
+func (v *invalidFields) words(field, s string, limit int) {
 	switch {
-	case len(s) > maxName:
-		v.add("name", "has %d bytes; at most %d are allowed", len(s), maxName)
+	case len(s) > limit:
+		v.add(field, "has %d bytes; at most %d are allowed", len(s), limit)
 	case !utf8.ValidString(s):
-		v.add("name", "is not valid UTF-8")
+		v.add(field, "is not valid UTF-8")
 	default:
 		for _, r := range s {
 			if r < ' ' || r == 0x7f {
-				v.add("name", "has the control character %q", r)
+				v.add(field, "has the control character %q", r)
 				return
 			}
 		}

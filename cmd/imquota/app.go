@@ -15,6 +15,7 @@ type appCmd struct {
 	Create       appCreateCmd       `cmd:"" help:"Create an app, or take over an existing customer's."`
 	Get          appGetCmd          `cmd:"" help:"Show an app: its plan, its state, and why."`
 	List         appListCmd         `cmd:"" help:"List the apps of an account."`
+	Orders       appOrdersCmd       `cmd:"" help:"List an app's orders: what was paid, and paid back."`
 	Events       appEventsCmd       `cmd:"" help:"Show an app's log: who changed what, and when."`
 	Entitlements appEntitlementsCmd `cmd:"" help:"List what an app may do now: every feature and limit."`
 	Approve      appApproveCmd      `cmd:"" help:"Approve a feature that needs an approval."`

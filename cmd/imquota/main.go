@@ -52,6 +52,7 @@ type cli struct {
 	Usage   usageCmd   `cmd:"" help:"Show and set counters."`
 	App     appCmd     `cmd:"" help:"Create, change and delete apps."`
 	Account accountCmd `cmd:"" help:"Show accounts, record their bills and payments, list what is due."`
+	Quote   quoteCmd   `cmd:"" help:"Ask what a plan, an upgrade, a month or a return costs, and accept it."`
 	Catalog catalogCmd `cmd:"" help:"Show and check plans."`
 	Store   storeCmd   `cmd:"" help:"Look after a store."`
 	Health  healthCmd  `cmd:"" help:"Ask whether a server can decide, as probes do."`
