@@ -24,6 +24,9 @@ type App struct {
 	// FanoutBits: users and groups are spread over 1<<FanoutBits buckets. It is
 	// fixed at creation, because the names of all counters follow from it.
 	FanoutBits uint8 `json:"fanoutBits"`
+	// Catalog is the version of the catalog that the app goes by, whichever is in
+	// force, as long as it IsLegacy. Empty: the one in force.
+	Catalog string `json:"catalog,omitempty"`
 
 	Approvals map[string]time.Time `json:"approvals,omitempty"` // feature -> approved at
 	AddOns    map[string]time.Time `json:"addOns,omitempty"`    // add-on -> activated at

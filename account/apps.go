@@ -56,14 +56,18 @@ func (s *Apps) Approve(ctx context.Context, id uint32, feature string, at time.T
 
 // approve checks an approval and notes it. Its fields are below the path.
 func (s *Apps) approve(app *App, path string, g Grant) error {
-	if err := s.checkApproved(path, g.Key); err != nil {
+	if err := s.checkApproved(app, path, g.Key); err != nil {
 		return err
 	}
 	return set(&app.Approvals, path+"approve_time", g, s.Now())
 }
 
-func (s *Apps) checkApproved(path, feature string) error {
-	f, ok := s.Catalog().Feature(feature)
+func (s *Apps) checkApproved(app *App, path, feature string) error {
+	cat, err := app.CatalogIn(s.Catalog())
+	if err != nil {
+		return err
+	}
+	f, ok := cat.Feature(feature)
 	switch {
 	case !ok:
 		return &InvalidError{path + "feature", fmt.Sprintf("unknown feature %q", feature)}
@@ -78,7 +82,7 @@ func (s *Apps) checkApproved(path, feature string) error {
 func (s *Apps) Revoke(ctx context.Context, id uint32, feature string, by Origin) (*App, error) {
 	return s.Update(ctx, id, "RevokeFeature", by, func(app *App, _ *State) (bool, error) {
 		if _, ok := app.Approvals[feature]; !ok {
-			return false, s.checkApproved("", feature)
+			return false, s.checkApproved(app, "", feature)
 		}
 		delete(app.Approvals, feature)
 		return true, nil
@@ -97,7 +101,11 @@ func (s *Apps) Activate(ctx context.Context, id uint32, addOn string, by Origin)
 
 // activate is approve for an add-on.
 func (s *Apps) activate(app *App, edition, path string, g Grant) error {
-	a, ok := s.Catalog().AddOn(g.Key)
+	cat, err := app.CatalogIn(s.Catalog())
+	if err != nil {
+		return err
+	}
+	a, ok := cat.AddOn(g.Key)
 	switch {
 	case !ok:
 		return &InvalidError{path + "add_on", fmt.Sprintf("unknown add-on %q", g.Key)}
@@ -127,7 +135,11 @@ func set(m *map[string]time.Time, field string, g Grant, now time.Time) error {
 func (s *Apps) Override(ctx context.Context, id uint32, quota string, o *Override, by Origin) (*App, error) {
 	return s.Update(ctx, id, "SetLimitOverride", by, func(app *App, _ *State) (bool, error) {
 		before, isSet := app.Overrides[quota]
-		_, isKnown := s.Catalog().Quota(quota)
+		cat, err := app.CatalogIn(s.Catalog())
+		if err != nil {
+			return false, err
+		}
+		_, isKnown := cat.Quota(quota)
 		switch {
 		case !isKnown && (o != nil || !isSet):
 			return false, &InvalidError{"quota", fmt.Sprintf("unknown quota %q", quota)}
@@ -170,7 +182,7 @@ func (s *Apps) MigrateBilling(ctx context.Context, id uint32, by Origin) (*App, 
 		if !app.IsLegacy(s.Catalog().Account()) {
 			return false, nil
 		}
-		app.Migrated = s.Now()
+		app.Migrated, app.Catalog = s.Now(), ""
 		return true, nil
 	})
 }

@@ -329,7 +329,7 @@ var operations = []operation{
 		},
 		func(*world) {},
 		nil, // there is no way back
-		[]account.FieldChange{{Field: "migrated", After: noon}},
+		[]account.FieldChange{{Field: "catalog", Before: "2023-09-19"}, {Field: "migrated", After: noon}},
 	},
 	{
 		"DisableApp",

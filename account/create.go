@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -29,6 +30,7 @@ type NewApp struct {
 	Approvals []Grant // of features
 	AddOns    []Grant
 	Created   time.Time // zero: now
+	Catalog   string    // version that a legacy app goes by; empty: the one in force
 }
 
 // Grant is an approval or activation that was made elsewhere.
@@ -159,6 +161,10 @@ func (s *Apps) record(n NewApp, path string, at time.Time) (*App, error) {
 	if app.Created.After(now) {
 		return nil, &InvalidError{path + "create_time", "lies in the future"}
 	}
+	if err := app.pin(n.Catalog, cat, path); err != nil {
+		return nil, err
+	}
+	cat = app.rulesIn(cat)
 	if app.Region == "" {
 		app.Region = cat.Regions()[0]
 	}
@@ -194,6 +200,20 @@ func (s *Apps) record(n NewApp, path string, at time.Time) (*App, error) {
 		}
 	}
 	return app, nil
+}
+
+// pin has a new app go by a catalog, if it is in the legacy billing mode.
+func (a *App) pin(version string, inForce *catalog.Snapshot, path string) error {
+	isLegacy := a.IsLegacy(inForce.Account())
+	switch _, ok := inForce.Pinned(version); {
+	case version != "" && !isLegacy:
+		return &InvalidError{path + "catalog_version", "is for apps in the legacy billing mode; this one goes by the catalog in force"}
+	case version != "" && !ok:
+		return &InvalidError{path + "catalog_version", fmt.Sprintf("%q is not there; give its file as --pinned-catalog", version)}
+	case isLegacy:
+		a.Catalog = cmp.Or(version, inForce.Version())
+	}
+	return nil
 }
 
 // checkOrders checks what an existing customer brings along, gives orders the

@@ -10,7 +10,8 @@ import (
 //
 //	1  the first
 //	2  overrides that end, returned orders, disabled, deleted and reclaimed apps
-//	3  orders that were upgraded, with what was paid for them
+//	3  orders that were upgraded, with what was paid for them; the catalog that an
+//	   app goes by
 const (
 	recordFormat  = 3
 	accountFormat = 1

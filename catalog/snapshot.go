@@ -34,6 +34,8 @@ type Snapshot struct {
 	platforms      map[string]string // name -> family
 	regionSet      map[string]bool
 	defaultEdition *Edition
+
+	pinned map[string]*Snapshot // by version: others, beside the one in force
 }
 
 // AccountRules are what holds for accounts and apps whatever the edition.

@@ -130,7 +130,7 @@ func (b *batch) drafts(ctx context.Context, pending []int) []draft {
 	for k, i := range pending {
 		l := b.apps[b.requests[i].App]
 		drafts[k] = b.draft(l, b.requests[i])
-		if !l.isCurrent && drafts[k].isFinal() && l.err == nil && !slices.Contains(outdated, l) {
+		if !l.isCurrent && drafts[k].isFinal() && l.isKnown() && !slices.Contains(outdated, l) {
 			outdated = append(outdated, l)
 		}
 	}
@@ -184,12 +184,12 @@ func (b *batch) draft(l *standing, r *Request) draft {
 		return draft{err: l.err}
 	}
 	state := l.state(l.now)
-	edition, ok := b.catalog.Edition(state.Edition)
+	edition, ok := l.cat.Edition(state.Edition)
 	if !ok {
-		return draft{err: unknownEdition(r.App, state.Edition, b.catalog)}
+		return draft{err: unknownEdition(r.App, state.Edition, l.cat)}
 	}
 	p := &planner{
-		catalog: b.catalog, app: l.app, state: state, edition: edition, client: r.Client, now: l.now,
+		catalog: l.cat, app: l.app, state: state, edition: edition, client: r.Client, now: l.now,
 		adjust: r.Mode == Adjust,
 	}
 	if err := p.plan(r.Action); err != nil {

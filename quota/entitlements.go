@@ -36,13 +36,13 @@ type LimitEntitlement struct {
 // Entitlements lists every feature and limit of an app, for a client as far
 // as it is known. Errors: account.ErrAppNotFound, an *account.Fault.
 func (e *Enforcer) Entitlements(ctx context.Context, id uint32, client Client) (*Entitlements, error) {
-	cat, now := e.catalog.Load(), e.now()
-	s := e.current(ctx, id, cat)
-	state, edition, err := s.living(now, cat)
+	now := e.now()
+	s := e.current(ctx, id, e.catalog.Load())
+	state, edition, err := s.living(now)
 	if err != nil {
 		return nil, err
 	}
-	app := s.app
+	app, cat := s.app, s.cat
 	out := &Entitlements{Edition: edition.Key, Lifecycle: state, Catalog: cat.Version()}
 	c := featureCase{catalog: cat, app: app, edition: edition, client: client, now: now}
 	suspended := violateState(id, state, cat)

@@ -2,6 +2,7 @@ package quota
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -243,10 +244,17 @@ type standing struct {
 	// isCurrent: the app's record may decide by itself. A step of the store
 	// confirms it in any case; the account's is current always.
 	isCurrent bool
+	cat       *catalog.Snapshot // that the app goes by
 	life      account.Lifecycle
 	// now is the batch's instant, or the app's clock when that is ahead: one
 	// app's clock must not move another's.
 	now time.Time
+}
+
+// isKnown reports whether there is a record, though it may name a catalog that is
+// not there: an older one may have.
+func (s *standing) isKnown() bool {
+	return s.err == nil || errors.Is(s.err, account.ErrUnknownCatalog)
 }
 
 // state is the app's state at an instant, or when it was changed last.
@@ -255,7 +263,7 @@ func (s *standing) state(now time.Time) *account.State {
 }
 
 // living returns the state and edition at an instant of an app that is not gone.
-func (s *standing) living(now time.Time, cat *catalog.Snapshot) (*account.State, *catalog.Edition, error) {
+func (s *standing) living(now time.Time) (*account.State, *catalog.Edition, error) {
 	if s.err != nil {
 		return nil, nil, s.err
 	}
@@ -263,9 +271,9 @@ func (s *standing) living(now time.Time, cat *catalog.Snapshot) (*account.State,
 	if state.IsGone() {
 		return nil, nil, account.ForApp(s.id, account.Gone(state))
 	}
-	edition, ok := cat.Edition(state.Edition)
+	edition, ok := s.cat.Edition(state.Edition)
 	if !ok {
-		return nil, nil, unknownEdition(s.id, state.Edition, cat)
+		return nil, nil, unknownEdition(s.id, state.Edition, s.cat)
 	}
 	return state, edition, nil
 }
@@ -277,6 +285,10 @@ func (c *records) derive(s *standing, cat *catalog.Snapshot) {
 		return
 	}
 	id := s.app.ID
+	if s.cat, s.err = s.app.CatalogIn(cat); s.err != nil {
+		s.err = account.ForApp(id, s.err)
+		return
+	}
 	c.mu.RLock()
 	d := c.derived[id]
 	c.mu.RUnlock()
@@ -371,7 +383,7 @@ func (c *records) current(ctx context.Context, id uint32, cat *catalog.Snapshot)
 	s := &standing{id: id}
 	all := []*standing{s}
 	c.load(ctx, all, cat)
-	if s.err == nil && !s.isCurrent {
+	if s.isKnown() && !s.isCurrent {
 		c.refresh(ctx, all, cat)
 	}
 	return s

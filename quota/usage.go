@@ -34,7 +34,7 @@ func (e *Enforcer) Usage(ctx context.Context, q UsageQuery) (*Usage, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Usage{Edition: p.edition.Key, Catalog: cat.Version()}
+	u := &Usage{Edition: p.edition.Key, Catalog: p.catalog.Version()}
 	for i := range o.Charges {
 		row := &p.rows[i]
 		limit, billed := row.limit, row.billed
@@ -43,7 +43,7 @@ func (e *Enforcer) Usage(ctx context.Context, q UsageQuery) (*Usage, error) {
 			used = o.Charges[i].Used[0]
 		}
 		if p.txn.Charges[i].Members {
-			if t, ok := cat.GroupTypeByCode(o.Group.Type); ok && o.Group.Found {
+			if t, ok := p.catalog.GroupTypeByCode(o.Group.Type); ok && o.Group.Found {
 				limit, billed = limitOf(p.app, p.edition, row.quota, t.Key, p.now)
 			}
 		}
@@ -61,11 +61,11 @@ func (e *Enforcer) apply(ctx context.Context, cat *catalog.Snapshot, id uint32, 
 	now := e.now()
 	for range maxRounds {
 		s := e.current(ctx, id, cat)
-		state, edition, err := s.living(now, cat)
+		state, edition, err := s.living(now)
 		if err != nil {
 			return nil, nil, err
 		}
-		p := &planner{catalog: cat, app: s.app, state: state, edition: edition, now: now, adjust: true}
+		p := &planner{catalog: s.cat, app: s.app, state: state, edition: edition, now: now, adjust: true}
 		if err := p.plan(planFunc(plan)); err != nil {
 			return nil, nil, err
 		}

@@ -141,7 +141,10 @@ func (l *Ledger) bill(ctx context.Context, m Month, at time.Time, apps []BilledA
 	cat := l.Apps.Catalog()
 	stored := make([]*account.App, 0, len(apps))
 	for i := range apps {
-		apps[i].Catalog = cat
+		var err error
+		if apps[i].Catalog, err = apps[i].App.CatalogIn(cat); err != nil {
+			return nil, account.ForApp(apps[i].App.ID, err)
+		}
 		if apps[i].Owner != nil {
 			stored = append(stored, apps[i].App)
 		}

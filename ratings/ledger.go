@@ -166,8 +166,10 @@ func (l *Ledger) quoteApp(ctx context.Context, of Of, app *account.App, owner *a
 
 // subject is an app as it stands at an instant.
 func (l *Ledger) subject(app *account.App, owner *account.Account, at time.Time) (Subject, error) {
-	cat := l.Apps.Catalog()
+	cat, err := app.CatalogIn(l.Apps.Catalog())
 	switch {
+	case err != nil:
+		return Subject{}, err
 	case at.Before(second(app.Created)):
 		return Subject{}, &account.InvalidError{Field: "as_of", Description: "is before the app was created, at " + app.Created.UTC().Format(time.RFC3339)}
 	case at.Year() > lastYear:

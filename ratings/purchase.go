@@ -44,7 +44,7 @@ func (s *Subject) canPurchase(e *catalog.Edition) error {
 		return &NotApplicableError{Why: "the " + has.Key + " plan ended a short while ago and is in grace", RPC: "QuoteRenewal"}
 	case account.NoPlan:
 		if buyer = has; !has.IsFree() {
-			return &NotApplicableError{Why: "the app has the " + has.Key + " edition without an order: it does not end, and nothing is bought for it"}
+			return s.noPlan("purchase beside it")
 		}
 	case account.PlanEnded, account.PlanReturned:
 	}

@@ -53,9 +53,11 @@ func (s *Subject) nothingLeft() error {
 		return &NotApplicableError{Why: "the plan has ended and is in grace: there is nothing left to return", RPC: "QuoteRenewal"}
 	case account.PlanReturned:
 		return &NotApplicableError{Why: "the plan was returned before", RPC: "QuotePurchase"}
-	case account.NoPlan, account.PlanEnded, account.PlanInForce:
+	case account.PlanEnded:
+		return &NotApplicableError{Why: "the plan has ended: there is nothing left to return", RPC: "QuoteRenewal"}
+	case account.NoPlan, account.PlanInForce:
 	}
-	return &NotApplicableError{Why: "the app has no plan to return", RPC: "QuotePurchase"}
+	return s.noPlan("return")
 }
 
 func (s *Subject) canReturn(o *account.Order) error {

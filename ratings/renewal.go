@@ -17,7 +17,7 @@ func QuoteRenewal(s Subject, t Terms) (*Quote, error) {
 			o := &s.App.Orders[left[0]]
 			return nil, &NotApplicableError{Why: fmt.Sprintf("no order has begun; order %q begins at %s", o.ID, s.text(o.Start))}
 		}
-		return nil, &NotApplicableError{Why: "the app has no plan to renew", RPC: "QuotePurchase"}
+		return nil, s.noPlan("renew")
 	}
 	from, until, edition := s.App.Renewed(s.State, s.At, t.Months, s.Catalog.Zone())
 	e, err := editionOf(s.Catalog, edition)
@@ -25,7 +25,7 @@ func QuoteRenewal(s Subject, t Terms) (*Quote, error) {
 		return nil, err
 	}
 	q := s.quote(Renewal, e.Key, "renewal_state", "renewal_after_suspension")
-	if err := s.buy(q, e, t, from, until, fmt.Sprintf("%s plan, %s more", e.Title, plural(t.Months, "month"))); err != nil {
+	if err := s.buy(q, e, t, from, until, fmt.Sprintf("%s plan, %s", e.Title, plural(t.Months, "more month"))); err != nil {
 		return nil, err
 	}
 	return q, nil

@@ -143,6 +143,15 @@ func (s *Subject) buy(q *Quote, e *catalog.Edition, t Terms, from, until time.Ti
 	return nil
 }
 
+// noPlan says that an app has no plan to do something with. One of a paid edition
+// that has no order, as an import may make it, does not end.
+func (s *Subject) noPlan(do string) error {
+	if e, ok := s.Catalog.Edition(s.State.Edition); ok && !e.IsFree() {
+		return &NotApplicableError{Why: fmt.Sprintf("the app has the %s edition without an order: it does not end, and there is nothing to %s", e.Key, do)}
+	}
+	return &NotApplicableError{Why: "the app has no plan to " + do, RPC: "QuotePurchase"}
+}
+
 // text shows an instant in the catalog's zone.
 func (s *Subject) text(at time.Time) string { return at.In(s.Catalog.Zone()).Format(time.RFC3339) }
 

@@ -60,10 +60,7 @@ func (s *Subject) canUpgrade(to *catalog.Edition) error {
 	}
 	switch s.State.Plan {
 	case account.NoPlan:
-		if has.IsFree() {
-			return &NotApplicableError{Why: "the app has no plan to upgrade", RPC: "QuotePurchase"}
-		}
-		return &NotApplicableError{Why: "the app has the " + has.Key + " edition without an order: there is nothing to upgrade"}
+		return s.noPlan("upgrade")
 	case account.PlanInGrace:
 		return &NotApplicableError{Why: "the " + has.Key + " plan ended a short while ago and is in grace: renew it before it is upgraded", RPC: "QuoteRenewal"}
 	case account.PlanEnded, account.PlanReturned:

@@ -61,6 +61,9 @@ func (s *shown) changed(ctx context.Context) func(*account.App, error) (*imquota
 func (s *shown) fromApp(a *account.App, owner *account.Account) *imquotav1.App {
 	cat := s.catalog()
 	state := a.StateNow(s.now(), owner, cat)
+	if own, err := a.CatalogIn(cat); err == nil {
+		cat = own
+	}
 	out := &imquotav1.App{
 		AppId: a.ID, AccountId: a.Account, Name: a.Name, Region: a.Region, Edition: state.Edition,
 		State: fromStage(state.Stage), GraceUntil: fromTime(state.GraceUntil), SuspendedSince: fromTime(state.Since),
@@ -69,7 +72,7 @@ func (s *shown) fromApp(a *account.App, owner *account.Account) *imquotav1.App {
 		BillingMode: imquotav1.BillingMode_BILLING_MODE_PREPAID, MigrateTime: fromTime(a.Migrated),
 	}
 	if a.IsLegacy(cat.Account()) {
-		out.BillingMode = imquotav1.BillingMode_BILLING_MODE_LEGACY
+		out.BillingMode, out.CatalogVersion = imquotav1.BillingMode_BILLING_MODE_LEGACY, a.Catalog
 	}
 	if len(a.Orders) > 0 {
 		out.Renewal = &imquotav1.Renewal{Mode: fromRenewalMode(a.Renewal.Mode), Months: int32(a.Renewal.Months)}

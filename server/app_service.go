@@ -57,6 +57,8 @@ func (v *invalidFields) appImport(in *imquotav1.AppImport, cat *catalog.Snapshot
 	v.optional("edition", in.GetEdition(), maxKey)
 	n.Edition = in.GetEdition()
 	n.Created = v.time("create_time", in.GetCreateTime())
+	v.optional("catalog_version", in.GetCatalogVersion(), maxKey)
+	n.Catalog = in.GetCatalogVersion()
 	if len(in.GetOrders()) > maxOrders {
 		v.add("orders", "has %d orders; at most %d are allowed", len(in.GetOrders()), maxOrders)
 		return

@@ -58,6 +58,7 @@ var conditions = []struct {
 	{quota.ErrGroupExists, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_GROUP_EXISTS},
 	{quota.ErrGroupType, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_GROUP_TYPE_MISMATCH},
 	{quota.ErrOverflow, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_COUNTER_OVERFLOW},
+	{account.ErrUnknownCatalog, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_UNKNOWN_CATALOG},
 	{account.ErrUnknownEdition, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_UNKNOWN_EDITION},
 	{account.ErrQuoteNotFound, codes.NotFound, imquotav1.ErrorReason_ERROR_REASON_QUOTE_NOT_FOUND},
 	{ratings.ErrQuoteExpired, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_QUOTE_EXPIRED},

@@ -107,7 +107,11 @@ func renewalText(r *imquotav1.Renewal) string {
 func billingText(a *imquotav1.App) string {
 	switch {
 	case a.GetBillingMode() == imquotav1.BillingMode_BILLING_MODE_LEGACY:
-		return "legacy"
+		text := "legacy"
+		if version := a.GetCatalogVersion(); version != "" {
+			text += ", by catalog " + version
+		}
+		return text
 	case a.GetMigrateTime() != nil:
 		return "prepaid, migrated at " + instant(a.GetMigrateTime())
 	}

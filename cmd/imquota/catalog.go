@@ -13,6 +13,7 @@ import (
 // catalogCmd shows and checks catalogs.
 type catalogCmd struct {
 	Show   catalogShowCmd   `cmd:"" help:"Compare the plans: prices, limits, features and their conditions."`
+	Served catalogServedCmd `cmd:"" help:"Compare the plans that a server goes by."`
 	Lint   catalogLintCmd   `cmd:"" help:"Check a catalog file and name every problem with its line."`
 	Schema catalogSchemaCmd `cmd:"" help:"Print the JSON Schema of catalog files, for editors."`
 	Source catalogSourceCmd `cmd:"" help:"Print the catalog file that imquota ships with, to begin another from."`

@@ -115,7 +115,7 @@ func printNotes(w io.Writer, cat *catalog.Snapshot) {
 		}
 	}
 	for _, f := range cat.Features() {
-		if text := conditions(f); text != "" && f.AddOn == nil {
+		if text := f.Conditions(); text != "" && f.AddOn == nil {
 			notes.add(f.Key, text)
 		}
 	}
@@ -125,8 +125,8 @@ func printNotes(w io.Writer, cat *catalog.Snapshot) {
 		}
 	}
 	for _, a := range cat.AddOns() {
-		notes.add(a.Key, fmt.Sprintf("a trial of %s, once an app, from its activation: %d features", span(a.Trial), len(a.Features)))
-		if text := conditions(a.Features[0]); text != "" {
+		notes.add(a.Key, fmt.Sprintf("a trial of %s, once an app, from its activation: %d features", catalog.Span(a.Trial), len(a.Features)))
+		if text := a.Features[0].Conditions(); text != "" {
 			notes.add("", text)
 		}
 	}
@@ -186,44 +186,4 @@ func wrapped(words []string, width int) (lines []string) {
 		lines = append(lines, word)
 	}
 	return lines
-}
-
-// conditions says under which conditions a feature may be used.
-func conditions(f *catalog.Feature) string {
-	var parts []string
-	if a := f.Approval; a != nil {
-		parts = append(parts, "after an approval, active "+span(a.ActiveAfter)+" later")
-	}
-	if r := f.Regions; r != nil {
-		parts = append(parts, "not in "+strings.Join(slices.Sorted(maps.Keys(r.Excluded)), ", "))
-	}
-	if p := f.Platforms; p != nil {
-		parts = append(parts, "on "+strings.Join(p.Names, ", "))
-	}
-	if s := f.SDK; s != nil {
-		var least []string
-		for _, family := range slices.Sorted(maps.Keys(s.Min)) {
-			least = append(least, family+" "+s.Min[family].String())
-		}
-		parts = append(parts, "SDK "+strings.Join(least, ", ")+" or later")
-	}
-	if g := f.GroupTypes; g != nil {
-		parts = append(parts, "in "+strings.Join(g.Names, ", ")+" groups")
-	}
-	if g := f.GroupSize; g != nil {
-		parts = append(parts, fmt.Sprintf("of at most %d members", g.MaxMembers))
-	}
-	return strings.Join(parts, "; ")
-}
-
-// span shows a duration in hours, or in days when it is more than a few.
-func span(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d%day == 0 && d > 3*day:
-		return fmt.Sprintf("%d days", d/day)
-	case d%time.Hour == 0:
-		return fmt.Sprintf("%d hours", d/time.Hour)
-	}
-	return d.String()
 }

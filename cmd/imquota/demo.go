@@ -10,6 +10,7 @@ import (
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
+	"github.com/shopspring/decimal"
 )
 
 // demoAccount owns the demo apps.
@@ -19,40 +20,51 @@ const demoAccount = "demo"
 type demoApp struct {
 	id            uint32
 	edition, name string
-	// expired is how long ago its plan has ended; zero: it does not.
-	expired time.Duration
+	// begun is how long ago its plan of a year has begun, and expired how long
+	// ago one of a month has ended; zero: it has none.
+	begun, expired time.Duration
 }
 
 var demoApps = []demoApp{
 	{id: 1400000001, edition: "developer", name: "demo, developer"},
-	{id: 1400000002, edition: "standard", name: "demo, standard"},
-	{id: 1400000003, edition: "premium", name: "demo, premium"},
+	{id: 1400000002, edition: "standard", name: "demo, standard", begun: 10 * 24 * time.Hour},
+	{id: 1400000003, edition: "premium", name: "demo, premium", begun: 10 * 24 * time.Hour},
 	{id: 1400000004, edition: "standard", name: "demo, in grace", expired: time.Hour},
 	{id: 1400000005, edition: "standard", name: "demo, suspended", expired: 3 * 24 * time.Hour},
 }
 
-// demoOrder is the id of the order of a demo app whose plan has ended.
+// demoOrder is the id of the order of a demo app.
 const demoOrder = "demo"
 
-// order is a month that ended when it is to have ended by now.
+func (d *demoApp) hasPlan() bool { return d.begun > 0 || d.expired > 0 }
+
+// order is a plan that began, or has ended, when it is to have by now.
 func (d *demoApp) order(now time.Time, cat *catalog.Snapshot) account.Order {
-	end := now.Add(-d.expired).Truncate(time.Second)
-	o := account.Order{ID: demoOrder, Edition: d.edition, Start: account.AddMonths(end, -1, cat.Zone()), End: end, Months: 1}
+	o := account.Order{ID: demoOrder, Edition: d.edition, Months: 1, Currency: cat.Currency()}
+	if d.begun > 0 {
+		o.Months = min(12, cat.Account().MaxOrderMonths)
+		o.Start = now.Add(-d.begun).Truncate(time.Second)
+		o.End = account.AddMonths(o.Start, o.Months, cat.Zone())
+	} else {
+		o.End = now.Add(-d.expired).Truncate(time.Second)
+		o.Start = account.AddMonths(o.End, -1, cat.Zone())
+	}
 	if e, ok := cat.Edition(d.edition); ok {
-		o.Cash = e.MonthlyPrice
+		o.List = e.MonthlyPrice.Mul(decimal.NewFromInt(int64(o.Months)))
+		o.Cash = o.List
 	}
 	return o
 }
 
-// makeDemo makes the demo apps that are not there yet. Those whose plan has
-// ended show what they are to show however old the demo's store is.
+// makeDemo makes the demo apps that are not there yet. Those that have a plan
+// show what they are to show however old the demo's store is.
 func makeDemo(ctx context.Context, s store, apps *account.Apps) error {
 	if _, _, err := initialize(ctx, s, false); err != nil {
 		return err
 	}
 	for _, d := range demoApps {
 		n := account.NewApp{ID: d.id, Account: demoAccount, Name: d.name, Edition: d.edition}
-		if d.expired > 0 {
+		if d.hasPlan() {
 			o := d.order(apps.Now(), apps.Catalog())
 			n.Orders, n.Created = []account.Order{o}, o.Start
 		}
@@ -80,7 +92,7 @@ func (d *demoApp) refresh(ctx context.Context, apps *account.Apps) error {
 	if err != nil {
 		return err
 	}
-	if d.expired == 0 || !isLeftAlone(current) {
+	if !d.hasPlan() || !isLeftAlone(current) {
 		return nil
 	}
 	now, cat := apps.Now(), apps.Catalog()
@@ -125,6 +137,7 @@ Serving on %[1]s. In another terminal, try:
   %[3]s check login --app 1400000004 --user alice%[2]s   # its plan has expired: served for a while
   %[3]s check login --app 1400000005 --user alice%[2]s   # suspended: denied
   %[3]s app get --app 1400000004%[2]s
+  %[3]s quote upgrade --app 1400000002 --edition premium%[2]s
   %[3]s catalog show
   grpcurl %[4]s -d '{"appId": 1400000001, "login": {"userId": "alice"}}' %[1]s imquota.v1.QuotaService/CheckQuota
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 	"github.com/imquota/imquota/server"
 )
@@ -21,12 +22,13 @@ import (
 type serveCmd struct {
 	storeFlag
 	catalogFlag
-	Listen      []string `help:"Address to serve on: HOST:PORT or unix:PATH; may be repeated. Beyond loopback only QuotaService is served." default:"${listen}"`
-	HTTPListen  string   `name:"http-listen" help:"Address to serve the same as JSON over HTTP on, with /metrics, /livez and /readyz; off for none." default:"${http_listen}"`
-	AdminListen []string `help:"Address to serve the operators' services on, and nowhere else; may be repeated." placeholder:"ADDRESS"`
-	TLSCert     string   `name:"tls-cert" help:"Certificate of TCP addresses, a PEM file." placeholder:"FILE"`
-	TLSKey      string   `name:"tls-key" help:"Its key, a PEM file." placeholder:"FILE"`
-	TLSClientCA string   `name:"tls-client-ca" help:"Authorities that clients on TCP addresses need a certificate of, a PEM file. Request ids are then scoped to the certificate's owner." placeholder:"FILE"`
+	PinnedCatalog []string `help:"Catalog file of before, for apps in the legacy billing mode that go by it; may be repeated." placeholder:"FILE"`
+	Listen        []string `help:"Address to serve on: HOST:PORT or unix:PATH; may be repeated. Beyond loopback only QuotaService is served." default:"${listen}"`
+	HTTPListen    string   `name:"http-listen" help:"Address to serve the same as JSON over HTTP on, with /metrics, /livez and /readyz; off for none." default:"${http_listen}"`
+	AdminListen   []string `help:"Address to serve the operators' services on, and nowhere else; may be repeated." placeholder:"ADDRESS"`
+	TLSCert       string   `name:"tls-cert" help:"Certificate of TCP addresses, a PEM file." placeholder:"FILE"`
+	TLSKey        string   `name:"tls-key" help:"Its key, a PEM file." placeholder:"FILE"`
+	TLSClientCA   string   `name:"tls-client-ca" help:"Authorities that clients on TCP addresses need a certificate of, a PEM file. Request ids are then scoped to the certificate's owner." placeholder:"FILE"`
 
 	PlaintextBeyondLoopback bool `help:"Allow addresses beyond loopback without TLS."`
 
@@ -39,7 +41,7 @@ type serveCmd struct {
 // Help is printed below the summary.
 func (*serveCmd) Help() string {
 	return `Serves until SIGTERM or SIGINT, then lets calls under way finish. SIGHUP reads the
-catalog file again; a broken one is reported and the old one stays in force.
+catalog files again; a broken one is reported and the old ones stay in force.
 
 The embedded store is one process's. Two sidecars share one with --store redis://.`
 }
@@ -58,7 +60,7 @@ func (c *serveCmd) Validate() error {
 // Run carries the command out.
 func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	log := c.logger(s.err)
-	cat, err := c.load()
+	cat, err := c.loadAll()
 	if err != nil {
 		return err
 	}
@@ -116,6 +118,21 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	return err
 }
 
+// loadAll reads the catalog, and those that apps pin.
+func (c *serveCmd) loadAll() (*catalog.Snapshot, error) {
+	cat, err := c.load()
+	if err != nil || len(c.PinnedCatalog) == 0 {
+		return cat, err
+	}
+	pinned := make([]*catalog.Snapshot, len(c.PinnedCatalog))
+	for i, path := range c.PinnedCatalog {
+		if pinned[i], err = catalog.ParseFile(path); err != nil {
+			return nil, fmt.Errorf("--pinned-catalog: %w", inFile(path, err))
+		}
+	}
+	return cat.With(pinned...)
+}
+
 func (c *serveCmd) logger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.LogFormat == "json" {
@@ -161,7 +178,7 @@ func (c *serveCmd) reloads(ctx context.Context, enforcer *quota.Enforcer, log *s
 			return
 		case <-hangups:
 		}
-		cat, err := c.load()
+		cat, err := c.loadAll()
 		if err != nil {
 			log.Error("the catalog stays as it is", "version", enforcer.Catalog().Version(), "error", err)
 			continue
