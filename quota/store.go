@@ -3,6 +3,7 @@ package quota
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/imquota/imquota/account"
@@ -78,19 +79,20 @@ const (
 )
 
 // Txn is one atomic step on the counters of one app: what happens to the set
-// of users, to one group, and to counters.
+// of users, to one group, to the users that are online, and to counters.
 type Txn struct {
 	App        uint32
 	FanoutBits uint8
 	Version    account.Version
 	Now        time.Time
 	// WindowEnd is the first instant at which a window named by the charges, or
-	// Users.Month, or Group.Day is over; zero when nothing depends on windows.
+	// Users.Month, or Group.Day, or the running one of Online.Months is over; zero when nothing depends on windows.
 	WindowEnd time.Time
 	Mode      TxnMode
 	Request   RequestKey
 	Users     UserStep
 	Group     GroupStep
+	Online    OnlineStep
 	// Charges are on distinct counters: each begins from what was there before.
 	Charges []Charge
 }
@@ -220,6 +222,8 @@ type Outcome struct {
 	Clock time.Time
 	// Group is the record before the step.
 	Group GroupRecord
+	// Online is as it is after the step, or would be.
+	Online OnlineOutcome
 	// Charges has one entry for every charge.
 	Charges []ChargeOutcome
 }
@@ -250,6 +254,7 @@ var (
 	ErrRequestReused = errors.New("the request id was used for another request")
 	ErrGroupExists   = errors.New("a group of this id exists")
 	ErrGroupType     = errors.New("the group is of another type")
+	ErrGateways      = fmt.Errorf("%d gateways of the app report already", MaxGateways)
 	ErrOverflow      = errors.New("the counter would leave the range of exact numbers")
 )
 

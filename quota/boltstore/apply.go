@@ -79,6 +79,7 @@ type step struct {
 	counts struct{ added, active, gone int64 }
 	exists bool // there is a group record for charges to look at
 	group  quota.GroupRecord
+	online *online // as it is to be written
 	// changed: something was written, and so the header is too.
 	changed bool
 }
@@ -102,6 +103,9 @@ func (s *step) judge(o *quota.Outcome) error {
 		return err
 	}
 	if err := s.readGroup(o); err != nil {
+		return err
+	}
+	if err := s.readOnline(o); err != nil {
 		return err
 	}
 	fits, overflows := true, false

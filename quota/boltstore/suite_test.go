@@ -44,6 +44,8 @@ func damage(t testing.TB, d storetest.Driver, app *account.App, v storetest.Valu
 			bucket, key = tx.Bucket(usersBucket), idKeyOf(app.ID, v.User)
 		case v.GroupID != "":
 			bucket, key = tx.Bucket(groupsBucket), idKeyOf(app.ID, v.GroupID)
+		case v.Gateway != "":
+			bucket, key = tx.Bucket(onlineBucket), appKey(app.ID)
 		case !v.Counter.Window.IsStock():
 			bucket = tx.Bucket(windowsBucket).Bucket(windowKey(app.ID, v.Counter.Window))
 		}

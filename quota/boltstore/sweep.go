@@ -44,6 +44,9 @@ func (b *broom) sweep(tx *bolt.Tx) error {
 			return err
 		}
 	}
+	if err := b.sweepOnline(tx); err != nil {
+		return err
+	}
 	if err := b.buckets(tx.Bucket(requestsBucket)); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (s *step) write(o *quota.Outcome) error {
 		}
 		errs = append(errs, s.writeCounters(c, found))
 	}
-	errs = append(errs, s.writeGroup(members), s.remember(), s.writeHeader())
+	errs = append(errs, s.writeGroup(members), s.writeOnline(), s.remember(), s.writeHeader())
 	return errors.Join(errs...)
 }
 

@@ -167,6 +167,7 @@ const (
 	replyAhead
 	replyBrokeOff
 	replyClockSkew
+	replyGateways
 )
 
 // errReply says that the script answered what it never answers.
@@ -235,6 +236,8 @@ func decodeTxn(t *quota.Txn, values []any, clock time.Time, o *quota.Outcome) er
 		return quota.ErrGroupType
 	case replyOverflow:
 		return quota.ErrOverflow
+	case replyGateways:
+		return quota.ErrGateways
 	case replyCorrupt:
 		return damagedValue(r.next())
 	case replyBrokeOff:
@@ -261,10 +264,26 @@ func decodeTxn(t *quota.Txn, values []any, clock time.Time, o *quota.Outcome) er
 			o.Charges[i].Used = used
 		}
 	}
+	r.online(t, o)
 	if r.failed {
 		return &account.Fault{Reason: account.OutcomeUnknown, Detail: "Redis", Err: errReply}
 	}
 	return nil
+}
+
+// online reads what is said of users online.
+func (r *reader) online(t *quota.Txn, o *quota.Outcome) {
+	if t.Online.Op == quota.OnlineNone {
+		return
+	}
+	o.Online.Users, o.Online.Gateways = r.number(), int(r.number())
+	if ends := r.number(); ends != 0 {
+		o.Online.LeaseEnd = time.UnixMilli(ends)
+	}
+	o.Online.Peaks = make([]int64, len(t.Online.Months))
+	for i := range o.Online.Peaks {
+		o.Online.Peaks[i] = r.number()
+	}
 }
 
 // reader reads a reply's values one after the other.

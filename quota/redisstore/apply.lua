@@ -8,6 +8,9 @@
 --                                 active; -2-month deleted, was active then
 --            groups               hash: group -> type letter, day, ".", members;
 --                                 or "-", day of dissolution
+--            gateways             hash: "g", gateway -> users, " ", end of lease;
+--                                 e -> end of the month of the last report
+--            peaks                hash: first instant of a month -> users online
 --            counters             hash: quota or subject -> count
 --
 -- ARGV     all numbers are decimal integers; times are Unix milliseconds
@@ -23,6 +26,10 @@
 --                 then for each: key, field
 --   groupOp       0 none, 1 read, 2 create, 3 touch, 4 leave, 5 dissolve; if
 --                 not 0: key, group, type letter or "", day
+--   onlineOp      0 none, 1 read, 2 report; if not 0: key of the gateways, key
+--                 of the peaks, for how long peaks are kept, gateway, users,
+--                 lease, end of the running month, months, then for each: its
+--                 first instant
 --   charges, then for each:
 --     delta, basis (0 once, 1 per new user, 2 per newly active, 3 per gone
 --     user, 4 the new value), limit ("" none), signed (0, 1), members (0, 1),
@@ -36,11 +43,13 @@
 -- is too far ahead of it: an app's clock never runs backwards, so that one such
 -- call would take the app to windows that have not begun, for good. A reply is
 --   {0, applied, replayed, found, type, day, members, then for each charge:
---    delta, counters, their values before}
+--    delta, counters, their values before; then, if onlineOp is not 0: users
+--    online, gateways, end of the lease (0 none), the peak of each month}
 --   {code, text}: 2 a window is over, 3 the id was used for another request,
 --   4 the group exists, 5 the group is of another type, 6 a counter would leave
 --   the exact integers, 7 a stored value is not what it should be, 9 it broke
---   off after a write, which nothing is known to cause
+--   off after a write, which nothing is known to cause, 11 there are as many
+--   gateways as may be
 --
 -- Numbers are doubles here, exact up to 2^53-1; a number is written with %.0f,
 -- because tostring rounds above 10^14. Reads of a transaction come before its
@@ -138,6 +147,15 @@ local function parse()
   t.groupOp = number()
   if t.groupOp ~= 0 then
     t.groupKey, t.group, t.type, t.day = number(), take(), take(), take()
+  end
+  t.onlineOp = number()
+  if t.onlineOp ~= 0 then
+    t.gateways, t.peaks, t.peaksKept, t.gateway = number(), number(), number(), 'g' .. take()
+    t.reported, t.lease, t.monthEnd = number(), number(), number()
+    t.months = {}
+    for i = 1, number() do
+      t.months[i] = take()
+    end
   end
   t.charges = {}
   for i = 1, number() do
@@ -294,6 +312,66 @@ local function group(t)
   end
 end
 
+-- online adds up what gateways reported. The month of the last report may be
+-- over since: then whoever had a lease when the next began was online in that.
+local MAX_GATEWAYS = 1000
+local function online(t)
+  local stored = redis.pcall('HGETALL', KEYS[t.gateways])
+  if stored.err then
+    error({7, KEYS[t.gateways] .. ': ' .. stored.err}, 0)
+  end
+  for i = 1, #stored, 2 do
+    if stored[i] == 'e' then
+      local over = tonumber(stored[i + 1]) or corrupt(t.gateways, 'e')
+      t.began = clock >= over and over or nil
+    end
+  end
+  t.online, t.leases, t.atBegin, t.over, t.isKnown = 0, 0, 0, {}, false
+  for i = 1, #stored, 2 do
+    local field = stored[i]
+    if field ~= 'e' then
+      local users, ends = string.match(stored[i + 1], '^(%d+) (%d+)$')
+      if not users then
+        corrupt(t.gateways, field)
+      end
+      users, ends = tonumber(users), tonumber(ends)
+      if t.began and ends > t.began then
+        t.atBegin = t.atBegin + users
+      end
+      if t.onlineOp == 2 and field == t.gateway then
+        t.isKnown = true
+      elseif ends > clock then
+        t.online, t.leases = t.online + users, t.leases + 1
+      else
+        t.over[#t.over + 1] = field
+      end
+    end
+  end
+  if t.onlineOp == 2 and t.reported > 0 then
+    if t.leases >= MAX_GATEWAYS then
+      error({11, ''}, 0)
+    end
+    t.online, t.leases = t.online + t.reported, t.leases + 1
+  end
+  if t.began then
+    t.beganPeak = count(t.peaks, text(t.began))
+  end
+  t.monthPeaks = {}
+  for i, month in ipairs(t.months) do
+    local peak = count(t.peaks, month)
+    if i == 1 then
+      t.monthPeak = peak
+      if t.onlineOp == 2 then
+        peak = math.max(peak, t.online)
+      end
+    end
+    if t.began and tonumber(month) == t.began then
+      peak = math.max(peak, t.atBegin)
+    end
+    t.monthPeaks[i] = peak
+  end
+end
+
 -- charge reads a charge's counters and returns whether it fits its limit.
 local function charge(t, c)
   c.used, c.applies = {}, true
@@ -369,6 +447,38 @@ local function bump(c, key, field, used)
   end
 end
 
+-- peak notes the peak of a month, and forgets those of months long past.
+local function peak(t, month, users, before)
+  if users <= before then
+    return
+  end
+  change('HSET', t.peaks, month, text(users))
+  if before == 0 then
+    for _, field in ipairs(redis.call('HKEYS', KEYS[t.peaks])) do
+      if tonumber(field) + t.peaksKept < clock then
+        change('HDEL', t.peaks, field)
+      end
+    end
+  end
+end
+
+-- report notes a gateway's report.
+local function report(t)
+  for _, field in ipairs(t.over) do
+    change('HDEL', t.gateways, field)
+  end
+  if t.reported > 0 then
+    change('HSET', t.gateways, t.gateway, text(t.reported) .. ' ' .. text(clock + t.lease))
+  elseif t.isKnown then
+    change('HDEL', t.gateways, t.gateway)
+  end
+  change('HSET', t.gateways, 'e', text(t.monthEnd))
+  if t.began and text(t.began) ~= t.months[1] then
+    peak(t, text(t.began), t.atBegin, t.beganPeak)
+  end
+  peak(t, t.months[1], t.monthPeaks[1], t.monthPeak)
+end
+
 -- write carries the transaction out. Nothing in it can fail any more.
 local function write(t)
   for _, w in ipairs(t.userWrites) do
@@ -400,6 +510,9 @@ local function write(t)
   elseif t.groupOp > 1 and t.exists and (not t.found or members ~= t.gMembers) then
     change('HSET', t.groupKey, t.group, t.gType .. t.gDay .. '.' .. text(members))
   end
+  if t.onlineOp == 2 then
+    report(t)
+  end
   if t.id ~= '' then
     change('HSET', t.young, t.id, t.fingerprint)
     change('PEXPIRE', t.young, t.ttl)
@@ -418,6 +531,9 @@ local function run(t)
     users(t)
   end
   group(t)
+  if t.onlineOp ~= 0 then
+    online(t)
+  end
   local fits = true
   for _, c in ipairs(t.charges) do
     fits = charge(t, c) and fits
@@ -444,6 +560,13 @@ local function run(t)
     for _, used in ipairs(c.used) do
       at = at + 1
       reply[at] = used
+    end
+  end
+  if t.onlineOp ~= 0 then
+    local ends = t.onlineOp == 2 and t.reported > 0 and clock + t.lease or 0
+    reply[at + 1], reply[at + 2], reply[at + 3] = t.online, t.leases, ends
+    for i, users in ipairs(t.monthPeaks) do
+      reply[at + 3 + i] = users
     end
   end
   return reply

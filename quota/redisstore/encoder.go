@@ -60,7 +60,7 @@ func grows(t *quota.Txn) bool {
 	if t.Mode == quota.ModeJudge {
 		return false
 	}
-	return t.Users.Op == quota.UsersRegister || t.Users.Op == quota.UsersLogin ||
+	return t.Online.Op == quota.OnlineReport || t.Users.Op == quota.UsersRegister || t.Users.Op == quota.UsersLogin ||
 		t.Group.Op == quota.GroupCreate || t.Group.Op == quota.GroupTouch ||
 		slices.ContainsFunc(t.Charges, func(c quota.Charge) bool { return c.Delta > 0 || c.Basis == quota.Absolute })
 }
@@ -99,6 +99,7 @@ func (e *encoder) add(t *quota.Txn) {
 	e.addRequest(t)
 	e.addUsers(t)
 	e.addGroup(t)
+	e.addOnline(t)
 	e.put(len(t.Charges))
 	for i := range t.Charges {
 		e.addCharge(t, &t.Charges[i])
@@ -160,6 +161,22 @@ func (e *encoder) addGroup(t *quota.Txn) {
 		letter = string(rune(g.Type))
 	}
 	e.put(e.key("g:"+bucket(g.ID, t.FanoutBits)), g.ID, letter, g.Day)
+}
+
+func (e *encoder) addOnline(t *quota.Txn) {
+	o := &t.Online
+	e.put(int(o.Op))
+	if o.Op == quota.OnlineNone {
+		return
+	}
+	var monthEnd int64
+	if len(o.Months) > 0 {
+		monthEnd = o.Months[0].End.UnixMilli()
+	}
+	e.put(e.key(gatewaysName), e.key(peaksName), quota.PeakKept.Milliseconds(), o.Gateway, o.Users, o.Lease.Milliseconds(), monthEnd, len(o.Months))
+	for _, month := range o.Months {
+		e.put(month.Start.UnixMilli())
+	}
 }
 
 func (e *encoder) addCharge(t *quota.Txn, c *quota.Charge) {

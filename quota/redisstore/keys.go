@@ -29,6 +29,8 @@ import (
 //	imq:{APP}:s:QUOTA:WINDOW:BUCKET
 //	imq:{APP}:u:BUCKET            user -> last active month
 //	imq:{APP}:g:BUCKET            group -> record
+//	imq:{APP}:o                   gateway -> users online and lease
+//	imq:{APP}:op                  month -> most users online at once
 //	imq:{APP}:r:GENERATION:BUCKET request -> fingerprint
 
 // directories spread the directory of all apps over a Cluster.
@@ -61,6 +63,13 @@ func (s *Store) eventsKey(app uint32) string { return s.appPrefix(app) + "e" }
 
 // quoteKey names a quote, which is gone when its time is.
 func (s *Store) quoteKey(app uint32, id string) string { return s.appPrefix(app) + "q:" + id }
+
+// Names of the keys of users online, after the app's prefix. Of an app that is
+// gone the peaks stay: bills are made from them.
+const (
+	gatewaysName = "o"
+	peaksName    = "op"
+)
 
 // recordKeys are what is made and replaced with an app's record.
 func (s *Store) recordKeys(app uint32) []string { return []string{s.headerKey(app), s.eventsKey(app)} }

@@ -61,6 +61,8 @@ func (s *Store) damage(t testing.TB, app *account.App, v storetest.Value) error 
 		key, field = "u:"+bucket(v.User, app.FanoutBits), v.User
 	case v.GroupID != "":
 		key, field = "g:"+bucket(v.GroupID, app.FanoutBits), v.GroupID
+	case v.Gateway != "":
+		key, field = gatewaysName, "g"+v.Gateway
 	case v.Subject == "":
 		field = v.Counter.Quota
 	}

@@ -79,7 +79,7 @@ type family struct {
 }
 
 func namesOf(sweep *quota.Sweep, generation int64) *sweptNames {
-	n := &sweptNames{single: []string{"c"}, families: []family{{"u:", sweep.FanoutBits}, {"g:", sweep.FanoutBits}}}
+	n := &sweptNames{single: []string{"c", gatewaysName}, families: []family{{"u:", sweep.FanoutBits}, {"g:", sweep.FanoutBits}}}
 	// One before the clock's, and one after: who writes now makes it later.
 	for number := generation - 1; number <= generation+1; number++ {
 		n.families = append(n.families, family{requestsFamily(number), sweep.FanoutBits - 1})

@@ -36,6 +36,7 @@ type modelApp struct {
 	gone     map[string]int32 // day of dissolution
 	counters map[modelCounter]int64
 	requests map[[16]byte]remembered
+	online   modelOnline
 }
 
 type modelCounter struct {
@@ -92,6 +93,9 @@ func (m *Model) apply(t *quota.Txn) (o quota.Outcome, err error) {
 			return o, err
 		}
 	}
+	if err := s.online(); err != nil {
+		return o, err
+	}
 	return o, s.judge()
 }
 
@@ -101,6 +105,8 @@ type modelStep struct {
 	txn   *quota.Txn
 	out   *quota.Outcome
 	group quota.GroupRecord // that charges are for
+
+	onlineAfter *modelOnline // a report, if it applies
 }
 
 // enterGroup checks the group and makes the record that charges are for.
@@ -229,6 +235,9 @@ func (s *modelStep) write() bool {
 		}
 	}
 	changed = s.writeGroup(members) || changed
+	if s.onlineAfter != nil {
+		s.app.online, changed = *s.onlineAfter, true
+	}
 	if !s.txn.Request.IsZero() {
 		s.app.requests[s.txn.Request.Hash] = remembered{s.txn.Request.Fingerprint, s.out.Clock}
 		changed = true

@@ -234,6 +234,7 @@ func (m *Model) Sweep(_ context.Context, s quota.Sweep) (quota.Swept, error) {
 	clear(a.groups)
 	clear(a.gone)
 	clear(a.requests)
+	clear(a.online.gateways)
 	for c := range a.counters {
 		if !c.isTotal {
 			removed++

@@ -29,18 +29,19 @@ type Harness struct {
 	Lose func(t testing.TB, d Driver, app *account.App)
 }
 
-// Value names one stored value: a counter, a user or a group.
+// Value names one stored value: a counter, a user, a group or a gateway's report.
 type Value struct {
 	Counter       quota.Counter
 	Subject       string // of the counter
 	User, GroupID string
+	Gateway       string
 }
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	for _, clauses := range []map[string]func(*fixture){
-		headerClauses, requestClauses, limitClauses, userClauses, groupClauses, batchClauses, damageClauses, raceClauses,
+		headerClauses, requestClauses, limitClauses, userClauses, groupClauses, batchClauses, damageClauses, raceClauses, onlineClauses,
 	} {
 		for name, clause := range clauses {
 			t.Run(name, func(t *testing.T) {

@@ -89,10 +89,19 @@ type outcome struct {
 	Clock             int64
 	Group             quota.GroupRecord
 	Charges           []quota.ChargeOutcome
+	Users, LeaseEnd   int64
+	Gateways          int
+	Peaks             []int64
 }
 
 func plain(o *quota.Outcome) outcome {
-	c := outcome{Applied: o.Applied, Replayed: o.Replayed, Group: o.Group, Charges: o.Charges}
+	c := outcome{
+		Applied: o.Applied, Replayed: o.Replayed, Group: o.Group, Charges: o.Charges,
+		Users: o.Online.Users, Gateways: o.Online.Gateways, Peaks: o.Online.Peaks,
+	}
+	if !o.Online.LeaseEnd.IsZero() {
+		c.LeaseEnd = o.Online.LeaseEnd.UnixMilli()
+	}
 	if len(c.Charges) == 0 {
 		c.Charges = nil
 	}
@@ -153,6 +162,7 @@ func (p *pair) draw() quota.Txn {
 		}
 	}
 	p.drawGroup(&t)
+	p.drawOnline(&t, thisMonth)
 	return t
 }
 
@@ -185,6 +195,23 @@ func (p *pair) drawCharge(c *quota.Charge) {
 	if rapid.IntRange(0, 3).Draw(r, "guarded") == 0 {
 		c.Types = rapid.SampledFrom([]string{"", "w", "l", "wl"}).Draw(r, "types")
 		c.SameDay = rapid.Bool().Draw(r, "same day")
+	}
+}
+
+func (p *pair) drawOnline(t *quota.Txn, running catalog.Window) {
+	r := p.r
+	t.Online.Op = rapid.SampledFrom([]quota.OnlineOp{quota.OnlineNone, quota.OnlineNone, quota.OnlineRead, quota.OnlineReport}).Draw(r, "online")
+	if t.Online.Op == quota.OnlineNone {
+		return
+	}
+	t.Online.Months = []catalog.Window{running, monthWindow(running.Start.Add(-1))}
+	if t.WindowEnd.IsZero() {
+		t.WindowEnd = running.End
+	}
+	if t.Online.Op == quota.OnlineReport {
+		t.Online.Gateway = rapid.SampledFrom([]string{"a", "b", "a:b", "e"}).Draw(r, "gateway")
+		t.Online.Users = rapid.Int64Range(0, 5).Draw(r, "users online")
+		t.Online.Lease = time.Duration(rapid.IntRange(1, 3600).Draw(r, "lease")) * time.Second
 	}
 }
 
