@@ -107,6 +107,10 @@ func (a *App) disabledNow() *Spell {
 	return nil
 }
 
+// IsNotedGone reports whether the record itself says that the app is deleted or
+// reclaimed, whatever rules it is read by.
+func (a *App) IsNotedGone() bool { return !a.Deleted.IsZero() || !a.Reclaimed.IsZero() }
+
 // IsLegacy reports whether the app is billed as apps were before there were
 // prepaid plans: it was created then and not migrated since.
 func (a *App) IsLegacy(rules catalog.AccountRules) bool {

@@ -176,11 +176,24 @@ func (s *Apps) SetRenewal(ctx context.Context, id uint32, r Renewal, by Origin) 
 }
 
 // MigrateBilling moves an app from the legacy billing mode to prepaid plans. One
-// that is there already stays there.
+// that is there already stays there. Errors: ErrUnknownEdition when the catalog in
+// force does not define what the app has.
 func (s *Apps) MigrateBilling(ctx context.Context, id uint32, by Origin) (*App, error) {
-	return s.Update(ctx, id, "MigrateBilling", by, func(app *App, _ *State) (bool, error) {
+	return s.Update(ctx, id, "MigrateBilling", by, func(app *App, state *State) (bool, error) {
 		if !app.IsLegacy(s.Catalog().Account()) {
 			return false, nil
+		}
+		// There is no way back: what it has must be there.
+		editions := []string{state.Edition}
+		for i := range app.Orders {
+			if o := &app.Orders[i]; o.IsLeft(s.Now()) {
+				editions = append(editions, o.LastEdition())
+			}
+		}
+		for _, edition := range editions {
+			if _, ok := s.Catalog().Edition(edition); !ok {
+				return false, fmt.Errorf("edition %q, catalog %q: %w", edition, s.Catalog().Version(), ErrUnknownEdition)
+			}
 		}
 		app.Migrated, app.Catalog = s.Now(), ""
 		return true, nil

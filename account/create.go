@@ -164,7 +164,7 @@ func (s *Apps) record(n NewApp, path string, at time.Time) (*App, error) {
 	if err := app.pin(n.Catalog, cat, path); err != nil {
 		return nil, err
 	}
-	cat = app.rulesIn(cat)
+	cat = app.RulesIn(cat)
 	if app.Region == "" {
 		app.Region = cat.Regions()[0]
 	}

@@ -14,7 +14,7 @@ func (a *App) Held(owner *Account, cat *catalog.Snapshot, from, until time.Time)
 	if from.Before(a.Created) {
 		from = a.Created
 	}
-	cat = a.rulesIn(cat)
+	cat = a.RulesIn(cat)
 	var held []*catalog.Edition
 	for _, s := range a.Lifecycle(owner, cat) {
 		if s.Stage != Active && s.Stage != Grace || !s.From.Before(until) || !s.Until.IsZero() && !s.Until.After(from) {

@@ -122,7 +122,7 @@ func (a *App) StateNow(now time.Time, owner *Account, cat *catalog.Snapshot) *St
 // between two cuts follows from the records; since when it holds, and when data
 // is reclaimed, from the stretches before.
 func (a *App) Lifecycle(owner *Account, cat *catalog.Snapshot) Lifecycle {
-	cat = a.rulesIn(cat)
+	cat = a.RulesIn(cat)
 	// Before it was made, an app did not suffer from what its account owed.
 	overdue := since(owner.overdue(cat.Account()), a.Created)
 	b := &lifecycle{app: a, rules: cat.Account(), cat: cat, overdue: overdue}

@@ -44,7 +44,7 @@ func AppNotices(app *App, owner *Account, cat *catalog.Snapshot, at time.Time) [
 	if state.IsGone() {
 		return nil
 	}
-	cat = app.rulesIn(cat)
+	cat = app.RulesIn(cat)
 	b := &noticeBuilder{app: app, state: state, cat: cat, rules: cat.Account().Notices, at: at, today: catalog.Day(at, cat.Zone())}
 	if !state.PlanEnd.IsZero() {
 		b.expiry()

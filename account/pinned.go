@@ -23,9 +23,9 @@ func (a *App) CatalogIn(inForce *catalog.Snapshot) (*catalog.Snapshot, error) {
 	return nil, fmt.Errorf("catalog %q: %w", a.Catalog, ErrUnknownCatalog)
 }
 
-// rulesIn is CatalogIn for what must be told in any case, such as how an app
+// RulesIn is CatalogIn for what must be told in any case, such as how an app
 // stands: by the catalog in force when its own is not there.
-func (a *App) rulesIn(inForce *catalog.Snapshot) *catalog.Snapshot {
+func (a *App) RulesIn(inForce *catalog.Snapshot) *catalog.Snapshot {
 	if own, err := a.CatalogIn(inForce); err == nil {
 		return own
 	}

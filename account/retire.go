@@ -77,6 +77,10 @@ func (s *Apps) Reclaim(ctx context.Context, id uint32, by Origin) (*App, error) 
 	}
 	isNew := false
 	app, err := s.change(ctx, id, "ReclaimApp", by, func(app *App, state *State) (bool, error) {
+		// By the rules of another catalog its data might go too early.
+		if _, err := app.CatalogIn(s.Catalog()); err != nil && app.Reclaimed.IsZero() {
+			return false, err
+		}
 		if isNew = app.Reclaimed.IsZero() && isDue(state); isNew {
 			app.Reclaimed = state.Since
 		}

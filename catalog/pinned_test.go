@@ -26,6 +26,10 @@ func TestSnapshot_With(t *testing.T) {
 	if _, ok := shipped.Pinned("2022"); ok {
 		t.Error("the catalog itself was changed")
 	}
+	euros := parse(t, []byte(strings.NewReplacer(`version: "2023-09-19"`, `version: "2020"`, "currency: USD", "currency: EUR").Replace(string(catalog.DefaultYAML()))))
+	if _, err := shipped.With(euros); err == nil || !strings.Contains(err.Error(), "EUR") {
+		t.Errorf("in another currency: %v", err)
+	}
 	for _, twice := range []*catalog.Snapshot{other("2022", "Platinum"), other("2023-09-19", "Platinum")} {
 		if _, err := shipped.With(old, twice); err == nil || !strings.Contains(err.Error(), twice.Version()) {
 			t.Errorf("another %s: %v", twice.Version(), err)

@@ -130,7 +130,7 @@ func (b *batch) drafts(ctx context.Context, pending []int) []draft {
 	for k, i := range pending {
 		l := b.apps[b.requests[i].App]
 		drafts[k] = b.draft(l, b.requests[i])
-		if !l.isCurrent && drafts[k].isFinal() && l.isKnown() && !slices.Contains(outdated, l) {
+		if !l.isCurrent && drafts[k].isFinal() && l.err == nil && !slices.Contains(outdated, l) {
 			outdated = append(outdated, l)
 		}
 	}
@@ -183,9 +183,16 @@ func (b *batch) draft(l *standing, r *Request) draft {
 	if l.err != nil {
 		return draft{err: l.err}
 	}
+	if l.catErr != nil && !l.app.IsNotedGone() {
+		return draft{err: l.catErr}
+	}
 	state := l.state(l.now)
 	edition, ok := l.cat.Edition(state.Edition)
-	if !ok {
+	switch {
+	case ok:
+	case state.IsGone():
+		edition = l.cat.DefaultEdition() // whichever: it is denied
+	default:
 		return draft{err: unknownEdition(r.App, state.Edition, l.cat)}
 	}
 	p := &planner{

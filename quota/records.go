@@ -2,7 +2,6 @@ package quota
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -244,17 +243,14 @@ type standing struct {
 	// isCurrent: the app's record may decide by itself. A step of the store
 	// confirms it in any case; the account's is current always.
 	isCurrent bool
-	cat       *catalog.Snapshot // that the app goes by
-	life      account.Lifecycle
+	// cat is the catalog that the app goes by. Where that is not there catErr says
+	// so, and cat is the one in force, for what is known without.
+	cat    *catalog.Snapshot
+	catErr error
+	life   account.Lifecycle
 	// now is the batch's instant, or the app's clock when that is ahead: one
 	// app's clock must not move another's.
 	now time.Time
-}
-
-// isKnown reports whether there is a record, though it may name a catalog that is
-// not there: an older one may have.
-func (s *standing) isKnown() bool {
-	return s.err == nil || errors.Is(s.err, account.ErrUnknownCatalog)
 }
 
 // state is the app's state at an instant, or when it was changed last.
@@ -266,6 +262,9 @@ func (s *standing) state(now time.Time) *account.State {
 func (s *standing) living(now time.Time) (*account.State, *catalog.Edition, error) {
 	if s.err != nil {
 		return nil, nil, s.err
+	}
+	if s.catErr != nil && !s.app.IsNotedGone() {
+		return nil, nil, s.catErr
 	}
 	state := s.state(now)
 	if state.IsGone() {
@@ -285,9 +284,8 @@ func (c *records) derive(s *standing, cat *catalog.Snapshot) {
 		return
 	}
 	id := s.app.ID
-	if s.cat, s.err = s.app.CatalogIn(cat); s.err != nil {
-		s.err = account.ForApp(id, s.err)
-		return
+	if s.cat, s.catErr = s.app.CatalogIn(cat); s.catErr != nil {
+		s.cat, s.catErr = cat, account.ForApp(id, s.catErr)
 	}
 	c.mu.RLock()
 	d := c.derived[id]
@@ -383,7 +381,7 @@ func (c *records) current(ctx context.Context, id uint32, cat *catalog.Snapshot)
 	s := &standing{id: id}
 	all := []*standing{s}
 	c.load(ctx, all, cat)
-	if s.isKnown() && !s.isCurrent {
+	if s.err == nil && !s.isCurrent {
 		c.refresh(ctx, all, cat)
 	}
 	return s

@@ -21,6 +21,7 @@ type UsageQuery struct {
 // Usage reads counters and their limits, in the catalog's order.
 type Usage struct {
 	States  []State
+	Online  *OnlineOutcome // of a query about the app; nil: it was about a user or a group
 	Edition string
 	Catalog string // version
 }
@@ -35,6 +36,9 @@ func (e *Enforcer) Usage(ctx context.Context, q UsageQuery) (*Usage, error) {
 		return nil, err
 	}
 	u := &Usage{Edition: p.edition.Key, Catalog: p.catalog.Version()}
+	if p.txn.Online.Op != OnlineNone {
+		u.Online = &o.Online
+	}
 	for i := range o.Charges {
 		row := &p.rows[i]
 		limit, billed := row.limit, row.billed
@@ -96,6 +100,9 @@ type readUsage struct{ query UsageQuery }
 
 func (a *readUsage) plan(p *planner) error {
 	q := a.query
+	if q.UserID == "" && q.GroupID == "" {
+		p.txn.Online = OnlineStep{Op: OnlineRead, Months: []catalog.Window{p.runningMonth()}}
+	}
 	wanted := make(map[string]bool, len(q.Quotas))
 	for i, key := range q.Quotas {
 		if err := a.check(p, fmt.Sprintf("quotas[%d]", i), key); err != nil {

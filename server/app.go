@@ -71,7 +71,7 @@ func (s *shown) fromApp(a *account.App, owner *account.Account) *imquotav1.App {
 		CreateTime: fromTime(a.Created), Revision: a.Version.Revision, SweepTime: fromTime(a.Swept),
 		BillingMode: imquotav1.BillingMode_BILLING_MODE_PREPAID, MigrateTime: fromTime(a.Migrated),
 	}
-	if a.IsLegacy(cat.Account()) {
+	if a.IsLegacy(s.catalog().Account()) {
 		out.BillingMode, out.CatalogVersion = imquotav1.BillingMode_BILLING_MODE_LEGACY, a.Catalog
 	}
 	if len(a.Orders) > 0 {

@@ -57,6 +57,7 @@ var conditions = []struct {
 	{account.ErrAddOnActive, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_ADD_ON_ACTIVE},
 	{quota.ErrGroupExists, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_GROUP_EXISTS},
 	{quota.ErrGroupType, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_GROUP_TYPE_MISMATCH},
+	{quota.ErrGateways, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_TOO_MANY_GATEWAYS},
 	{quota.ErrOverflow, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_COUNTER_OVERFLOW},
 	{account.ErrUnknownCatalog, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_UNKNOWN_CATALOG},
 	{account.ErrUnknownEdition, codes.FailedPrecondition, imquotav1.ErrorReason_ERROR_REASON_UNKNOWN_EDITION},

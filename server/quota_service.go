@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
 
+	"github.com/imquota/imquota/account"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/quota"
 )
@@ -107,16 +109,35 @@ func (s *quotaService) GetUsage(ctx context.Context, in *imquotav1.GetUsageReque
 	} else {
 		v.distinct("quotas", in.GetQuotas())
 	}
+	if n := in.GetHistoryMonths(); n < 0 || n > quota.MonthsKept {
+		v.add("history_months", "is %d; it must be from 0 to %d", n, quota.MonthsKept)
+	}
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
+	}
+	out := &imquotav1.GetUsageResponse{}
+	if months := in.GetHistoryMonths(); months > 0 {
+		history, err := s.enforcer.History(ctx, in.GetAppId(), int(months))
+		if err != nil {
+			return nil, toStatus(err)
+		}
+		for i := range history {
+			out.History = append(out.History, fromMonth(&history[i]))
+		}
 	}
 	u, err := s.enforcer.Usage(ctx, quota.UsageQuery{
 		App: in.GetAppId(), Quotas: in.GetQuotas(), UserID: in.GetUserId(), GroupID: in.GetGroupId(),
 	})
+	if errors.Is(err, account.ErrAppNotFound) && len(out.GetHistory()) > 0 {
+		return out, nil // it is gone, and its totals outlive it
+	}
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	out := &imquotav1.GetUsageResponse{Edition: u.Edition, CatalogVersion: u.Catalog}
+	out.Edition, out.CatalogVersion = u.Edition, u.Catalog
+	if u.Online != nil {
+		out.OnlineUsers, out.PeakOnlineUsers = u.Online.Users, u.Online.Peaks[0]
+	}
 	for i := range u.States {
 		out.Quotas = append(out.Quotas, fromState(&u.States[i]))
 	}

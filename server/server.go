@@ -44,7 +44,7 @@ func New(o Options) *Server {
 	return &Server{
 		quotas:  &quotaService{enforcer: o.Enforcer, metrics: o.Metrics},
 		apps:    &appService{enforcer: o.Enforcer, apps: o.Apps, sweeper: o.Sweeper, shown: shown},
-		billing: &billingService{apps: o.Apps, accounts: o.Accounts, ledger: &ratings.Ledger{Apps: o.Apps}, shown: shown},
+		billing: &billingService{apps: o.Apps, accounts: o.Accounts, ledger: &ratings.Ledger{Apps: o.Apps, Totals: totals{o.Enforcer}}, shown: shown},
 	}
 }
 

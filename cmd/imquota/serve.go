@@ -98,7 +98,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if !isShared {
 		log.Info("the embedded store is this process's alone; two sidecars need --store redis://, which is right for production")
 	}
-	log.Info("catalog in force", "version", cat.Version(), "editions", len(cat.Editions()))
+	log.Info("catalog in force", "version", cat.Version(), "editions", len(cat.Editions()), "pinned", cat.PinnedVersions())
 	for _, l := range listeners {
 		log.Info("listening on "+l.address(), "protocol", l.kind, "services", l.services)
 	}
@@ -124,11 +124,14 @@ func (c *serveCmd) loadAll() (*catalog.Snapshot, error) {
 	if err != nil || len(c.PinnedCatalog) == 0 {
 		return cat, err
 	}
-	pinned := make([]*catalog.Snapshot, len(c.PinnedCatalog))
+	pinned, broken := make([]*catalog.Snapshot, len(c.PinnedCatalog)), make([]error, len(c.PinnedCatalog))
 	for i, path := range c.PinnedCatalog {
 		if pinned[i], err = catalog.ParseFile(path); err != nil {
-			return nil, fmt.Errorf("--pinned-catalog: %w", inFile(path, err))
+			broken[i] = fmt.Errorf("--pinned-catalog: %w", inFile(path, err))
 		}
+	}
+	if err := errors.Join(broken...); err != nil {
+		return nil, err
 	}
 	return cat.With(pinned...)
 }
@@ -187,6 +190,6 @@ func (c *serveCmd) reloads(ctx context.Context, enforcer *quota.Enforcer, log *s
 			log.Warn("the catalog changed, and its version did not: decisions of before and after cannot be told apart", "version", cat.Version())
 		}
 		enforcer.SetCatalog(cat)
-		log.Info("catalog in force", "version", cat.Version(), "editions", len(cat.Editions()))
+		log.Info("catalog in force", "version", cat.Version(), "editions", len(cat.Editions()), "pinned", cat.PinnedVersions())
 	}
 }

@@ -10,8 +10,10 @@ import (
 
 // usageCmd shows and sets counters.
 type usageCmd struct {
-	Show usageShowCmd `cmd:"" help:"Draw used of limit for an app, a user, a group."`
-	Set  usageSetCmd  `cmd:"" help:"Set one counter to what is known from elsewhere."`
+	Show    usageShowCmd    `cmd:"" help:"Draw used of limit for an app, a user, a group."`
+	History usageHistoryCmd `cmd:"" help:"List what an app used month by month; also of one that is deleted."`
+	Online  usageOnlineCmd  `cmd:"" help:"Report how many users are online through a gateway."`
+	Set     usageSetCmd     `cmd:"" help:"Set one counter to what is known from elsewhere."`
 }
 
 type usageShowCmd struct {
@@ -31,6 +33,9 @@ func (c *usageShowCmd) Run(ctx context.Context, s *streams) error {
 		func(w io.Writer, out *imquotav1.GetUsageResponse) {
 			_, _ = fmt.Fprintf(w, "app %d, %s edition, catalog %s\n", c.App, out.GetEdition(), out.GetCatalogVersion())
 			printUsage(w, out.GetQuotas())
+			if c.User == "" && c.Group == "" {
+				_, _ = fmt.Fprintf(w, "  %d users online, at most %d at once this month\n", out.GetOnlineUsers(), out.GetPeakOnlineUsers())
+			}
 		})
 	return err
 }

@@ -44,8 +44,9 @@ func (s *Store) SaveQuote(ctx context.Context, app uint32, id string, document [
 	})
 }
 
-// dropsAtOnce bounds how many buckets one step drops: more go with the next.
-const dropsAtOnce = 4
+// dropsAtOnce bounds how many days one step drops, for all others wait: more go
+// with the next.
+const dropsAtOnce = 1
 
 // Quote implements account.Registry.
 func (s *Store) Quote(ctx context.Context, app uint32, id string) (document []byte, err error) {

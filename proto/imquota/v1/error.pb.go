@@ -117,6 +117,8 @@ const (
 	ErrorReason_ERROR_REASON_UNKNOWN_CATALOG ErrorReason = 39
 	// FAILED_PRECONDITION: the app has as many orders as are kept.
 	ErrorReason_ERROR_REASON_TOO_MANY_ORDERS ErrorReason = 40
+	// FAILED_PRECONDITION: as many gateways of the app report as may.
+	ErrorReason_ERROR_REASON_TOO_MANY_GATEWAYS ErrorReason = 41
 )
 
 // Enum value maps for ErrorReason.
@@ -163,6 +165,7 @@ var (
 		38: "ERROR_REASON_QUOTE_OUTDATED",
 		39: "ERROR_REASON_UNKNOWN_CATALOG",
 		40: "ERROR_REASON_TOO_MANY_ORDERS",
+		41: "ERROR_REASON_TOO_MANY_GATEWAYS",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -206,6 +209,7 @@ var (
 		"ERROR_REASON_QUOTE_OUTDATED":        38,
 		"ERROR_REASON_UNKNOWN_CATALOG":       39,
 		"ERROR_REASON_TOO_MANY_ORDERS":       40,
+		"ERROR_REASON_TOO_MANY_GATEWAYS":     41,
 	}
 )
 
@@ -388,7 +392,7 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"retryDelay\"H\n" +
 	"\x0eFieldViolation\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription*\xcf\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription*\xf3\n" +
 	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
@@ -432,7 +436,8 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"\x1bERROR_REASON_QUOTE_ACCEPTED\x10%\x12\x1f\n" +
 	"\x1bERROR_REASON_QUOTE_OUTDATED\x10&\x12 \n" +
 	"\x1cERROR_REASON_UNKNOWN_CATALOG\x10'\x12 \n" +
-	"\x1cERROR_REASON_TOO_MANY_ORDERS\x10(B7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
+	"\x1cERROR_REASON_TOO_MANY_ORDERS\x10(\x12\"\n" +
+	"\x1eERROR_REASON_TOO_MANY_GATEWAYS\x10)B7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
 
 var (
 	file_imquota_v1_error_proto_rawDescOnce sync.Once

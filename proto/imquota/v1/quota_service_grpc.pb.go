@@ -62,7 +62,8 @@ type QuotaServiceClient interface {
 	// is what is billed. Accepted whatever state the app is in, as long as it is
 	// not gone.
 	//
-	// Errors: NOT_FOUND for an app that is unknown, deleted or reclaimed.
+	// Errors: NOT_FOUND for an app that is unknown, deleted or reclaimed;
+	// FAILED_PRECONDITION (TOO_MANY_GATEWAYS) beyond 1000 gateways of an app.
 	ReportOnline(ctx context.Context, in *ReportOnlineRequest, opts ...grpc.CallOption) (*ReportOnlineResponse, error)
 	// GetEntitlements lists what the app's edition, overrides, approvals and
 	// add-ons grant now: every feature and every limit.
@@ -172,7 +173,8 @@ type QuotaServiceServer interface {
 	// is what is billed. Accepted whatever state the app is in, as long as it is
 	// not gone.
 	//
-	// Errors: NOT_FOUND for an app that is unknown, deleted or reclaimed.
+	// Errors: NOT_FOUND for an app that is unknown, deleted or reclaimed;
+	// FAILED_PRECONDITION (TOO_MANY_GATEWAYS) beyond 1000 gateways of an app.
 	ReportOnline(context.Context, *ReportOnlineRequest) (*ReportOnlineResponse, error)
 	// GetEntitlements lists what the app's edition, overrides, approvals and
 	// add-ons grant now: every feature and every limit.
