@@ -14,6 +14,9 @@ func (a *App) Held(owner *Account, cat *catalog.Snapshot, from, until time.Time)
 	if from.Before(a.Created) {
 		from = a.Created
 	}
+	if !from.Before(until) {
+		return nil // it was not there yet
+	}
 	cat = a.RulesIn(cat)
 	var held []*catalog.Edition
 	for _, s := range a.Lifecycle(owner, cat) {

@@ -109,7 +109,7 @@ func (g *gauge) text(from, until time.Time) string {
 		if !from.Before(until) {
 			return "before this calendar month"
 		}
-		return partText(from, until, g.running.Start, g.running.End) + " of the calendar month"
+		return partText(from, until, g.running.Start, g.running.End)
 	}
 	full, parts := 0, ""
 	for k := 0; k+1 < len(g.months); k++ {
@@ -133,13 +133,13 @@ func (g *gauge) text(from, until time.Time) string {
 	case parts == "":
 		return plural(full, "month")
 	case full == 0:
-		return parts + " of a month"
+		return parts
 	}
-	return plural(full, "month") + " and " + parts + " of a month"
+	return plural(full, "month") + " and " + parts
 }
 
 func partText(from, until, begin, end time.Time) string {
-	return spanText(until.Sub(from)) + " of " + spanText(end.Sub(begin))
+	return spanText(until.Sub(from)) + " of a month of " + spanText(end.Sub(begin))
 }
 
 // spanText shows a duration in days, and what is left of it.

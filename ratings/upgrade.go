@@ -37,14 +37,12 @@ func QuoteUpgrade(s Subject, edition string) (*Quote, error) {
 // upgrade adds what the rest of one order costs more.
 func (s *Subject) upgrade(q *Quote, i int, from, to *catalog.Edition) {
 	o := &s.App.Orders[i]
-	rest := new(big.Rat).Sub(big.NewRat(int64(o.Months), 1), serviceGauge(s.App.Orders, i, s.Catalog).at(s.At))
+	g := serviceGauge(s.App.Orders, i, s.Catalog)
+	rest := new(big.Rat).Sub(big.NewRat(int64(o.Months), 1), g.at(s.At))
 	more := to.MonthlyPrice.Sub(from.MonthlyPrice)
-	begin := o.Start
-	if begin.Before(s.At) {
-		begin = s.At
-	}
+	begin := since(o.Start, s.At)
 	q.add(Line{
-		Kind: LineUpgrade, Description: fmt.Sprintf("%s instead of %s for the rest of order %s", to.Title, from.Title, o.ID),
+		Kind: LineUpgrade, Description: fmt.Sprintf("%s instead of %s for the rest of order %s: %s", to.Title, from.Title, o.ID, g.text(begin, o.End)),
 		Quantity: exact(rest), Unit: "month", UnitPrice: more, Amount: round(times(more, rest)), From: begin, Until: o.End, Order: o.ID,
 	})
 	upgraded := s.App.Clone().Orders[i]

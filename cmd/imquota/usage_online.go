@@ -82,7 +82,7 @@ func (c *usageOnlineCmd) Run(ctx context.Context, s *streams) error {
 			})
 		},
 		func(w io.Writer, out *imquotav1.ReportOnlineResponse) {
-			_, _ = fmt.Fprintf(w, "%d users online through %d gateways, at most %d at once this month\n", out.GetOnlineUsers(), out.GetGateways(), out.GetPeakOnlineUsers())
+			_, _ = fmt.Fprintf(w, "%d users online, gateways: %d; at most %d at once this month\n", out.GetOnlineUsers(), out.GetGateways(), out.GetPeakOnlineUsers())
 			if ends := out.GetLeaseEndTime(); ends != nil {
 				_, _ = fmt.Fprintf(w, "  the report of %s holds until %s\n", c.Gateway, instant(ends))
 			}
