@@ -535,7 +535,7 @@ func TestImport(t *testing.T) {
 }
 
 // docsCommand finds what the docs tell a reader to type.
-var docsCommand = regexp.MustCompile("(?m)(?:`|^|\\$ )(?:\\.bin/)?imquota ((?:serve|check|release|usage|app|account|catalog|store|health|version)\\b[^`#>\n]*)")
+var docsCommand = regexp.MustCompile("(?m)(?:`|^|\\$ )(?:\\.bin/)?imquota ((?:serve|check|release|usage|app|account|quote|catalog|store|health|version)\\b[^`#>\n]*)")
 
 // TestDocsCommands parses every command line of the docs: none names a command
 // or a flag that is not there.

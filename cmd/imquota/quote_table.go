@@ -27,7 +27,7 @@ func printQuote(w io.Writer, q *imquotav1.Quote) {
 	t.write(w)
 	printLegs(w, q)
 	for _, o := range q.GetOrders() {
-		_, _ = fmt.Fprintf(w, "  makes order %s\n", quotedOrderText(q, o))
+		_, _ = fmt.Fprintf(w, "  %s\n", quotedOrderText(q, o))
 	}
 	if q.GetRenewal() != nil {
 		_, _ = fmt.Fprintf(w, "  renewal: %s\n", renewalText(q.GetRenewal()))
@@ -77,12 +77,17 @@ func printLegs(w io.Writer, q *imquotav1.Quote) {
 
 // quotedOrderText is an order as it is when the quote is accepted.
 func quotedOrderText(q *imquotav1.Quote, o *imquotav1.Order) string {
-	text := fmt.Sprintf("%s: %s, %s to %s", o.GetOrderId(), o.GetCurrentEdition(), timeText(o.GetStartTime()), timeText(o.GetEndTime()))
-	if o.GetOrderId() == "" {
-		text = strings.TrimPrefix(text, ": ")
+	text := "order"
+	if o.GetOrderId() != "" {
+		text += " " + o.GetOrderId()
 	}
-	if q.GetKind() == imquotav1.QuoteKind_QUOTE_KIND_REFUND {
+	text += fmt.Sprintf(": %s, %s to %s", o.GetCurrentEdition(), timeText(o.GetStartTime()), timeText(o.GetEndTime()))
+	switch q.GetKind() {
+	case imquotav1.QuoteKind_QUOTE_KIND_REFUND:
 		text += ", returned at " + instant(o.GetRefundTime())
+	case imquotav1.QuoteKind_QUOTE_KIND_UPGRADE:
+		text += ", in this edition from " + instant(q.GetAsOf())
+	default:
 	}
 	if o.GetNonRefundable() {
 		text += ", not refundable"
