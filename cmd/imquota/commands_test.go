@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -62,7 +63,7 @@ var anyInstant = regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( 
 // but for the instants.
 func TestDocsShowWhatHappens(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"README.md", "docs/operating.md"} {
+	for _, path := range []string{"README.md", "docs/operating.md", "docs/billing.md"} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			blocks := docsBlock.FindAllStringSubmatch(page(t, path), -1)
@@ -97,6 +98,50 @@ func TestDocsShowImports(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
+}
+
+// TestDocsShowQuotes: each request of the page about quotes is answered with what
+// stands below it, and more.
+func TestDocsShowQuotes(t *testing.T) {
+	t.Parallel()
+	p := serveHTTP(t, "--demo")
+	pairs := regexp.MustCompile("(?s)```http\nPOST (\\S+)\n(.*?)```\n\n```json\n(.*?)```").FindAllStringSubmatch(page(t, "docs/billing.md"), -1)
+	if len(pairs) == 0 {
+		t.Fatal("it shows no request")
+	}
+	for _, m := range pairs {
+		code, text := p.fetch(m[1], m[2])
+		var shown, got any
+		if err := errors.Join(json.Unmarshal([]byte(m[3]), &shown), json.Unmarshal([]byte(text), &got)); err != nil || code != http.StatusOK {
+			t.Fatalf("%d %s: %v", code, text, err)
+		}
+		if diff := cmp.Diff(shown, like(shown, got)); diff != "" {
+			t.Errorf("%s (-shown +answered):\n%s", m[1], diff)
+		}
+	}
+}
+
+// like leaves out of a JSON value what another does not have.
+func like(shape, value any) any {
+	switch s := shape.(type) {
+	case map[string]any:
+		v, _ := value.(map[string]any)
+		out := make(map[string]any, len(s))
+		for key, child := range s {
+			out[key] = like(child, v[key])
+		}
+		return out
+	case []any:
+		v, _ := value.([]any)
+		out := make([]any, len(v))
+		for i := range v {
+			if i < len(s) {
+				out[i] = like(s[i], v[i])
+			}
+		}
+		return out
+	}
+	return value
 }
 
 // replay runs the commands of a session and compares what they print.
