@@ -11,9 +11,9 @@ type Version struct {
 	// Epoch is drawn at random with every revision. So an app created anew under
 	// the same id is never taken for the old one, nor a revision for another of
 	// the same number that a store has lost with its tail.
-	Epoch uint64
+	Epoch uint64 `json:"epoch"`
 	// Revision rises by one with every change, from 1.
-	Revision uint64
+	Revision uint64 `json:"revision"`
 }
 
 // FirstVersion returns the version of an app that is being created.

@@ -130,24 +130,25 @@ func overrideText(v *imquotav1.LimitOverride) string {
 }
 
 func orderText(o *imquotav1.Order) string {
-	text := fmt.Sprintf("%s: %s, %s, %s to %s, %s %s cash, %s credit", o.GetOrderId(), o.GetEdition(), months(o.GetMonths()),
+	var text strings.Builder
+	_, _ = fmt.Fprintf(&text, "%s: %s, %s, %s to %s, %s %s cash, %s credit", o.GetOrderId(), o.GetEdition(), months(o.GetMonths()),
 		timeText(o.GetStartTime()), timeText(o.GetEndTime()), o.GetCash().GetAmount(), o.GetCash().GetCurrencyCode(), o.GetCredit().GetAmount())
 	for _, u := range o.GetUpgrades() {
-		text += fmt.Sprintf(", %s from %s for %s cash, %s credit", u.GetEdition(), timeText(u.GetUpgradeTime()), u.GetCash().GetAmount(), u.GetCredit().GetAmount())
+		_, _ = fmt.Fprintf(&text, ", %s from %s for %s cash, %s credit", u.GetEdition(), timeText(u.GetUpgradeTime()), u.GetCash().GetAmount(), u.GetCredit().GetAmount())
 	}
 	if o.GetNonRefundable() {
-		text += ", not refundable"
+		text.WriteString(", not refundable")
 	}
 	if o.GetRefundTime() != nil {
-		text += ", returned at " + instant(o.GetRefundTime())
+		text.WriteString(", returned at " + instant(o.GetRefundTime()))
 	}
 	if r := o.GetRefund(); r != nil {
-		text += fmt.Sprintf(" for %s cash, %s credit", r.GetCash().GetAmount(), r.GetCredit().GetAmount())
+		_, _ = fmt.Fprintf(&text, " for %s cash, %s credit", r.GetCash().GetAmount(), r.GetCredit().GetAmount())
 	}
 	if r := o.GetReturnRejection(); r != nil {
-		text += ", a return was rejected at " + timeText(r.GetRejectTime())
+		text.WriteString(", a return was rejected at " + timeText(r.GetRejectTime()))
 	}
-	return text
+	return text.String()
 }
 
 func months(n int32) string {

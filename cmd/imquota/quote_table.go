@@ -82,12 +82,11 @@ func quotedOrderText(q *imquotav1.Quote, o *imquotav1.Order) string {
 		text += " " + o.GetOrderId()
 	}
 	text += fmt.Sprintf(": %s, %s to %s", o.GetCurrentEdition(), timeText(o.GetStartTime()), timeText(o.GetEndTime()))
-	switch q.GetKind() {
-	case imquotav1.QuoteKind_QUOTE_KIND_REFUND:
-		text += ", returned at " + instant(o.GetRefundTime())
-	case imquotav1.QuoteKind_QUOTE_KIND_UPGRADE:
+	if q.GetKind() == imquotav1.QuoteKind_QUOTE_KIND_UPGRADE {
 		text += ", in this edition from " + instant(q.GetAsOf())
-	default:
+	}
+	if at := o.GetRefundTime(); at != nil {
+		text += ", returned at " + instant(at)
 	}
 	if o.GetNonRefundable() {
 		text += ", not refundable"

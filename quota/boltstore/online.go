@@ -143,8 +143,13 @@ func (s *step) writeOnline() error {
 // sweepOnline removes the gateways of an app that is gone; the peaks stay.
 func (b *broom) sweepOnline(tx *bolt.Tx) error {
 	stored, err := onlineAt(tx, b.app)
-	if err != nil || len(stored.Gateways) == 0 || b.left() == 0 {
-		return nil // what is damaged is nobody's loss any more
+	if err != nil {
+		stored, err = decodeOnline(nil) // what is damaged is nobody's any more
+	} else if len(stored.Gateways) == 0 {
+		return nil
+	}
+	if err != nil || b.left() == 0 {
+		return err
 	}
 	b.removed++
 	stored.Gateways, stored.MonthEnd = nil, 0

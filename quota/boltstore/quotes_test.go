@@ -21,7 +21,7 @@ func TestQuotesAreForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // it is the end
+	defer s.Close()
 	save := func(id string, keep time.Duration) {
 		t.Helper()
 		if err := s.SaveQuote(t.Context(), 7, id, []byte("document of "+id), keep); err != nil {
@@ -92,7 +92,7 @@ func TestQuotesOutlastCompaction(t *testing.T) {
 	if s, err = Open(path, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // it is the end
+	defer s.Close()
 	if document, err := s.Quote(t.Context(), 7, "q"); err != nil || string(document) != "document" {
 		t.Errorf("%q, %v", document, err)
 	}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/imquota/imquota/catalog"
@@ -38,12 +39,8 @@ func (s *modelStep) online() error {
 		return nil
 	}
 	after := modelOnline{gateways: make(map[string]modelLease), peaks: make(map[int64]int64), ends: s.app.online.ends}
-	for name, l := range s.app.online.gateways {
-		after.gateways[name] = l
-	}
-	for month, users := range s.app.online.peaks {
-		after.peaks[month] = users
-	}
+	maps.Copy(after.gateways, s.app.online.gateways)
+	maps.Copy(after.peaks, s.app.online.peaks)
 	if !after.ends.IsZero() && !now.Before(after.ends) {
 		users, _ := after.sum(after.ends)
 		after.peaks[after.ends.UnixMilli()] = max(after.peaks[after.ends.UnixMilli()], users)
