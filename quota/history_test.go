@@ -52,10 +52,12 @@ func TestHistory(t *testing.T) {
 	login("alice")
 	login("bob")
 	report(500)
+	june := catalog.WindowAt(catalog.KindMonth, f.now, f.Catalog().Zone())
+	f.now = june.End.Add(-time.Minute)
 	report(3)
-	f.now = f.now.AddDate(0, 1, 0)
+	f.now = june.End.Add(time.Minute) // when nobody has reported yet
 	login("alice")
-	want := []month{{"2024-07", 1, 0, "premium", false}, {"2024-06", 2, 500, "premium", true}, {"2024-05", 0, 0, "", true}}
+	want := []month{{"2024-07", 1, 3, "premium", false}, {"2024-06", 2, 500, "premium", true}, {"2024-05", 0, 0, "", true}}
 	if diff := cmp.Diff(want, history(3)); diff != "" {
 		t.Errorf("history (-want +got):\n%s", diff)
 	}

@@ -243,6 +243,11 @@ func (s *Sweeper) tryRemove(ctx context.Context, w *sweepWork, g GoneApp, from i
 			return nil, 0, account.ForApp(app.ID, err)
 		}
 	}
+	if from == 0 {
+		if err := s.settleOnline(ctx, app); err != nil {
+			return nil, 0, account.ForApp(app.ID, err)
+		}
+	}
 	sweep := Sweep{App: app.ID, FanoutBits: app.FanoutBits, Version: app.Version, Counters: s.counters(), From: from, Limit: w.slice}
 	for w.budget > 0 {
 		swept, err := s.Store.Sweep(ctx, sweep)
@@ -258,6 +263,22 @@ func (s *Sweeper) tryRemove(ctx context.Context, w *sweepWork, g GoneApp, from i
 		sweep.From = swept.Next
 	}
 	return app, sweep.From, nil
+}
+
+// settleOnline has the store note who was online when the running month began: what
+// it would be found out from goes with the app's counters. A report of nobody does
+// that.
+func (s *Sweeper) settleOnline(ctx context.Context, app *account.App) error {
+	now := s.Apps.Now()
+	running := catalog.WindowAt(catalog.KindMonth, now, app.RulesIn(s.Apps.Catalog()).Zone())
+	err := s.Store.Apply(ctx, []Txn{{
+		App: app.ID, FanoutBits: app.FanoutBits, Version: app.Version, Now: now, Mode: ModeForce,
+		Online: OnlineStep{Op: OnlineReport, Months: []catalog.Window{running}},
+	}})[0].Err
+	if fault, ok := errors.AsType[*account.Fault](err); ok && (fault.Reason == account.UsageUnknown || fault.Reason == account.StoreOutOfMemory) {
+		return nil // what is damaged is not found out any more, and a full store has to be swept
+	}
+	return err
 }
 
 // Windows of which counters may be left: days are kept for two, months for
