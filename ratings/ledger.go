@@ -81,7 +81,7 @@ func (l *Ledger) Renewals(ctx context.Context, ids []uint32, asOf time.Time, t T
 			r.Err = err
 		default:
 			owner, of := owners[found.App.Account], Of{App: ids[i], AsOf: asOf}
-			if owner == nil { // its record is damaged: reading it says how
+			if owner == nil || !owner.Exists() { // it is damaged or lost: reading it says how
 				r.Quote, r.Err = l.Renewal(ctx, of, t)
 				continue
 			}

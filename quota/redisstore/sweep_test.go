@@ -95,11 +95,11 @@ func TestSweptNames(t *testing.T) {
 		{Quota: "friends", Scope: catalog.ScopeUser}, {Quota: "friends", Scope: catalog.ScopeUser}, {Quota: "users", Scope: catalog.ScopeApp},
 	}}
 	n := namesOf(sweep, 5)
-	if want := int64(1 + 3<<20 + 3<<19); n.total() != want {
+	if want := int64(2 + 3<<20 + 3<<19); n.total() != want {
 		t.Errorf("%d keys, want %d", n.total(), want)
 	}
 	for i, want := range map[int64]string{
-		0: "c", 1: "u:0", 1 << 20: "u:" + bucketName(1<<20-1), 1<<20 + 1: "g:0", 2<<20 + 1: "r:4:0", n.total() - 1: "s:friends:" + bucketName(1<<20-1),
+		0: "c", 1: "o", 2: "u:0", 1<<20 + 1: "u:" + bucketName(1<<20-1), 1<<20 + 2: "g:0", 2<<20 + 2: "r:4:0", n.total() - 1: "s:friends:" + bucketName(1<<20-1),
 		n.total(): "",
 	} {
 		if got := n.at(i); got != want {
