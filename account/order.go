@@ -188,22 +188,43 @@ func SortOrders(orders []Order) error {
 // AddMonths returns the same local time of day n months later, on the anchor's
 // day of the month or, where the month is shorter, on its last (FACTS §6): from
 // January 31 to February 29, and one more month to March 31. A time that the
-// clocks skip is the one at which they are changed.
+// clocks skip is the one at which they are changed; of one that they show twice it
+// is the first.
 func AddMonths(anchor time.Time, n int, zone *time.Location) time.Time {
 	local := anchor.In(zone)
 	y, m, d := local.Date()
 	m += time.Month(n)
-	d = min(d, time.Date(y, m+1, 0, 0, 0, 0, 0, time.UTC).Day())
+	return onDate(y, m, min(d, time.Date(y, m+1, 0, 0, 0, 0, 0, time.UTC).Day()), local)
+}
+
+// AddDays returns the same local time of day n days later, as AddMonths does.
+func AddDays(anchor time.Time, n int, zone *time.Location) time.Time {
+	local := anchor.In(zone)
+	y, m, d := local.Date()
+	return onDate(y, m, d+n, local)
+}
+
+// onDate returns a local time of day on another date.
+func onDate(y int, m time.Month, d int, local time.Time) time.Time {
 	date := func(zone *time.Location) time.Time {
 		return time.Date(y, m, d, local.Hour(), local.Minute(), local.Second(), local.Nanosecond(), zone)
 	}
-	at := date(zone)
+	at := date(local.Location())
 	_, east := at.Zone()
 	switch off := at.Unix() + int64(east) - date(time.UTC).Unix(); {
 	case off < 0:
 		_, at = at.ZoneBounds()
+		return at
 	case off > 0:
 		at, _ = at.ZoneBounds()
+		return at
+	}
+	// time.Date does not say which of two it returns.
+	if changed, _ := at.ZoneBounds(); !changed.IsZero() {
+		_, before := changed.Add(-1).Zone()
+		if first := at.Add(time.Duration(east-before) * time.Second); before > east && first.Before(changed) {
+			return first
+		}
 	}
 	return at
 }

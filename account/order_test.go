@@ -41,6 +41,53 @@ func TestAddMonths(t *testing.T) {
 	}
 }
 
+// Clocks that are put back show a time twice: it is the first, east and west of
+// Greenwich, where time.Date takes another one each.
+func TestAddMonths_ToATimeThatTheClocksShowTwice(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ zone, anchor, want, before string }{
+		{"America/New_York", "2024-10-03 01:30:00", "2024-11-03T01:30:00-04:00", "2024-11-02 01:30:00"},
+		{"Europe/Berlin", "2024-09-27 02:30:00", "2024-10-27T02:30:00+02:00", "2024-10-26 02:30:00"},
+		{"Australia/Lord_Howe", "2024-03-07 01:45:00", "2024-04-07T01:45:00+11:00", "2024-04-06 01:45:00"},
+		{"America/Sao_Paulo", "2018-01-17 23:30:00", "2018-02-17T23:30:00-02:00", "2018-02-16 23:30:00"},
+		{"America/New_York", "2024-10-03 02:00:00", "2024-11-03T02:00:00-05:00", "2024-11-02 02:00:00"},
+	} {
+		t.Run(tt.zone+" "+tt.want, func(t *testing.T) {
+			t.Parallel()
+			p := inZone(t, tt.zone)
+			months, days := account.AddMonths(p.at(tt.anchor), 1, p.cat.Zone()), account.AddDays(p.at(tt.before), 1, p.cat.Zone())
+			if got := months.Format(time.RFC3339); got != tt.want {
+				t.Errorf("a month after %s: %s, want %s", tt.anchor, got, tt.want)
+			}
+			if !days.Equal(months) {
+				t.Errorf("a day after %s: %s, want %s", tt.before, days, months)
+			}
+		})
+	}
+}
+
+func TestAddDays(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, zone, from string
+		want             map[int]string // days -> then
+	}{
+		{"over a leap day", "+08:00", "2024-02-28 12:00:00", map[int]string{0: "2024-02-28 12:00:00", 1: "2024-02-29 12:00:00", 2: "2024-03-01 12:00:00", 366: "2025-02-28 12:00:00"}},
+		{"to a time that the clocks skip", "America/New_York", "2024-03-09 02:30:00", map[int]string{1: "2024-03-10 03:00:00", 2: "2024-03-11 02:30:00"}},
+		{"to a day that there is not", "Pacific/Apia", "2011-12-29 12:00:00", map[int]string{1: "2011-12-31", 2: "2011-12-31 12:00:00"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := inZone(t, tt.zone)
+			for n, want := range tt.want {
+				if got := p.text(account.AddDays(p.at(tt.from).UTC(), n, p.cat.Zone())); got != want {
+					t.Errorf("%d days after %s: %s, want %s", n, tt.from, got, want)
+				}
+			}
+		})
+	}
+}
+
 // More months end later, at the same time of day, in the next month of the
 // calendar.
 func TestAddMonths_OneByOne(t *testing.T) {

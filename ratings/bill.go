@@ -53,7 +53,7 @@ func ParseMonth(name string, zone *time.Location) (Month, error) {
 // cat is the catalog in force, whose currency all have.
 func QuoteBill(month Month, at time.Time, cat *catalog.Snapshot, apps []BilledApp) (*Quote, error) {
 	q := &Quote{
-		Kind: Bill, Currency: cat.Currency(), AsOf: at, Catalog: cat.Version(),
+		Kind: Bill, Currency: cat.Currency(), AsOf: at.UTC(), Catalog: cat.Version(),
 		Policies: (&Subject{Catalog: cat}).policies("free_quota_of_month"),
 		Month:    month.Name, Final: !at.Before(month.Window.End),
 	}

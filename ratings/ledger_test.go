@@ -16,8 +16,8 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// office has a ledger on a registry in memory, and a clock that is set.
-type office struct {
+// desk has a ledger on a registry in memory, and a clock that is set.
+type desk struct {
 	shop
 	*storetest.Model
 	now    time.Time
@@ -26,8 +26,8 @@ type office struct {
 	usage  map[uint32]ratings.Usage
 }
 
-func newOffice(t *testing.T) *office {
-	o := &office{shop: newShop(t), Model: storetest.NewModel(), usage: make(map[uint32]ratings.Usage)}
+func newDesk(t *testing.T) *desk {
+	o := &desk{shop: newShop(t), Model: storetest.NewModel(), usage: make(map[uint32]ratings.Usage)}
 	o.now = o.at("2024-06-01 12:00:00")
 	o.apps = &account.Apps{Registry: o.Model, Catalog: func() *catalog.Snapshot { return o.cat }, Now: func() time.Time { return o.now }}
 	o.ledger = &ratings.Ledger{Apps: o.apps, Totals: o}
@@ -35,7 +35,7 @@ func newOffice(t *testing.T) *office {
 }
 
 // MonthUsage implements ratings.Totals.
-func (o *office) MonthUsage(_ context.Context, apps []*account.App, _ ratings.Month) ([]ratings.Usage, error) {
+func (o *desk) MonthUsage(_ context.Context, apps []*account.App, _ ratings.Month) ([]ratings.Usage, error) {
 	used := make([]ratings.Usage, len(apps))
 	for i, app := range apps {
 		used[i] = o.usage[app.ID]
@@ -43,7 +43,7 @@ func (o *office) MonthUsage(_ context.Context, apps []*account.App, _ ratings.Mo
 	return used, nil
 }
 
-func (o *office) create(n account.NewApp) *account.App {
+func (o *desk) create(n account.NewApp) *account.App {
 	o.Helper()
 	n.Account = "acme"
 	app, err := o.apps.Create(o.Context(), n, account.Origin{})
@@ -54,7 +54,7 @@ func (o *office) create(n account.NewApp) *account.App {
 }
 
 // sold returns a quote that must be given.
-func (o *office) sold(q *ratings.Quote, err error) *ratings.Quote {
+func (o *desk) sold(q *ratings.Quote, err error) *ratings.Quote {
 	o.Helper()
 	if err != nil {
 		o.Fatal(err)
@@ -63,13 +63,13 @@ func (o *office) sold(q *ratings.Quote, err error) *ratings.Quote {
 	return q
 }
 
-func (o *office) purchase(app uint32, edition string, months int) *ratings.Quote {
+func (o *desk) purchase(app uint32, edition string, months int) *ratings.Quote {
 	o.Helper()
 	return o.sold(o.ledger.Purchase(o.Context(), ratings.Of{App: app}, edition, ratings.Terms{Months: months}, nil))
 }
 
 // pay accepts a quote in cash.
-func (o *office) pay(q *ratings.Quote) *account.App {
+func (o *desk) pay(q *ratings.Quote) *account.App {
 	o.Helper()
 	var tender *ratings.Tender
 	if q.Kind != ratings.Refund {
@@ -82,7 +82,7 @@ func (o *office) pay(q *ratings.Quote) *account.App {
 	return app
 }
 
-func (o *office) record(id uint32) *account.App {
+func (o *desk) record(id uint32) *account.App {
 	o.Helper()
 	app, err := o.apps.App(o.Context(), id)
 	if err != nil {
@@ -92,7 +92,7 @@ func (o *office) record(id uint32) *account.App {
 }
 
 // fate is what has become of a quote.
-func (o *office) fate(id string) ratings.Fate {
+func (o *desk) fate(id string) ratings.Fate {
 	o.Helper()
 	_, fate, err := o.ledger.Quote(o.Context(), id)
 	if err != nil {
@@ -109,7 +109,7 @@ func request(id string) account.Origin {
 // quoted, to the second and the cent.
 func TestLedger_LifeOfAPlan(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newDesk(t)
 	o.create(account.NewApp{ID: 7})
 	renewal := &account.Renewal{Mode: account.RenewAutomatically, Months: 2}
 	q := o.sold(o.ledger.Purchase(t.Context(), ratings.Of{App: 7}, "standard", ratings.Terms{Months: 1, DiscountPercent: money("10")}, renewal))
@@ -180,42 +180,42 @@ func TestLedger_Refuses(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		do     func(*office, *ratings.Quote) *ratings.Tender // and how it is paid
+		do     func(*desk, *ratings.Quote) *ratings.Tender // and how it is paid
 		want   error
 		field  string
 		becoms ratings.FateState
 	}{
-		{"after its time", func(o *office, q *ratings.Quote) *ratings.Tender {
+		{"after its time", func(o *desk, q *ratings.Quote) *ratings.Tender {
 			o.now = o.now.Add(15 * time.Minute)
 			return &ratings.Tender{Cash: q.Total}
 		}, ratings.ErrQuoteExpired, "", ratings.Expired},
-		{"of an app that was changed since", func(o *office, q *ratings.Quote) *ratings.Tender {
+		{"of an app that was changed since", func(o *desk, q *ratings.Quote) *ratings.Tender {
 			if _, err := o.apps.Approve(o.Context(), 7, "push_all", time.Time{}, account.Origin{}); err != nil {
 				o.Fatal(err)
 			}
 			return &ratings.Tender{Cash: q.Total}
 		}, ratings.ErrQuoteOutdated, "", ratings.Outdated},
-		{"when another was accepted", func(o *office, q *ratings.Quote) *ratings.Tender {
+		{"when another was accepted", func(o *desk, q *ratings.Quote) *ratings.Tender {
 			o.pay(o.purchase(7, "premium", 1))
 			return &ratings.Tender{Cash: q.Total}
 		}, ratings.ErrQuoteOutdated, "", ratings.Outdated},
-		{"for less", func(_ *office, q *ratings.Quote) *ratings.Tender {
+		{"for less", func(_ *desk, q *ratings.Quote) *ratings.Tender {
 			return &ratings.Tender{Cash: q.Total.Sub(money("0.01"))}
 		}, nil, "tender", ratings.Open},
-		{"for more", func(_ *office, q *ratings.Quote) *ratings.Tender {
+		{"for more", func(_ *desk, q *ratings.Quote) *ratings.Tender {
 			return &ratings.Tender{Cash: q.Total, Credit: money("0.01")}
 		}, nil, "tender", ratings.Open},
-		{"for nothing", func(*office, *ratings.Quote) *ratings.Tender { return nil }, nil, "tender", ratings.Open},
-		{"with less than nothing in cash", func(_ *office, q *ratings.Quote) *ratings.Tender {
+		{"for nothing", func(*desk, *ratings.Quote) *ratings.Tender { return nil }, nil, "tender", ratings.Open},
+		{"with less than nothing in cash", func(_ *desk, q *ratings.Quote) *ratings.Tender {
 			return &ratings.Tender{Cash: money("-1"), Credit: q.Total.Add(money("1"))}
 		}, nil, "tender.cash.amount", ratings.Open},
-		{"with parts of a cent", func(_ *office, q *ratings.Quote) *ratings.Tender {
+		{"with parts of a cent", func(_ *desk, q *ratings.Quote) *ratings.Tender {
 			return &ratings.Tender{Cash: money("0.005"), Credit: q.Total.Sub(money("0.005"))}
 		}, nil, "tender.cash.amount", ratings.Open},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t)
+			o := newDesk(t)
 			o.create(account.NewApp{ID: 7})
 			q := o.purchase(7, "standard", 1)
 			tender := tt.do(o, q)
@@ -239,7 +239,7 @@ func TestLedger_Refuses(t *testing.T) {
 // gets the same answer, however much later.
 func TestLedger_AcceptsOnce(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newDesk(t)
 	o.create(account.NewApp{ID: 7})
 	q := o.purchase(7, "standard", 1)
 	const callers = 16
@@ -289,7 +289,7 @@ func TestLedger_AcceptsOnce(t *testing.T) {
 // A quote holds no longer than the state of the app that it was made in.
 func TestLedger_QuoteEndsWithTheState(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newDesk(t)
 	order := o.order("o", "standard", "2024-05-01", 1, "399", "")
 	order.End = o.at("2024-06-01 12:10:00")
 	o.create(account.NewApp{ID: 7, Orders: []account.Order{order}, Created: order.Start})
@@ -306,7 +306,7 @@ func TestLedger_QuoteEndsWithTheState(t *testing.T) {
 // A catalog that comes later changes no quote.
 func TestLedger_QuotesOutlastTheCatalog(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newDesk(t)
 	o.create(account.NewApp{ID: 7})
 	q := o.purchase(7, "standard", 2)
 	o.cat = newShop(t, `monthly_price: "399"`, `monthly_price: "450"`, "quote_lifetime: 15m", "quote_lifetime: 1m").cat
@@ -327,7 +327,7 @@ func TestLedger_QuotesOutlastTheCatalog(t *testing.T) {
 // until that is withdrawn. The next order is another one.
 func TestLedger_Reject(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newDesk(t)
 	o.create(account.NewApp{ID: 7})
 	bought := o.purchase(7, "standard", 1)
 	o.pay(bought)
@@ -366,7 +366,7 @@ func isInvalid(err error, field string) bool {
 // What-ifs are of the app as it was, are not kept, and not before it was there.
 func TestLedger_WhatIf(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newDesk(t)
 	o.create(account.NewApp{ID: 7})
 	o.pay(o.purchase(7, "standard", 1))
 	o.now = o.at("2024-06-10 12:00:00")
@@ -392,7 +392,7 @@ func TestLedger_WhatIf(t *testing.T) {
 // Each app of several has a quote or an error of its own.
 func TestLedger_Renewals(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newDesk(t)
 	o.create(account.NewApp{ID: 7})
 	o.create(account.NewApp{ID: 8})
 	o.pay(o.purchase(8, "premium", 1))
@@ -413,7 +413,7 @@ func TestLedger_Renewals(t *testing.T) {
 // The bill of an account is that of its apps, deleted ones too.
 func TestLedger_Bill(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	o := newDesk(t)
 	for id, users := range map[uint32]int64{7: 10003, 8: 25000, 9: 10001} {
 		o.create(account.NewApp{ID: id, Edition: "premium", Created: o.at("2024-03-01")})
 		o.usage[id] = ratings.Usage{Used: map[string]int64{"free_mau": users}}

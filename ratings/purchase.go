@@ -43,17 +43,16 @@ func (s *Subject) canPurchase(e *catalog.Edition) error {
 	case account.PlanInGrace:
 		return &NotApplicableError{Why: "the " + has.Key + " plan ended a short while ago and is in grace", RPC: "QuoteRenewal"}
 	case account.NoPlan:
-		if buyer = has; !has.IsFree() {
-			return s.noPlan("purchase beside it")
-		}
+		buyer = has
 	case account.PlanEnded, account.PlanReturned:
 	}
 	if left := s.left(); len(left) > 0 {
-		o := &s.App.Orders[left[0]]
-		return &NotApplicableError{Why: fmt.Sprintf("order %q is left, which begins at %s", o.ID, s.text(o.Start)), RPC: "QuoteRefund"}
+		return s.notBegun(left[0])
 	}
-	if !buyer.CanPurchase(e.Key) {
-		return &account.InvalidError{Field: "edition", Description: e.Key + " is not sold to an app that has no plan"}
+	// A paid edition without an order, as an import may have it, gets one by the
+	// purchase, or that of a dearer one.
+	if !buyer.CanPurchase(e.Key) && (buyer.IsFree() || buyer != e && !buyer.CanUpgradeTo(e.Key)) {
+		return &account.InvalidError{Field: "edition", Description: e.Key + " is not sold to an app of the " + buyer.Key + " edition that has no plan"}
 	}
 	return nil
 }

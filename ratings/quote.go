@@ -97,8 +97,28 @@ type Leg struct {
 // add appends a line to the quote, about its app unless it names another.
 func (q *Quote) add(l Line) {
 	l.App = cmp.Or(l.App, q.App)
+	l.From, l.Until = l.From.UTC(), l.Until.UTC()
 	q.Lines = append(q.Lines, l)
 	q.Total = q.Total.Add(l.Amount)
+}
+
+// change appends an order, which nothing else may hold, that accepting the quote
+// makes or changes. Its times are in UTC, as those of lines are: records and
+// callers have them in any zone, and a quote must not depend on it.
+func (q *Quote) change(o account.Order) {
+	times := []*time.Time{&o.Start, &o.End, &o.Refunded, &o.Ordered, &o.Rejected.At}
+	deals := []*account.Deal{&o.Deal, &o.Refund.Deal}
+	for i := range o.Upgrades {
+		times = append(times, &o.Upgrades[i].At)
+		deals = append(deals, &o.Upgrades[i].Deal)
+	}
+	for _, d := range deals {
+		times = append(times, &d.Accepted, &d.Request.At)
+	}
+	for _, at := range times {
+		*at = at.UTC()
+	}
+	q.Orders = append(q.Orders, o)
 }
 
 // Tender is how a quote is paid.

@@ -36,7 +36,7 @@ func QuoteRefund(s Subject) (*Quote, error) {
 		q.Legs = append(q.Legs, Leg{Order: o.ID, Cash: back[0], Credit: back[1], Voucher: o.Voucher, Paid: paid, Used: usedUp})
 		returned := s.App.Clone().Orders[i]
 		returned.Refunded = s.At
-		q.Orders = append(q.Orders, returned)
+		q.change(returned)
 	}
 	if beyond.IsPositive() {
 		q.add(Line{

@@ -13,16 +13,15 @@ func QuoteRenewal(s Subject, t Terms) (*Quote, error) {
 		return nil, err
 	}
 	if s.State.Plan == account.NoPlan {
-		if left := s.left(); len(left) > 0 {
-			o := &s.App.Orders[left[0]]
-			return nil, &NotApplicableError{Why: fmt.Sprintf("no order has begun; order %q begins at %s", o.ID, s.text(o.Start))}
-		}
 		return nil, s.noPlan("renew")
 	}
 	from, until, edition := s.App.Renewed(s.State, s.At, t.Months, s.Catalog.Zone())
 	e, err := editionOf(s.Catalog, edition)
 	if err != nil {
 		return nil, err
+	}
+	if e.IsFree() {
+		return nil, s.noPlan("renew") // what was returned had not begun
 	}
 	q := s.quote(Renewal, e.Key, "renewal_state", "renewal_after_suspension")
 	if err := s.buy(q, e, t, from, until, fmt.Sprintf("%s plan, %s", e.Title, plural(t.Months, "more month"))); err != nil {

@@ -52,7 +52,7 @@ func (s *Subject) policies(names ...string) map[string]string {
 func (s *Subject) quote(kind Kind, edition string, policies ...string) *Quote {
 	return &Quote{
 		Kind: kind, App: s.App.ID, Account: s.App.Account, Edition: edition, Currency: s.Catalog.Currency(),
-		AsOf: s.At, Catalog: s.Catalog.Version(), AppVersion: s.App.Version, Policies: s.policies(policies...),
+		AsOf: s.At.UTC(), Catalog: s.Catalog.Version(), AppVersion: s.App.Version, Policies: s.policies(policies...),
 	}
 }
 
@@ -139,17 +139,26 @@ func (s *Subject) buy(q *Quote, e *catalog.Edition, t Terms, from, until time.Ti
 	if err := account.SortOrders(orders); err != nil {
 		return &NotApplicableError{Why: fmt.Sprintf("the app has an order that begins before %s, when these months end", s.text(until)), RPC: "QuoteRefund"}
 	}
-	q.Orders = append(q.Orders, order)
+	q.change(order)
 	return nil
 }
 
-// noPlan says that an app has no plan to do something with. One of a paid edition
-// that has no order, as an import may make it, does not end.
+// noPlan says that an app has no plan to do something with. It can purchase one,
+// unless an order is left that has not begun.
 func (s *Subject) noPlan(do string) error {
-	if e, ok := s.Catalog.Edition(s.State.Edition); ok && !e.IsFree() {
-		return &NotApplicableError{Why: fmt.Sprintf("the app has the %s edition without an order: it does not end, and there is nothing to %s", e.Key, do)}
+	if left := s.left(); len(left) > 0 {
+		return s.notBegun(left[0])
+	}
+	if e, ok := s.Catalog.Edition(s.State.Edition); ok && s.State.Plan == account.NoPlan && !e.IsFree() {
+		return &NotApplicableError{Why: fmt.Sprintf("the app has the %s edition without an order, which does not end: there is nothing to %s", e.Key, do), RPC: "QuotePurchase"}
 	}
 	return &NotApplicableError{Why: "the app has no plan to " + do, RPC: "QuotePurchase"}
+}
+
+// notBegun says that an order is left, which has to begin first, or to be returned.
+func (s *Subject) notBegun(i int) error {
+	o := &s.App.Orders[i]
+	return &NotApplicableError{Why: fmt.Sprintf("no order is in force, and order %q begins at %s: return it, or wait for it", o.ID, s.text(o.Start)), RPC: "QuoteRefund"}
 }
 
 // text shows an instant in the catalog's zone.

@@ -47,7 +47,7 @@ func (s *Subject) upgrade(q *Quote, i int, from, to *catalog.Edition) {
 	})
 	upgraded := s.App.Clone().Orders[i]
 	upgraded.Upgrades = append(upgraded.Upgrades, account.Upgrade{At: s.At, Edition: to.Key})
-	q.Orders = append(q.Orders, upgraded)
+	q.change(upgraded)
 }
 
 // canUpgrade says why an app cannot be upgraded to an edition, and what it can do.
@@ -57,12 +57,10 @@ func (s *Subject) canUpgrade(to *catalog.Edition) error {
 		return err
 	}
 	switch s.State.Plan {
-	case account.NoPlan:
-		return s.noPlan("upgrade")
 	case account.PlanInGrace:
 		return &NotApplicableError{Why: "the " + has.Key + " plan ended a short while ago and is in grace: renew it before it is upgraded", RPC: "QuoteRenewal"}
-	case account.PlanEnded, account.PlanReturned:
-		return &NotApplicableError{Why: "the app has no plan any more", RPC: "QuotePurchase"}
+	case account.NoPlan, account.PlanEnded, account.PlanReturned:
+		return s.noPlan("upgrade")
 	case account.PlanInForce:
 	}
 	if has.CanUpgradeTo(to.Key) {

@@ -75,16 +75,11 @@ func (g *gauge) part(from, now, begin, end time.Time) *big.Rat {
 // days counts the days between two instants, each from one local time of day to
 // the same of the next; one that has begun counts.
 func (g *gauge) days(from, until time.Time) int64 {
-	days := int64(catalog.Day(until, g.zone) - catalog.Day(from, g.zone))
-	if timeOfDay(until.In(g.zone)) > timeOfDay(from.In(g.zone)) {
+	days := max(1, int(catalog.Day(until, g.zone)-catalog.Day(from, g.zone)))
+	for account.AddDays(from, days, g.zone).Before(until) {
 		days++
 	}
-	return max(1, days)
-}
-
-func timeOfDay(local time.Time) time.Duration {
-	h, m, s := local.Clock()
-	return time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(s)*time.Second + time.Duration(local.Nanosecond())
+	return int64(days)
 }
 
 // segment is a stretch of an order in one edition, up to an instant.

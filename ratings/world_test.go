@@ -1,6 +1,7 @@
 package ratings_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -114,28 +115,37 @@ func (s shop) refund(of ratings.Subject) *ratings.Quote {
 // sound checks what holds for every quote.
 func (s shop) sound(q *ratings.Quote) {
 	s.Helper()
+	for _, flaw := range flaws(q) {
+		s.Error(flaw)
+	}
+}
+
+// flaws lists what is wrong with a quote whatever it is about.
+func flaws(q *ratings.Quote) (flaws []string) {
+	add := func(format string, args ...any) { flaws = append(flaws, fmt.Sprintf(format, args...)) }
 	sum := decimal.Zero
 	for _, l := range q.Lines {
 		sum = sum.Add(l.Amount)
 		if l.Description == "" || !l.Amount.Equal(l.Amount.Truncate(2)) || l.From.IsZero() || !l.From.Before(l.Until) {
-			s.Errorf("line %+v", l)
+			add("line %+v", l)
 		}
 	}
 	if !sum.Equal(q.Total) || q.Total.IsNegative() {
-		s.Errorf("lines come to %s, the total is %s", sum, q.Total)
+		add("lines come to %s, the total is %s", sum, q.Total)
 	}
 	if q.Kind == ratings.Refund {
 		legs := decimal.Zero
 		for _, l := range q.Legs {
 			legs = legs.Add(l.Cash).Add(l.Credit)
 			if l.Cash.IsNegative() || l.Credit.IsNegative() || l.Cash.Add(l.Credit).GreaterThan(l.Paid) {
-				s.Errorf("leg %+v", l)
+				add("leg %+v", l)
 			}
 		}
 		if !legs.Equal(q.Total) {
-			s.Errorf("legs come to %s, the total is %s", legs, q.Total)
+			add("legs come to %s, the total is %s", legs, q.Total)
 		}
 	}
+	return flaws
 }
 
 // used is what the orders of a refund were used for, as text.
