@@ -239,6 +239,8 @@ func checkOrders(cat *catalog.Snapshot, path string, orders []Order, now time.Ti
 			return &InvalidError{field + "cash", "is negative"}
 		case o.Credit.IsNegative():
 			return &InvalidError{field + "credit", "is negative"}
+		case o.Discount.Add(o.Voucher).GreaterThan(o.List) && !o.List.IsZero():
+			return &InvalidError{field + "list_amount", "is less than the discount and the voucher together"}
 		case o.Refunded.After(now):
 			return &InvalidError{field + "refund_time", "lies in the future"}
 		}

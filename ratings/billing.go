@@ -69,8 +69,8 @@ func (l *Ledger) Bill(ctx context.Context, of OfBill, month string) (*Quote, err
 
 // month finds the month that is billed.
 func (l *Ledger) month(name string, at time.Time) (Month, error) {
-	if at.Year() > lastYear {
-		return Month{}, &account.InvalidError{Field: "as_of", Description: fmt.Sprintf("lies beyond the year %d", lastYear)}
+	if err := checkYear(at); err != nil {
+		return Month{}, err
 	}
 	zone := l.Apps.Catalog().Zone()
 	if name == "" {

@@ -128,6 +128,9 @@ func (l *Ledger) imagine(n *account.NewApp, asOf time.Time) (*account.App, time.
 		at = l.Apps.Now()
 	}
 	at = second(at)
+	if err := checkYear(at); err != nil {
+		return nil, at, err
+	}
 	app, err := l.Apps.Imagine(*n, at)
 	return app, at, err
 }
@@ -151,6 +154,7 @@ func (l *Ledger) quoteApp(ctx context.Context, of Of, app *account.App, owner *a
 	if err != nil {
 		return nil, account.ForApp(of.App, err)
 	}
+	next := app.StateAt(at, owner, s.Catalog).Until // not of a second that is not over
 	if len(app.Orders) >= ordersKept {
 		return nil, account.ForApp(app.ID, ErrTooManyOrders)
 	}
@@ -161,7 +165,7 @@ func (l *Ledger) quoteApp(ctx context.Context, of Of, app *account.App, owner *a
 	if of.isWhatIf() {
 		return q, nil
 	}
-	return q, l.issue(ctx, q, &s)
+	return q, l.issue(ctx, q, &s, next)
 }
 
 // subject is an app as it stands at an instant.
@@ -172,8 +176,9 @@ func (l *Ledger) subject(app *account.App, owner *account.Account, at time.Time)
 		return Subject{}, err
 	case at.Before(second(app.Created)):
 		return Subject{}, &account.InvalidError{Field: "as_of", Description: "is before the app was created, at " + app.Created.UTC().Format(time.RFC3339)}
-	case at.Year() > lastYear:
-		return Subject{}, &account.InvalidError{Field: "as_of", Description: fmt.Sprintf("lies beyond the year %d", lastYear)}
+	}
+	if err := checkYear(at); err != nil {
+		return Subject{}, err
 	}
 	state := app.StateAt(at, owner, cat)
 	if state.IsGone() {
@@ -186,8 +191,16 @@ func (l *Ledger) subject(app *account.App, owner *account.Account, at time.Time)
 // that an instant can be written in (RFC 3339).
 const lastYear = 8900
 
-// issue gives a quote its id and its time, and keeps it.
-func (l *Ledger) issue(ctx context.Context, q *Quote, s *Subject) error {
+func checkYear(at time.Time) error {
+	if at.Year() > lastYear {
+		return &account.InvalidError{Field: "as_of", Description: fmt.Sprintf("lies beyond the year %d", lastYear)}
+	}
+	return nil
+}
+
+// issue gives a quote its id and its time, which ends when the app's state changes
+// next, and keeps it.
+func (l *Ledger) issue(ctx context.Context, q *Quote, s *Subject, next time.Time) error {
 	q.ID = newID(q.App)
 	for i := range q.Orders {
 		if q.Orders[i].ID == "" {
@@ -195,7 +208,7 @@ func (l *Ledger) issue(ctx context.Context, q *Quote, s *Subject) error {
 		}
 	}
 	q.Expires = s.At.Add(s.Catalog.Account().QuoteLifetime)
-	if next := s.State.Until; !next.IsZero() && next.Before(q.Expires) {
+	if !next.IsZero() && next.Before(q.Expires) {
 		q.Expires = next
 	}
 	return l.save(ctx, q, keptOpen)

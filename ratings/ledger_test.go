@@ -303,6 +303,38 @@ func TestLedger_QuoteEndsWithTheState(t *testing.T) {
 	}
 }
 
+// A quote of the second in which the app's state changed holds beyond it.
+func TestLedger_QuoteOfTheSecondOfAChange(t *testing.T) {
+	t.Parallel()
+	o := newDesk(t)
+	o.create(account.NewApp{ID: 7})
+	o.now = o.now.Add(300 * time.Millisecond)
+	if _, err := o.apps.Disable(t.Context(), 7, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	o.now = o.now.Add(300 * time.Millisecond)
+	q := o.purchase(7, "standard", 1)
+	if want := o.at("2024-06-01 12:15:00"); !q.Expires.Equal(want) {
+		t.Errorf("it expires at %v, want %v", q.Expires, want)
+	}
+	o.pay(q)
+}
+
+// What was returned before it began is not renewed, least of all for nothing.
+func TestLedger_RenewsNothingFree(t *testing.T) {
+	t.Parallel()
+	o := newDesk(t)
+	o.create(account.NewApp{ID: 7})
+	o.pay(o.purchase(7, "standard", 1))
+	o.pay(o.sold(o.ledger.Refund(t.Context(), ratings.Of{App: 7}))) // in the same second
+	_, err := o.ledger.Renewal(t.Context(), ratings.Of{App: 7}, ratings.Terms{Months: 24})
+	var other *ratings.NotApplicableError
+	if !errors.As(err, &other) || other.RPC != "QuotePurchase" {
+		t.Errorf("%v", err)
+	}
+	o.pay(o.purchase(7, "premium", 1))
+}
+
 // A catalog that comes later changes no quote.
 func TestLedger_QuotesOutlastTheCatalog(t *testing.T) {
 	t.Parallel()

@@ -46,8 +46,12 @@ func decode(id string, document []byte) (*Quote, error) {
 // newID makes the id of a quote, which says whose it is. It is the id of the order
 // that the quote makes, if it makes one.
 func newID(app uint32) string {
-	return strconv.FormatUint(uint64(app), 10) + "-" + strings.ToLower(rand.Text())
+	return strconv.FormatUint(uint64(app), 10) + "-" + strings.ToLower(rand.Text()[:idLetters])
 }
+
+// idLetters are five random bits each: enough not to be guessed, and few enough to
+// be read out.
+const idLetters = 16
 
 // appOf reads the app off the id of a quote.
 func appOf(id string) (uint32, bool) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -218,9 +219,19 @@ func (v *invalidFields) wholeSecond(field string, t time.Time) time.Time {
 	return t
 }
 
-// maxAmountText bounds an amount's text: a decimal exponent must not be able
-// to ask for a number of a billion digits.
+// maxAmountText bounds an amount's text.
 const maxAmountText = 20
+
+var numberPattern = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+
+// number reads a decimal number as people write it.
+func number(text string) (decimal.Decimal, bool) {
+	if len(text) > maxAmountText || !numberPattern.MatchString(text) {
+		return decimal.Zero, false
+	}
+	d, err := decimal.NewFromString(text)
+	return d, err == nil
+}
 
 // money validates an amount of at most two decimals; nothing given is zero.
 func (v *invalidFields) money(field string, m *imquotav1.Money, currency string) decimal.Decimal {
@@ -230,9 +241,9 @@ func (v *invalidFields) money(field string, m *imquotav1.Money, currency string)
 	if m.GetCurrencyCode() != currency {
 		v.add(field+".currency_code", "is %q; the catalog's currency is %s", m.GetCurrencyCode(), currency)
 	}
-	d, err := decimal.NewFromString(m.GetAmount())
+	d, ok := number(m.GetAmount())
 	switch {
-	case err != nil || len(m.GetAmount()) > maxAmountText || d.Exponent() > 0:
+	case !ok:
 		v.add(field+".amount", "%.30q is not a decimal number of at most %d characters, such as 399.00", m.GetAmount(), maxAmountText)
 		return decimal.Zero
 	case d.Exponent() < -2:

@@ -392,5 +392,9 @@ func (v *invalidFields) time(field string, t *timestamppb.Timestamp) time.Time {
 		v.add(field, "is not a valid instant")
 		return time.Time{}
 	}
-	return t.AsTime()
+	at := t.AsTime()
+	if at.IsZero() {
+		v.add(field, "is the first instant of the calendar, when there was nothing") // nor is it "not set"
+	}
+	return at
 }

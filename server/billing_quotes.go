@@ -2,9 +2,12 @@ package server
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/ratings"
 )
@@ -159,12 +162,19 @@ func (s *billingService) usage(v *invalidFields, in *imquotav1.MonthUsage) ratin
 		if n := in.GetPeakOnlineUsers(); n < 0 {
 			v.add("peak_online_users", "is %d; it must not be negative", n)
 		}
-		for key, n := range in.GetUsed() {
-			if _, ok := s.shown.catalog().Quota(key); !ok {
+		for _, key := range slices.Sorted(maps.Keys(in.GetUsed())) {
+			q, ok := s.shown.catalog().Quota(key)
+			switch n := in.GetUsed()[key]; {
+			case !ok:
 				v.add("used["+key+"]", "unknown quota")
-			} else if n < 0 {
+			case q.Scope != catalog.ScopeApp || q.Kind != catalog.KindMonth:
+				v.add("used["+key+"]", "is not counted by the month for the app, and not billed")
+			case n < 0:
 				v.add("used["+key+"]", "is %d; it must not be negative", n)
 			}
+		}
+		if in.GetMonth() != "" || len(in.GetEditions()) > 0 || in.GetFinal() {
+			v.add("month", "and editions follow from the request and the subscription: only what was used is given")
 		}
 	})
 	return used

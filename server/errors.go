@@ -127,7 +127,7 @@ func storeFault(f *account.Fault) fault {
 // toStatus returns the error that a handler answers with.
 func toStatus(err error) error {
 	f := toFault(err)
-	st := status.New(f.code, f.message)
+	st := status.New(f.code, strings.ToValidUTF8(f.message, "\ufffd")) // as messages must be
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: shortReason(f.reason), Domain: errorDomain, Metadata: f.metadata}}
 	if len(f.fields) > 0 {
 		details = append(details, f.badRequest())

@@ -109,8 +109,8 @@ func (s *billingService) of(v *invalidFields, app uint32, sub *imquotav1.Subscri
 		v.add("subscription", "and an app are both given; at most one may be")
 	case sub != nil:
 		of.Imagined = s.subscription(v, sub)
-	default:
-		v.app(app)
+	case app == 0:
+		v.add("app_id", "must be given, greater than zero, or a subscription instead")
 	}
 	return of
 }
@@ -136,8 +136,8 @@ func (s *billingService) terms(v *invalidFields, months int32, percent string, v
 
 // percent validates a percentage; empty: none.
 func (v *invalidFields) percent(field, text string) decimal.Decimal {
-	d, err := decimal.NewFromString(cmp.Or(text, "0"))
-	if err != nil || len(text) > maxAmountText || d.Exponent() > 0 {
+	d, ok := number(cmp.Or(text, "0"))
+	if !ok {
 		v.add(field, "%.30q is not a decimal number of at most %d characters, such as 12.5", text, maxAmountText)
 		return decimal.Zero
 	}

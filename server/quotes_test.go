@@ -360,6 +360,10 @@ func TestQuotes_InvalidArguments(t *testing.T) {
 		{"a voucher above what a discount leaves", purchase(func(in *imquotav1.QuotePurchaseRequest) { in.DiscountPercent, in.Voucher = "50", usd("199.51") }), "voucher.amount"},
 		{"a voucher with parts of a cent", purchase(func(in *imquotav1.QuotePurchaseRequest) { in.Voucher = usd("1.001") }), "voucher.amount"},
 		{"a voucher that is no number", purchase(func(in *imquotav1.QuotePurchaseRequest) { in.Voucher = usd("1e3") }), "voucher.amount"},
+		{"a voucher in scientific notation", purchase(func(in *imquotav1.QuotePurchaseRequest) { in.Voucher = usd("1.5e1") }), "voucher.amount"},
+		{"a voucher with a sign", purchase(func(in *imquotav1.QuotePurchaseRequest) { in.Voucher = usd("+5") }), "voucher.amount"},
+		{"a discount in scientific notation", purchase(func(in *imquotav1.QuotePurchaseRequest) { in.DiscountPercent = "15e-1" }), "discount_percent"},
+		{"at the beginning of the calendar", purchase(func(in *imquotav1.QuotePurchaseRequest) { in.AsOf = stamp("0001-01-01T00:00:00Z") }), "as_of"},
 		{"a voucher in another currency", purchase(func(in *imquotav1.QuotePurchaseRequest) {
 			in.Voucher = &imquotav1.Money{CurrencyCode: "EUR", Amount: "1"}
 		}), "voucher.currency_code"},
@@ -378,6 +382,9 @@ func TestQuotes_InvalidArguments(t *testing.T) {
 		{"an imagined order of no edition", imagined(func(sub *imquotav1.Subscription) { sub.Orders[0].Edition = "gold" }), "subscription.orders[0].edition"},
 		{"an imagined order of no months", imagined(func(sub *imquotav1.Subscription) { sub.Orders[0].Months = 0 }), "subscription.orders[0].months"},
 		{"an imagined order for less than nothing", imagined(func(sub *imquotav1.Subscription) { sub.Orders[0].Cash = usd("-1") }), "subscription.orders[0].cash.amount"},
+		{"an imagined order at less than nothing", imagined(func(sub *imquotav1.Subscription) {
+			sub.Orders[0].ListAmount, sub.Orders[0].Discount, sub.Orders[0].Voucher = usd("399"), usd("300"), usd("99.01")
+		}), "subscription.orders[0].list_amount"},
 		{"imagined orders that overlap", imagined(func(sub *imquotav1.Subscription) {
 			second, _ := proto.Clone(sub.GetOrders()[0]).(*imquotav1.Order)
 			second.OrderId = "b"
@@ -395,6 +402,13 @@ func TestQuotes_InvalidArguments(t *testing.T) {
 		{"a bill of less than no users", bill(&imquotav1.QuoteBillRequest{Subject: &imquotav1.QuoteBillRequest_Subscription{Subscription: &imquotav1.BillSubscription{
 			Usage: &imquotav1.MonthUsage{Used: map[string]int64{"free_mau": -1}},
 		}}}), "subscription.usage.used[free_mau]"},
+		{"a bill of what is not counted by the month", bill(&imquotav1.QuoteBillRequest{Subject: &imquotav1.QuoteBillRequest_Subscription{Subscription: &imquotav1.BillSubscription{
+			Usage: &imquotav1.MonthUsage{Used: map[string]int64{"friends": 1}},
+		}}}), "subscription.usage.used[friends]"},
+		{"a bill of two months", bill(&imquotav1.QuoteBillRequest{Month: "2024-06", Subject: &imquotav1.QuoteBillRequest_Subscription{Subscription: &imquotav1.BillSubscription{
+			Usage: &imquotav1.MonthUsage{Month: "2024-05"},
+		}}}), "subscription.usage.month"},
+		{"paid in scientific notation", accept(&imquotav1.AcceptQuoteRequest{QuoteId: quoted.GetQuoteId(), Tender: &imquotav1.Tender{Cash: usd("3.99e2")}}), "tender.cash.amount"},
 		{"paid for less", accept(&imquotav1.AcceptQuoteRequest{QuoteId: quoted.GetQuoteId(), Tender: &imquotav1.Tender{Cash: usd("398.99")}}), "tender"},
 		{"paid for more", accept(&imquotav1.AcceptQuoteRequest{QuoteId: quoted.GetQuoteId(), Tender: &imquotav1.Tender{Cash: usd("399"), Credit: usd("0.01")}}), "tender"},
 		{"not paid", accept(&imquotav1.AcceptQuoteRequest{QuoteId: quoted.GetQuoteId()}), "tender"},

@@ -151,6 +151,9 @@ is listed: who keeps the ids sends none twice.`
 
 // Validate refuses what a server would take for "all".
 func (c *accountNoticesCmd) Validate() error {
+	if err := c.clientFlags.Validate(); err != nil {
+		return err
+	}
 	switch {
 	case c.Account != nil && c.App != nil: // by their variables
 		return errors.New("--account and --app can't be used together")

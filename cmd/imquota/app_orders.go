@@ -42,7 +42,7 @@ func (c *appOrdersCmd) Run(ctx context.Context, s *streams) error {
 // and rejection.
 func printOrders(w io.Writer, orders []*imquotav1.Order) {
 	t := &table{right: map[int]bool{4: true, 5: true, 6: true}}
-	t.add("ORDER", "EDITION", "FROM", "TO", "CASH", "CREDIT", "VOUCHER", "CURRENCY", "")
+	t.add("ORDER", "EDITION", "FROM", "TO", "CASH", "CREDIT", "VOUCHER", "CURRENCY", "NOTES")
 	for _, o := range orders {
 		note := months(o.GetMonths())
 		if o.GetNonRefundable() {

@@ -71,6 +71,7 @@ func TestHTTP(t *testing.T) {
 		{"a field that nobody knows", check, `{"appId": 1400000001, "requestID": "r", "login": {"userId": "alice"}}`, http.StatusBadRequest, []string{`"reason":"MALFORMED_REQUEST"`, "requestID"}},
 		{"more than one", check, `{"appId": 1400000001, "login": {"userId": "a"}} {"appId": 1400000001, "login": {"userId": "b"}}`, http.StatusBadRequest, []string{`"reason":"MALFORMED_REQUEST"`}},
 		{"nothing", check, ` `, http.StatusBadRequest, []string{`"reason":"INVALID_FIELD"`, `"field":"app_id"`}},
+		{"no text", check, "\xff\xfe", http.StatusBadRequest, []string{`"reason":"MALFORMED_REQUEST"`}},
 		{"no JSON", check, `appId=1`, http.StatusBadRequest, []string{`"reason":"MALFORMED_REQUEST"`}},
 		{"too long", check, `{"requestId": "` + strings.Repeat("r", 5<<20) + `"}`, http.StatusBadRequest, []string{`"reason":"MALFORMED_REQUEST"`, "too large"}},
 		{"no such app", "/imquota.v1.AppService/GetApp", `{"appId": 7}`, http.StatusNotFound, []string{`"reason":"APP_NOT_FOUND"`}},

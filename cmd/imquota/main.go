@@ -77,8 +77,12 @@ type usageExit int
 // Run carries out a command line and returns its exit code.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	defer func() {
-		if exit, ok := recover().(usageExit); ok {
-			code = int(exit)
+		switch cause := recover().(type) {
+		case nil:
+		case usageExit:
+			code = int(cause)
+		default:
+			panic(cause) // a defect must not pass for success
 		}
 	}()
 	out := &checkedWriter{w: stdout}

@@ -40,8 +40,12 @@ type ofFlags struct {
 	AsOf         string  `help:"The instant that it is quoted for, a what-if; now when it is not given." placeholder:"INSTANT"`
 }
 
-// Validate refuses what is about nobody.
-func (f *ofFlags) Validate() error {
+// check refuses what is about nobody, and a server that nobody can ask. A command
+// has one Validate of the two parts that it is made of.
+func (f *ofFlags) check(server *clientFlags) error {
+	if err := server.Validate(); err != nil {
+		return err
+	}
 	switch {
 	case f.App != nil && f.Subscription != nil: // by their variables
 		return errors.New("--app and --subscription can't be used together")
@@ -109,6 +113,14 @@ type quotePurchaseCmd struct {
 	RenewalMonths int32  `help:"With --renewal automatic: for how many months; the catalog's number when it is not given." placeholder:"N"`
 }
 
+// Validate refuses what is about nobody, and months that nobody renews for.
+func (c *quotePurchaseCmd) Validate() error {
+	if c.RenewalMonths != 0 && c.Renewal != "automatic" {
+		return errors.New("--renewal-months: needs --renewal automatic")
+	}
+	return c.check(&c.clientFlags)
+}
+
 // Run carries the command out.
 func (c *quotePurchaseCmd) Run(ctx context.Context, s *streams) error {
 	app, sub, asOf, err := c.read()
@@ -121,7 +133,7 @@ func (c *quotePurchaseCmd) Run(ctx context.Context, s *streams) error {
 	if in.Subject = (&imquotav1.QuotePurchaseRequest_AppId{AppId: app}); sub != nil {
 		in.Subject = &imquotav1.QuotePurchaseRequest_Subscription{Subscription: sub}
 	}
-	if c.Renewal != "" || c.RenewalMonths != 0 {
+	if c.Renewal != "" {
 		mode := imquotav1.RenewalMode_value["RENEWAL_MODE_"+strings.ToUpper(c.Renewal)]
 		in.Renewal = &imquotav1.Renewal{Mode: imquotav1.RenewalMode(mode), Months: c.RenewalMonths}
 	}
@@ -142,6 +154,9 @@ type quoteRenewCmd struct {
 
 // Validate refuses what is about nobody.
 func (c *quoteRenewCmd) Validate() error {
+	if err := c.clientFlags.Validate(); err != nil {
+		return err
+	}
 	if (len(c.App) > 0) == (c.Subscription != nil) {
 		return errors.New("--app or --subscription: one of the two is needed")
 	}
@@ -195,6 +210,9 @@ type quoteUpgradeCmd struct {
 	Edition string `help:"The edition, such as premium." required:"" placeholder:"KEY"`
 }
 
+// Validate refuses what is about nobody.
+func (c *quoteUpgradeCmd) Validate() error { return c.check(&c.clientFlags) }
+
 // Run carries the command out.
 func (c *quoteUpgradeCmd) Run(ctx context.Context, s *streams) error {
 	app, sub, asOf, err := c.read()
@@ -216,6 +234,9 @@ type quoteRefundCmd struct {
 	clientFlags
 	ofFlags
 }
+
+// Validate refuses what is about nobody.
+func (c *quoteRefundCmd) Validate() error { return c.check(&c.clientFlags) }
 
 // Run carries the command out.
 func (c *quoteRefundCmd) Run(ctx context.Context, s *streams) error {
@@ -247,6 +268,9 @@ type quoteBillCmd struct {
 
 // Validate refuses what is about nobody, and usage that is counted.
 func (c *quoteBillCmd) Validate() error {
+	if err := c.clientFlags.Validate(); err != nil {
+		return err
+	}
 	given := 0
 	for _, is := range []bool{c.App != nil, c.Account != nil, c.Subscription != nil} {
 		if is {
@@ -255,7 +279,7 @@ func (c *quoteBillCmd) Validate() error {
 	}
 	switch {
 	case given != 1:
-		return errors.New("--app, --account or --subscription: one of them is needed")
+		return errors.New("--app, --account or --subscription: exactly one of them is needed")
 	case c.Subscription == nil && (len(c.Used) > 0 || c.Peak != 0):
 		return errors.New("--used and --peak need --subscription: what an app used is counted")
 	}
@@ -317,9 +341,7 @@ func (c *quoteAcceptCmd) Run(ctx context.Context, s *streams) error {
 		},
 		func(w io.Writer, out *imquotav1.AcceptQuoteResponse) {
 			_, _ = fmt.Fprintf(w, "accepted at %s\n", timeText(out.GetQuote().GetAcceptTime()))
-			for _, o := range out.GetOrders() {
-				_, _ = fmt.Fprintf(w, "  order %s\n", orderText(o))
-			}
+			printOrders(w, out.GetOrders())
 			_, _ = fmt.Fprintf(w, "  app %d is %s: %s edition", out.GetApp().GetAppId(), stateText(out.GetApp()), out.GetApp().GetEdition())
 			if end := out.GetApp().GetExpireTime(); end != nil {
 				_, _ = fmt.Fprintf(w, ", until %s", instant(end))

@@ -9,7 +9,7 @@ import (
 )
 
 // quoteID finds the ids of quotes, which are drawn.
-var quoteID = regexp.MustCompile(`\b(\d+)-[a-z2-7]{26}\b`)
+var quoteID = regexp.MustCompile(`\b(\d+)-[a-z2-7]{16}\b`)
 
 // subscription writes an app that need not exist, for the command line.
 func subscription(t *testing.T, text string) string {
@@ -88,6 +88,36 @@ func TestQuoteToOrder(t *testing.T) {
 	session += p.session("quote accept "+back, "app orders --app 77", "app orders --app 1400000003", "app orders --app 8", "app get --app 77")
 	golden(t, "quote_to_order.txt", quoteID.ReplaceAllString(ofThisYear.ReplaceAllString(session, "INSTANT"), "$1-QUOTE"))
 }
+
+// TestQuotesOfNobody: what is about nobody is wrong usage, and not a success.
+func TestQuotesOfNobody(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{
+		"quote purchase --edition standard --months 1", "quote refund", "quote upgrade --edition premium", "quote renew --months 1", "quote bill",
+		"quote refund --app 7 --subscription x.json", "quote bill --app 7 --account x", "quote refund --app 7 --server nowhere",
+		"quote purchase --app 7 --edition standard --months 1 --renewal-months 3", "quote bill --app 7 --peak 3",
+	} {
+		if got := run(t, strings.Fields(line)...); got.code != exitFault || got.err == "" || got.out != "" {
+			t.Errorf("%s: %+v", line, got)
+		}
+	}
+}
+
+// TestPanicIsNoSuccess: a defect ends the program as one.
+func TestPanicIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if recover() == nil {
+			t.Error("a panic passed for success")
+		}
+	}()
+	Run(t.Context(), []string{"version"}, panicking{}, panicking{})
+}
+
+type panicking struct{}
+
+// Write implements io.Writer.
+func (panicking) Write([]byte) (int, error) { panic("a defect") }
 
 // TestUsageHistory: what was used by the month, as a person sees it.
 func TestUsageHistory(t *testing.T) {

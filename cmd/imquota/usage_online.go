@@ -21,6 +21,9 @@ type usageHistoryCmd struct {
 
 // Validate refuses what would be no history.
 func (c *usageHistoryCmd) Validate() error {
+	if err := c.clientFlags.Validate(); err != nil {
+		return err
+	}
 	if c.Months < 1 {
 		return fmt.Errorf("--months: is %d; at least 1 is needed", c.Months)
 	}

@@ -933,8 +933,8 @@ type QuotePurchaseRequest struct {
 	Months int32 `protobuf:"varint,4,opt,name=months,proto3" json:"months,omitempty"`
 	// What happens when the plan ends. Not set: as it is; for a new app, by hand.
 	Renewal *Renewal `protobuf:"bytes,5,opt,name=renewal,proto3" json:"renewal,omitempty"`
-	// Percent of the list price that are taken off, above 0 and at most 100, with
-	// at most four decimals, such as "12.5". Empty: none.
+	// Percent of the list price that are taken off, 0 to 100, with at most four
+	// decimals, such as "12.5". Empty: none.
 	DiscountPercent string `protobuf:"bytes,6,opt,name=discount_percent,json=discountPercent,proto3" json:"discount_percent,omitempty"`
 	// A voucher that is used up, at most what is to be paid without it. Optional.
 	Voucher *Money `protobuf:"bytes,7,opt,name=voucher,proto3" json:"voucher,omitempty"`

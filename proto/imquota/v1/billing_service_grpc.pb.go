@@ -81,7 +81,8 @@ type BillingServiceClient interface {
 	QuoteBill(ctx context.Context, in *QuoteBillRequest, opts ...grpc.CallOption) (*QuoteBillResponse, error)
 	// AcceptQuote carries a quote out, once and exactly as it was quoted: orders,
 	// edition, suspension, payment and the entry in the app's log, in one step. A
-	// repetition with the same request id gives the same answer.
+	// repetition with the same request id, however much later, changes nothing and
+	// gives the same answer, with the app and its orders as they are by then.
 	//
 	// Errors: FAILED_PRECONDITION (QUOTE_EXPIRED, QUOTE_ACCEPTED, QUOTE_OUTDATED,
 	// RETURN_REJECTED), and nothing was changed. NOT_FOUND (QUOTE_NOT_FOUND).
@@ -93,7 +94,8 @@ type BillingServiceClient interface {
 	// and paid back. They outlive the app.
 	ListOrders(ctx context.Context, in *ListOrdersRequest, opts ...grpc.CallOption) (*ListOrdersResponse, error)
 	// RejectReturn keeps an abnormal return from being accepted: that of a quote,
-	// and every other one of the orders that it is about, until it is withdrawn.
+	// and every other one of the orders that it is about, until it is withdrawn. It
+	// changes the app, so that quotes of before are outdated by it.
 	//
 	// Errors: FAILED_PRECONDITION (QUOTE_ACCEPTED) when it is too late.
 	RejectReturn(ctx context.Context, in *RejectReturnRequest, opts ...grpc.CallOption) (*RejectReturnResponse, error)
@@ -326,7 +328,8 @@ type BillingServiceServer interface {
 	QuoteBill(context.Context, *QuoteBillRequest) (*QuoteBillResponse, error)
 	// AcceptQuote carries a quote out, once and exactly as it was quoted: orders,
 	// edition, suspension, payment and the entry in the app's log, in one step. A
-	// repetition with the same request id gives the same answer.
+	// repetition with the same request id, however much later, changes nothing and
+	// gives the same answer, with the app and its orders as they are by then.
 	//
 	// Errors: FAILED_PRECONDITION (QUOTE_EXPIRED, QUOTE_ACCEPTED, QUOTE_OUTDATED,
 	// RETURN_REJECTED), and nothing was changed. NOT_FOUND (QUOTE_NOT_FOUND).
@@ -338,7 +341,8 @@ type BillingServiceServer interface {
 	// and paid back. They outlive the app.
 	ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error)
 	// RejectReturn keeps an abnormal return from being accepted: that of a quote,
-	// and every other one of the orders that it is about, until it is withdrawn.
+	// and every other one of the orders that it is about, until it is withdrawn. It
+	// changes the app, so that quotes of before are outdated by it.
 	//
 	// Errors: FAILED_PRECONDITION (QUOTE_ACCEPTED) when it is too late.
 	RejectReturn(context.Context, *RejectReturnRequest) (*RejectReturnResponse, error)

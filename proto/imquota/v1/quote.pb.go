@@ -736,8 +736,8 @@ func (x *RefundLeg) GetUsed() *Money {
 // Subscription describes an app that need not exist, for a what-if.
 type Subscription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its edition as long as it has no order that has begun; empty: the catalog's
-	// default.
+	// Its edition at the instant. Orders say it by themselves: given beside them, it
+	// must be theirs. Empty without orders: the catalog's default.
 	Edition string `protobuf:"bytes,1,opt,name=edition,proto3" json:"edition,omitempty"`
 	// Its orders, in any sequence; they must not overlap.
 	Orders []*Order `protobuf:"bytes,2,rep,name=orders,proto3" json:"orders,omitempty"`
