@@ -260,6 +260,8 @@ func checkOrders(cat *catalog.Snapshot, path string, orders []Order, now time.Ti
 		switch {
 		case !o.Start.Before(o.End):
 			return &InvalidError{field + "end_time", "is not after the start"}
+		case o.End.Year()-o.Start.Year() > longestOrder:
+			return &InvalidError{field + "end_time", fmt.Sprintf("is more than %d years after the start", longestOrder)}
 		case o.End.Year() > lastYear:
 			return &InvalidError{field + "end_time", fmt.Sprintf("lies beyond the year %d", lastYear)}
 		case o.isReturned() && !o.Refunded.Before(o.End):
@@ -308,6 +310,10 @@ func checkUpgrades(cat *catalog.Snapshot, order string, o *Order, now time.Time)
 // lastYear is the last one that an instant can be written in (RFC 3339), a grace
 // and the days for which data is kept included.
 const lastYear = 9000
+
+// longestOrder is how many years an order may last whose end is told by itself:
+// more is a slip of the pen, and an instant too far to compute a duration to.
+const longestOrder = 100
 
 func orderField(path string, i int) string { return fmt.Sprintf("%sorders[%d].", path, i) }
 

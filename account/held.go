@@ -8,9 +8,9 @@ import (
 	"github.com/imquota/imquota/catalog"
 )
 
-// Held lists the editions that an app held in a stretch of time while it was in
+// Held lists the editions that an app held in a stretch of its life while it was in
 // service, cheapest first. Those that the catalog does not define are left out.
-func (a *App) Held(owner *Account, cat *catalog.Snapshot, from, until time.Time) []*catalog.Edition {
+func (a *App) Held(life Lifecycle, cat *catalog.Snapshot, from, until time.Time) []*catalog.Edition {
 	if from.Before(a.Created) {
 		from = a.Created
 	}
@@ -19,7 +19,7 @@ func (a *App) Held(owner *Account, cat *catalog.Snapshot, from, until time.Time)
 	}
 	cat = a.RulesIn(cat)
 	var held []*catalog.Edition
-	for _, s := range a.Lifecycle(owner, cat) {
+	for _, s := range life {
 		if s.Stage != Active && s.Stage != Grace || !s.From.Before(until) || !s.Until.IsZero() && !s.Until.After(from) {
 			continue
 		}

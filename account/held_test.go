@@ -26,7 +26,7 @@ func TestApp_Held(t *testing.T) {
 		{"2024-08-11", "2024-09-01", ""},        // suspended
 	} {
 		var got []string
-		for _, e := range app.Held(nil, p.cat, p.at(tt.from), p.at(tt.until)) {
+		for _, e := range app.Held(app.Lifecycle(nil, p.cat), p.cat, p.at(tt.from), p.at(tt.until)) {
 			got = append(got, e.Key)
 		}
 		if diff := cmp.Diff(tt.want, strings.Join(got, " ")); diff != "" {

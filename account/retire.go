@@ -22,8 +22,11 @@ func (s *Apps) Disable(ctx context.Context, id uint32, by Origin) (*App, error) 
 	})
 }
 
-// spellsKept bounds App.Disabled.
-const spellsKept = 32
+// Bounds of App.Disabled: spells are kept for as long as monthly totals are.
+const (
+	spellsKept   = 32
+	spellKeptFor = 400 * 24 * time.Hour
+)
 
 // Enable ends what Disable began.
 func (s *Apps) Enable(ctx context.Context, id uint32, by Origin) (*App, error) {
@@ -34,9 +37,12 @@ func (s *Apps) Enable(ctx context.Context, id uint32, by Origin) (*App, error) {
 		}
 		spell.Until = s.Now()
 		// What is over matters as long as the suspension that it is a part of
-		// goes on: since when, they have in common.
+		// goes on: since when, they have in common. And as long as months are
+		// billed in which the app was not in service.
 		if state.IsOnly(Disabled) {
-			app.Disabled = nil
+			app.Disabled = slices.DeleteFunc(app.Disabled, func(past Spell) bool {
+				return !past.From.Before(past.Until) || s.Now().Sub(past.Until) > spellKeptFor
+			})
 		}
 		if drop := len(app.Disabled) - spellsKept; drop > 0 {
 			app.Disabled = slices.Delete(app.Disabled, 0, drop)

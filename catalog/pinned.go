@@ -8,8 +8,8 @@ import (
 
 // With returns the catalog with other ones beside it, which it finds by their
 // versions: apps in the legacy billing mode go by those that they pin. The error
-// names a version that two different files call theirs, or one in another
-// currency.
+// names a version that two different files call theirs, or one of another
+// currency or zone.
 func (s *Snapshot) With(others ...*Snapshot) (*Snapshot, error) {
 	with := *s
 	with.pinned = make(map[string]*Snapshot, len(others))
@@ -19,6 +19,9 @@ func (s *Snapshot) With(others ...*Snapshot) (*Snapshot, error) {
 		}
 		if other.currency != s.currency {
 			return nil, fmt.Errorf("catalog %q is in %s, and catalog %q in %s: apps are billed in one currency", other.version, other.currency, s.version, s.currency)
+		}
+		if other.zone.String() != s.zone.String() {
+			return nil, fmt.Errorf("days of catalog %q begin in %v, and those of catalog %q in %v: totals of a month would be of two", other.version, other.zone, s.version, s.zone)
 		}
 		with.pinned[other.version] = other
 	}

@@ -30,6 +30,10 @@ func TestSnapshot_With(t *testing.T) {
 	if _, err := shipped.With(euros); err == nil || !strings.Contains(err.Error(), "EUR") {
 		t.Errorf("in another currency: %v", err)
 	}
+	elsewhere := parse(t, []byte(strings.NewReplacer(`version: "2023-09-19"`, `version: "2020"`, `"+08:00"`, `"+00:00"`).Replace(string(catalog.DefaultYAML()))))
+	if _, err := shipped.With(elsewhere); err == nil || !strings.Contains(err.Error(), "UTC+00:00") {
+		t.Errorf("in another zone: %v", err)
+	}
 	for _, twice := range []*catalog.Snapshot{other("2022", "Platinum"), other("2023-09-19", "Platinum")} {
 		if _, err := shipped.With(old, twice); err == nil || !strings.Contains(err.Error(), twice.Version()) {
 			t.Errorf("another %s: %v", twice.Version(), err)

@@ -171,13 +171,13 @@ func (e *Enforcer) History(ctx context.Context, id uint32, months int) ([]PastMo
 	if err != nil {
 		return nil, err
 	}
-	history := make([]PastMonth, months)
+	history, life := make([]PastMonth, months), app.Lifecycle(owner, cat)
 	for i, m := range totals[0] {
 		until := m.Window.End
 		if now := e.now(); now.Before(until) {
 			until = now.Add(1) // the instant itself included
 		}
-		history[i] = PastMonth{m, app.Held(owner, cat, m.Window.Start, until)}
+		history[i] = PastMonth{m, app.Held(life, cat, m.Window.Start, until)}
 	}
 	return history, nil
 }

@@ -32,6 +32,9 @@ func (l *Ledger) Accept(ctx context.Context, id string, tender *Tender, by accou
 	if deal, ok := app.Deal(id); ok {
 		return q, app, acceptedBefore(id, deal, by.Change)
 	}
+	if err := l.acceptable(q, app); err != nil {
+		return nil, nil, err
+	}
 	// Who asks about an order later is to find the quote. It is kept before, for
 	// afterwards might be never.
 	if err := l.save(ctx, q, keptAccepted); err != nil {
@@ -41,14 +44,8 @@ func (l *Ledger) Accept(ctx context.Context, id string, tender *Tender, by accou
 		if deal, ok := app.Deal(id); ok {
 			return false, acceptedBefore(id, deal, by.Change)
 		}
-		switch fate := l.Fate(q, app); fate.State {
-		case Rejected:
-			return false, fmt.Errorf("%w: %s", ErrReturnRejected, fate.Reason)
-		case Expired:
-			return false, fmt.Errorf("%w, at %s", ErrQuoteExpired, q.Expires.UTC().Format(time.RFC3339))
-		case Outdated:
-			return false, fmt.Errorf("%w: it has revision %d, the quote is of %d", ErrQuoteOutdated, app.Version.Revision, q.AppVersion.Revision)
-		case Open, Accepted:
+		if err := l.acceptable(q, app); err != nil {
+			return false, err
 		}
 		return true, q.apply(app, paid, account.Deal{Quote: id, Accepted: l.Apps.Now().UTC(), Request: by.Change})
 	})
@@ -56,6 +53,20 @@ func (l *Ledger) Accept(ctx context.Context, id string, tender *Tender, by accou
 		return nil, nil, err
 	}
 	return q, app, nil
+}
+
+// acceptable says why a quote that was not accepted cannot be.
+func (l *Ledger) acceptable(q *Quote, app *account.App) error {
+	switch fate := l.Fate(q, app); fate.State {
+	case Rejected:
+		return fmt.Errorf("%w: %s", ErrReturnRejected, fate.Reason)
+	case Expired:
+		return fmt.Errorf("%w, at %s", ErrQuoteExpired, q.Expires.UTC().Format(time.RFC3339))
+	case Outdated:
+		return fmt.Errorf("%w: it has revision %d, the quote is of %d", ErrQuoteOutdated, app.Version.Revision, q.AppVersion.Revision)
+	case Open, Accepted:
+	}
+	return nil
 }
 
 // acceptedBefore says that a quote was accepted, unless it was by this request.
@@ -81,14 +92,16 @@ func (q *Quote) settled(tender *Tender) (Tender, error) {
 		tender = &Tender{}
 	}
 	for _, part := range []struct {
-		field  string
-		amount decimal.Decimal
-	}{{"tender.cash.amount", tender.Cash}, {"tender.credit.amount", tender.Credit}} {
+		field, currency string
+		amount          decimal.Decimal
+	}{{"tender.cash", tender.CashCurrency, tender.Cash}, {"tender.credit", tender.CreditCurrency, tender.Credit}} {
 		switch {
 		case part.amount.IsNegative():
-			return Tender{}, &account.InvalidError{Field: part.field, Description: "is negative"}
+			return Tender{}, &account.InvalidError{Field: part.field + ".amount", Description: "is negative"}
 		case !part.amount.Equal(part.amount.Truncate(cents)):
-			return Tender{}, &account.InvalidError{Field: part.field, Description: "has more than two decimals"}
+			return Tender{}, &account.InvalidError{Field: part.field + ".amount", Description: "has more than two decimals"}
+		case part.currency != "" && part.currency != q.Currency:
+			return Tender{}, &account.InvalidError{Field: part.field + ".currency_code", Description: fmt.Sprintf("is %q; the quote's currency is %s", part.currency, q.Currency)}
 		}
 	}
 	if sum := tender.Cash.Add(tender.Credit); !sum.Equal(q.Total) {
@@ -121,6 +134,11 @@ func (q *Quote) apply(app *account.App, paid Tender, deal account.Deal) error {
 	}
 	if q.Renewal != nil {
 		app.Renewal = *q.Renewal
+	}
+	// The clock that quoted may be ahead: what takes effect is in effect by every
+	// clock (account.Latest).
+	if app.Changed.Before(q.AsOf) {
+		app.Changed = q.AsOf
 	}
 	return account.SortOrders(app.Orders)
 }
@@ -156,9 +174,10 @@ func (l *Ledger) Reject(ctx context.Context, id, reason string, withdraw bool, b
 		if deal, ok := app.Deal(id); ok {
 			return false, fmt.Errorf("quote %s, at %s: %w", id, deal.Accepted.UTC().Format(time.RFC3339), ErrQuoteAccepted)
 		}
-		isChanged := false
+		isChanged, isLate := false, true
 		for i := range q.Orders {
 			o := app.Order(q.Orders[i].ID)
+			isLate = isLate && (o == nil || !o.Refunded.IsZero())
 			switch {
 			case o == nil || !o.Refunded.IsZero() || withdraw == o.Rejected.IsZero():
 			case withdraw:
@@ -166,6 +185,9 @@ func (l *Ledger) Reject(ctx context.Context, id, reason string, withdraw bool, b
 			default:
 				o.Rejected, isChanged = account.Rejection{Reason: reason, At: l.Apps.Now().UTC(), Actor: by.Actor, Quote: id}, true
 			}
+		}
+		if isLate {
+			return false, fmt.Errorf("its orders were returned by another quote: %w", ErrQuoteAccepted)
 		}
 		return isChanged, nil
 	})

@@ -40,7 +40,7 @@ const monthLayout = "2006-01"
 // ParseMonth reads the name of a month.
 func ParseMonth(name string, zone *time.Location) (Month, error) {
 	day, err := time.Parse(monthLayout, name)
-	if err != nil {
+	if err != nil || day.Year() < firstYear || day.Year() > lastYear {
 		return Month{}, &account.InvalidError{Field: "month", Description: fmt.Sprintf("%.20q is not a month, such as 2024-06", name)}
 	}
 	// Some instant of the month, whatever the clocks do at its beginning.
@@ -75,7 +75,7 @@ func (a *BilledApp) bill(q *Quote, month Month, at time.Time) *catalog.Edition {
 	if at.Before(until) {
 		until = at.Add(time.Nanosecond) // the instant itself included
 	}
-	held := a.App.Held(a.Owner, a.Catalog, month.Window.Start, until)
+	held := a.App.Held(a.App.Lifecycle(a.Owner, a.Catalog), a.Catalog, month.Window.Start, until)
 	var by *catalog.Edition
 	if len(held) > 0 {
 		by = held[len(held)-1] // the highest, whose free quota holds in full

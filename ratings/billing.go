@@ -41,7 +41,19 @@ func (l *Ledger) Bill(ctx context.Context, of OfBill, month string) (*Quote, err
 		return nil, err
 	}
 	if of.Imagined != nil {
-		app, _, err := l.imagine(of.Imagined, at)
+		imagined := *of.Imagined
+		switch {
+		case imagined.Created.IsZero():
+			imagined.Created = m.Window.Start // it was there all month
+			for i := range imagined.Orders {
+				if start := imagined.Orders[i].Start; start.Before(imagined.Created) {
+					imagined.Created = start
+				}
+			}
+		case !m.Window.End.After(imagined.Created):
+			return nil, &account.InvalidError{Field: "month", Description: m.Name + " was over when the app was created, at " + imagined.Created.UTC().Format(time.RFC3339)}
+		}
+		app, _, err := l.imagine(&imagined, at)
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,7 +97,7 @@ func TestProperty_SameBytesInWhateverZoneTimesAreSaid(t *testing.T) {
 				l := drawNoted(t, branches)
 				for _, l.now = range l.drawInstants(3) {
 					want := l.answers(time.UTC)
-					for _, place := range append(places, l.zone) {
+					for _, place := range slices.Concat(places, []*time.Location{l.zone}) {
 						if diff := cmp.Diff(want, l.answers(place)); diff != "" {
 							t.Fatalf("said in %s (-in UTC +there):\n%s\n%s", place, diff, l.story())
 						}

@@ -104,7 +104,7 @@ func (l *Ledger) quote(ctx context.Context, of Of, do func(Subject) (*Quote, err
 		if err != nil {
 			return nil, err
 		}
-		s, err := l.subject(app, nil, at)
+		s, err := l.subject(app, app.Lifecycle(nil, l.Apps.Catalog()), at)
 		if err != nil {
 			return nil, err
 		}
@@ -144,19 +144,17 @@ func (l *Ledger) quoteApp(ctx context.Context, of Of, app *account.App, owner *a
 	at := of.AsOf
 	if at.IsZero() {
 		at = account.Latest(l.Apps.Now(), app, owner)
-		if state := app.StateAt(at, owner, l.Apps.Catalog()); state.IsGone() {
-			return nil, account.ForApp(app.ID, account.Gone(state))
-		}
 	} else {
 		app = app.AsOf(at)
 	}
-	s, err := l.subject(app, owner, second(at))
-	if err != nil {
-		return nil, account.ForApp(of.App, err)
+	life := app.Lifecycle(owner, l.Apps.Catalog())
+	now := life.At(at) // of the instant itself, as what may be quoted for how long is
+	if now.IsGone() {
+		return nil, account.ForApp(app.ID, account.Gone(now))
 	}
-	next := app.StateAt(at, owner, s.Catalog).Until // not of a second that is not over
-	if len(app.Orders) >= ordersKept {
-		return nil, account.ForApp(app.ID, ErrTooManyOrders)
+	s, err := l.subject(app, life, second(at))
+	if err != nil {
+		return nil, account.ForApp(app.ID, err)
 	}
 	q, err := do(s)
 	if err != nil {
@@ -165,35 +163,36 @@ func (l *Ledger) quoteApp(ctx context.Context, of Of, app *account.App, owner *a
 	if of.isWhatIf() {
 		return q, nil
 	}
-	return q, l.issue(ctx, q, &s, next)
+	return q, l.issue(ctx, q, &s, now.Until)
 }
 
 // subject is an app as it stands at an instant.
-func (l *Ledger) subject(app *account.App, owner *account.Account, at time.Time) (Subject, error) {
+func (l *Ledger) subject(app *account.App, life account.Lifecycle, at time.Time) (Subject, error) {
 	cat, err := app.CatalogIn(l.Apps.Catalog())
 	switch {
 	case err != nil:
 		return Subject{}, err
 	case at.Before(second(app.Created)):
 		return Subject{}, &account.InvalidError{Field: "as_of", Description: "is before the app was created, at " + app.Created.UTC().Format(time.RFC3339)}
+	case checkYear(at) != nil:
+		return Subject{}, checkYear(at)
 	}
-	if err := checkYear(at); err != nil {
-		return Subject{}, err
-	}
-	state := app.StateAt(at, owner, cat)
-	if state.IsGone() {
-		return Subject{}, account.Gone(state)
-	}
-	return Subject{App: app, State: state, Catalog: cat, At: at}, nil
+	return Subject{App: app, State: life.At(at), Catalog: cat, At: at}, nil
 }
 
 // lastYear is the last one that is quoted for, so that what is bought ends in one
 // that an instant can be written in (RFC 3339).
 const lastYear = 8900
 
+// firstYear is the first one that is quoted for: no IM app is older.
+const firstYear = 1970
+
 func checkYear(at time.Time) error {
-	if at.Year() > lastYear {
+	switch {
+	case at.Year() > lastYear:
 		return &account.InvalidError{Field: "as_of", Description: fmt.Sprintf("lies beyond the year %d", lastYear)}
+	case at.Year() < firstYear:
+		return &account.InvalidError{Field: "as_of", Description: fmt.Sprintf("lies before the year %d", firstYear)}
 	}
 	return nil
 }
@@ -283,8 +282,12 @@ func (l *Ledger) Fate(q *Quote, app *account.App) *Fate {
 			return &Fate{State: Rejected, Reason: o.Rejected.Reason}
 		}
 	}
+	now := l.Apps.Now()
+	if now.Before(app.Changed) {
+		now = app.Changed // by a clock that is ahead
+	}
 	switch {
-	case !l.Apps.Now().Before(q.Expires):
+	case !now.Before(q.Expires):
 		return &Fate{State: Expired}
 	case app.Version != q.AppVersion:
 		return &Fate{State: Outdated}

@@ -335,6 +335,125 @@ func TestLedger_RenewsNothingFree(t *testing.T) {
 	o.pay(o.purchase(7, "premium", 1))
 }
 
+// What a clock that is ahead quoted is in effect by every clock once it is
+// accepted.
+func TestLedger_ClocksThatDiffer(t *testing.T) {
+	t.Parallel()
+	o := newDesk(t)
+	o.create(account.NewApp{ID: 7})
+	ahead := func(quote func() *ratings.Quote) *account.App {
+		t.Helper()
+		o.now = o.now.Add(time.Hour)
+		o.now = o.now.Add(30 * time.Second)
+		q := quote()
+		o.now = o.now.Add(-30 * time.Second)
+		return o.pay(q)
+	}
+	stands := func(app *account.App) account.State { return *app.StateNow(o.now, &account.Account{}, o.cat) }
+	if s := stands(ahead(func() *ratings.Quote { return o.purchase(7, "standard", 1) })); s.Plan != account.PlanInForce {
+		t.Errorf("purchased: %+v", s)
+	}
+	if s := stands(ahead(func() *ratings.Quote { return o.sold(o.ledger.Upgrade(t.Context(), ratings.Of{App: 7}, "premium")) })); s.Edition != "premium" {
+		t.Errorf("upgraded: %+v", s)
+	}
+	if s := stands(ahead(func() *ratings.Quote { return o.sold(o.ledger.Refund(t.Context(), ratings.Of{App: 7})) })); s.Stage != account.Suspended {
+		t.Errorf("returned: %+v", s)
+	}
+}
+
+// A quote is paid in its own currency, whichever catalog is in force by then.
+func TestLedger_CurrencyOfTheQuote(t *testing.T) {
+	t.Parallel()
+	o := newDesk(t)
+	o.create(account.NewApp{ID: 7})
+	q := o.purchase(7, "standard", 1)
+	o.cat = newShop(t, "currency: USD", "currency: EUR").cat
+	if _, _, err := o.ledger.Accept(t.Context(), q.ID, &ratings.Tender{Cash: q.Total, CashCurrency: "EUR"}, account.Origin{}); !isInvalid(err, "tender.cash.currency_code") {
+		t.Errorf("in euros: %v", err)
+	}
+	if _, _, err := o.ledger.Accept(t.Context(), q.ID, &ratings.Tender{Cash: q.Total, CashCurrency: "USD"}, account.Origin{}); err != nil {
+		t.Error(err)
+	}
+	var other *ratings.NotApplicableError
+	if _, err := o.ledger.Refund(t.Context(), ratings.Of{App: 7}); !errors.As(err, &other) {
+		t.Errorf("a return in euros of what was paid in dollars: %v", err)
+	}
+}
+
+// An app that has as many orders as are kept can still be upgraded and returned.
+func TestLedger_ManyOrders(t *testing.T) {
+	t.Parallel()
+	o := newDesk(t)
+	n := account.NewApp{ID: 7, Created: o.at("2000-01-01")}
+	for i := range 1000 {
+		order := o.order("o"+decimal.NewFromInt(int64(i)).String(), "standard", "2000-01-01", 1, "1", "")
+		order.Start = order.Start.AddDate(0, 0, i)
+		order.End = order.Start.AddDate(0, 0, 1)
+		n.Orders = append(n.Orders, order)
+	}
+	n.Orders[999].End = o.at("2024-06-30")
+	o.create(n)
+	if _, err := o.ledger.Renewal(t.Context(), ratings.Of{App: 7}, ratings.Terms{Months: 1}); !errors.Is(err, ratings.ErrTooManyOrders) {
+		t.Errorf("one more: %v", err)
+	}
+	o.pay(o.sold(o.ledger.Upgrade(t.Context(), ratings.Of{App: 7}, "premium")))
+	o.pay(o.sold(o.ledger.Refund(t.Context(), ratings.Of{App: 7})))
+}
+
+// It is too late to reject what was returned by another quote.
+func TestLedger_RejectTooLate(t *testing.T) {
+	t.Parallel()
+	o := newDesk(t)
+	o.create(account.NewApp{ID: 7})
+	o.pay(o.purchase(7, "standard", 1))
+	first := o.sold(o.ledger.Refund(t.Context(), ratings.Of{App: 7}))
+	second := o.sold(o.ledger.Refund(t.Context(), ratings.Of{App: 7}))
+	o.pay(first)
+	if _, _, err := o.ledger.Reject(t.Context(), second.ID, "again", false, account.Origin{}); !errors.Is(err, ratings.ErrQuoteAccepted) {
+		t.Errorf("%v", err)
+	}
+}
+
+// An imagined app was there in the month that is billed, unless that is said.
+func TestLedger_BillOfAnImaginedApp(t *testing.T) {
+	t.Parallel()
+	o := newDesk(t)
+	bill := func(n account.NewApp) (*ratings.Quote, error) {
+		usage := ratings.Usage{Used: map[string]int64{"free_mau": 25000}}
+		return o.ledger.Bill(t.Context(), ratings.OfBill{Of: ratings.Of{Imagined: &n}, Usage: usage}, "2022-03")
+	}
+	if q := o.sold(bill(account.NewApp{Edition: "premium"})); q.Total.StringFixed(2) != "225.00" {
+		t.Errorf("%+v", q)
+	}
+	if _, err := bill(account.NewApp{Edition: "premium", Created: o.at("2022-04-01")}); !isInvalid(err, "month") {
+		t.Errorf("it was not there: %v", err)
+	}
+}
+
+// A month in which an app was disabled is billed as it was, also when the app is
+// enabled later.
+func TestLedger_BillOfADisabledMonth(t *testing.T) {
+	t.Parallel()
+	o := newDesk(t)
+	o.create(account.NewApp{ID: 7, Edition: "premium"})
+	o.usage[7] = ratings.Usage{PeakOnline: 500}
+	if _, err := o.apps.Disable(t.Context(), 7, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	o.now = o.at("2024-08-10")
+	july := func() *ratings.Quote {
+		t.Helper()
+		return o.sold(o.ledger.Bill(t.Context(), ratings.OfBill{Of: ratings.Of{App: 7}}, "2024-07"))
+	}
+	before := july()
+	if _, err := o.apps.Enable(t.Context(), 7, account.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	if after := july(); len(before.Lines) != 0 || len(after.Lines) != 0 {
+		t.Errorf("%+v before it was enabled, %+v after", before.Lines, after.Lines)
+	}
+}
+
 // A catalog that comes later changes no quote.
 func TestLedger_QuotesOutlastTheCatalog(t *testing.T) {
 	t.Parallel()

@@ -310,8 +310,8 @@ func TestProperty_DiscountAndVoucherTakeOffNoMoreThanThereIs(t *testing.T) {
 	})
 }
 
-// Who asks for what the state does not allow is told what to ask for, and gets it
-// in the end.
+// Who asks for what the state does not allow is told what to ask for, and gets it.
+// Only a renewal may be refused in turn, when the next order begins too soon.
 func TestProperty_RefusalsLeadToAQuoteThatApplies(t *testing.T) {
 	t.Parallel()
 	forLives(t, func(l *life) {
@@ -319,11 +319,15 @@ func TestProperty_RefusalsLeadToAQuoteThatApplies(t *testing.T) {
 		for _, l.now = range l.drawInstants(6) {
 			rpc := rapid.SampledFrom([]string{"QuotePurchase", "QuoteRenewal", "QuoteUpgrade", "QuoteRefund"}).Draw(l.t, "rpc")
 			path := []string{rpc}
-			for rpc != "" {
-				if rpc = l.ask(rpc); slices.Contains(path, rpc) {
-					l.t.Fatalf("%v leads to %s again\n%s", path, rpc, l.story())
+			for {
+				instead := l.ask(rpc)
+				if instead == "" {
+					break
 				}
-				path = append(path, rpc)
+				if slices.Contains(path, instead) || len(path) > 1 && rpc != "QuoteRenewal" {
+					l.t.Fatalf("%v leads to %s\n%s", path, instead, l.story())
+				}
+				rpc, path = instead, append(path, instead)
 			}
 		}
 	})

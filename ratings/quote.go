@@ -122,4 +122,7 @@ func (q *Quote) change(o account.Order) {
 }
 
 // Tender is how a quote is paid.
-type Tender struct{ Cash, Credit decimal.Decimal }
+type Tender struct {
+	Cash, Credit                 decimal.Decimal
+	CashCurrency, CreditCurrency string // empty: the quote's
+}

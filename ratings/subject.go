@@ -109,6 +109,9 @@ func (t *Terms) check(rules catalog.AccountRules) error {
 // buy adds the lines of an order of so many months, and the order. The terms were
 // checked.
 func (s *Subject) buy(q *Quote, e *catalog.Edition, t Terms, from, until time.Time, what string) error {
+	if len(s.App.Orders) >= ordersKept {
+		return ErrTooManyOrders
+	}
 	months := decimal.NewFromInt(int64(t.Months))
 	list := e.MonthlyPrice.Mul(months)
 	q.add(Line{

@@ -31,6 +31,9 @@ func QuoteUpgrade(s Subject, edition string) (*Quote, error) {
 			s.upgrade(q, i, from, to)
 		}
 	}
+	if len(q.Lines) == 0 {
+		return nil, &NotApplicableError{Why: "each order that is left is upgraded already, or cannot be upgraded to " + to.Key, RPC: "QuoteRenewal"}
+	}
 	return q, nil
 }
 

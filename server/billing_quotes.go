@@ -186,10 +186,16 @@ func (s *billingService) AcceptQuote(ctx context.Context, in *imquotav1.AcceptQu
 	v.change(in)
 	var tender *ratings.Tender
 	if in.GetTender() != nil {
-		currency := s.shown.catalog().Currency()
+		// The quote's currency counts, whichever the catalog in force has.
+		cash, credit := in.GetTender().GetCash(), in.GetTender().GetCredit()
 		tender = &ratings.Tender{
-			Cash:   v.money("tender.cash", in.GetTender().GetCash(), currency),
-			Credit: v.money("tender.credit", in.GetTender().GetCredit(), currency),
+			Cash: v.money("tender.cash", cash, cash.GetCurrencyCode()), CashCurrency: cash.GetCurrencyCode(),
+			Credit: v.money("tender.credit", credit, credit.GetCurrencyCode()), CreditCurrency: credit.GetCurrencyCode(),
+		}
+		for field, m := range map[string]*imquotav1.Money{"tender.cash": cash, "tender.credit": credit} {
+			if m != nil && m.GetCurrencyCode() == "" {
+				v.add(field+".currency_code", "must not be empty")
+			}
 		}
 	}
 	if err := v.err(); err != nil {

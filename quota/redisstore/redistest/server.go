@@ -32,7 +32,7 @@ type Server struct {
 }
 
 // startTimeout bounds how long a server may take until it answers.
-const startTimeout = 20 * time.Second
+const startTimeout = time.Minute
 
 // Standalone starts a server without persistence. args are more options of
 // redis-server, such as "--maxmemory", "4mb".
