@@ -33,7 +33,7 @@ func (l *Ledger) Accept(ctx context.Context, id string, tender *Tender, by accou
 		return q, app, acceptedBefore(id, deal, by.Change)
 	}
 	if err := l.acceptable(q, app); err != nil {
-		return nil, nil, err
+		return nil, nil, account.ForApp(q.App, err)
 	}
 	// Who asks about an order later is to find the quote. It is kept before, for
 	// afterwards might be never.
