@@ -84,6 +84,14 @@ type Renewal struct {
 	Months int         `json:"months,omitempty"` // RenewAutomatically: for how many
 }
 
+// WithDefaults is the renewal with what was left out.
+func (r Renewal) WithDefaults(rules catalog.AccountRules) Renewal {
+	if r.Mode == RenewAutomatically && r.Months == 0 {
+		r.Months = rules.AutoRenewalMonths
+	}
+	return r
+}
+
 // RenewalMode says who renews a plan.
 type RenewalMode string
 

@@ -1,7 +1,6 @@
 package account
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -162,9 +161,7 @@ func (s *Apps) Override(ctx context.Context, id uint32, quota string, o *Overrid
 
 // SetRenewal says what happens when the app's plan ends.
 func (s *Apps) SetRenewal(ctx context.Context, id uint32, r Renewal, by Origin) (*App, error) {
-	if r.Mode == RenewAutomatically {
-		r.Months = cmp.Or(r.Months, s.Catalog().Account().AutoRenewalMonths)
-	}
+	r = r.WithDefaults(s.Catalog().Account())
 	return s.Update(ctx, id, "SetRenewal", by, func(app *App, _ *State) (bool, error) {
 		if len(app.Orders) == 0 {
 			return false, ErrNoOrder

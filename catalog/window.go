@@ -16,6 +16,10 @@ const (
 	monthRetention = 400 * 24 * time.Hour
 )
 
+// MonthsKept is for how many months totals are asked for, the running one included
+// (FACTS §6): the retention of a month holds them all.
+const MonthsKept = 13
+
 // WindowAt returns the window of a quota of kind k that holds the instant.
 func WindowAt(k Kind, at time.Time, zone *time.Location) Window {
 	y, m, d := at.In(zone).Date()

@@ -183,7 +183,7 @@ func (b *batch) draft(l *standing, r *Request) draft {
 	if l.err != nil {
 		return draft{err: l.err}
 	}
-	if l.catErr != nil && !l.app.IsNotedGone() {
+	if l.catErr != nil {
 		return draft{err: l.catErr}
 	}
 	state := l.state(l.now)

@@ -16,7 +16,7 @@ func (e *Enforcer) ReportOnline(ctx context.Context, app uint32, gateway string,
 	_, o, err := e.apply(ctx, e.catalog.Load(), app, func(p *planner) error {
 		p.txn.Mode = ModeForce
 		p.txn.Online = OnlineStep{
-			Op: OnlineReport, Gateway: gateway, Users: users, Lease: lease.Truncate(time.Millisecond), Months: []catalog.Window{p.runningMonth()},
+			Op: OnlineReport, Gateway: gateway, Users: users, Lease: lease.Truncate(time.Millisecond), Months: []catalog.Window{p.running(catalog.KindMonth)},
 		}
 		return nil
 	})
@@ -24,13 +24,6 @@ func (e *Enforcer) ReportOnline(ctx context.Context, app uint32, gateway string,
 		return nil, err
 	}
 	return &o.Online, nil
-}
-
-// runningMonth returns the running month, which ends the transaction.
-func (p *planner) runningMonth() catalog.Window {
-	w := catalog.WindowAt(catalog.KindMonth, p.now, p.catalog.Zone())
-	p.endWith(w)
-	return w
 }
 
 // MonthTotals is what an app used in a month.
@@ -103,12 +96,9 @@ func (e *Enforcer) readTotals(ctx context.Context, apps []*account.App, months [
 
 // totalsTxn reads the totals of an app, gone or not.
 func (e *Enforcer) totalsTxn(app *account.App, months []catalog.Window) (Txn, error) {
-	cat, err := app.CatalogIn(e.catalog.Load())
-	if err != nil && !app.IsNotedGone() {
-		return Txn{}, account.ForApp(app.ID, err)
-	}
+	cat, err := catalogOf(app, e.catalog.Load())
 	if err != nil {
-		cat = e.catalog.Load()
+		return Txn{}, err
 	}
 	t := Txn{
 		App: app.ID, FanoutBits: app.FanoutBits, Version: app.Version, Now: e.now(),
@@ -139,10 +129,6 @@ func totalsOf(t *Txn, o *Outcome, months []catalog.Window) []MonthTotals {
 	}
 	return totals
 }
-
-// MonthsKept is for how many months totals are kept, the running one included
-// (FACTS §6).
-const MonthsKept = 13
 
 // PastMonth is a month of an app's history.
 type PastMonth struct {

@@ -74,7 +74,7 @@ func TestHistory(t *testing.T) {
 	if diff := cmp.Diff(want, history(3)); diff != "" {
 		t.Errorf("history of what is gone (-want +got):\n%s", diff)
 	}
-	if got := history(quota.MonthsKept); len(got) != 13 || got[12].Month != "2023-07" {
+	if got := history(catalog.MonthsKept); len(got) != 13 || got[12].Month != "2023-07" {
 		t.Errorf("the last months: %+v", got)
 	}
 	if _, err := f.ReportOnline(t.Context(), 7, "g", 1, time.Minute); !errors.Is(err, account.ErrAppNotFound) {

@@ -102,7 +102,12 @@ func limitOf(app *account.App, e *catalog.Edition, q *catalog.Quota, groupType s
 // window returns the quota's window at the planner's instant, and makes the
 // transaction end with it.
 func (p *planner) window(q *catalog.Quota) catalog.Window {
-	w := catalog.WindowAt(q.Kind, p.now, p.catalog.Zone())
+	return p.running(q.Kind)
+}
+
+// running returns the running window of a kind, which ends the transaction.
+func (p *planner) running(k catalog.Kind) catalog.Window {
+	w := catalog.WindowAt(k, p.now, p.catalog.Zone())
 	p.endWith(w)
 	return w
 }
@@ -116,13 +121,13 @@ func (p *planner) endWith(w catalog.Window) {
 
 // month returns the running month, which ends the transaction.
 func (p *planner) month() int32 {
-	p.endWith(catalog.WindowAt(catalog.KindMonth, p.now, p.catalog.Zone()))
+	p.running(catalog.KindMonth)
 	return catalog.Month(p.now, p.catalog.Zone())
 }
 
 // day returns the running day, which ends the transaction.
 func (p *planner) day() int32 {
-	p.endWith(catalog.WindowAt(catalog.KindDay, p.now, p.catalog.Zone()))
+	p.running(catalog.KindDay)
 	return catalog.Day(p.now, p.catalog.Zone())
 }
 

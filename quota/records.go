@@ -243,8 +243,8 @@ type standing struct {
 	// isCurrent: the app's record may decide by itself. A step of the store
 	// confirms it in any case; the account's is current always.
 	isCurrent bool
-	// cat is the catalog that the app goes by. Where that is not there catErr says
-	// so, and cat is the one in force, for what is known without.
+	// cat is the catalog that the app goes by. Where that is not there it is the one
+	// in force, for what is known without, and catErr says so unless the app is gone.
 	cat    *catalog.Snapshot
 	catErr error
 	life   account.Lifecycle
@@ -258,12 +258,25 @@ func (s *standing) state(now time.Time) *account.State {
 	return s.life.At(account.Latest(now, s.app, s.owner))
 }
 
+// catalogOf returns the catalog that an app goes by. Where that is not there it is
+// the one in force, and an error too, unless the app is gone: it needs none.
+func catalogOf(app *account.App, inForce *catalog.Snapshot) (*catalog.Snapshot, error) {
+	own, err := app.CatalogIn(inForce)
+	switch {
+	case err == nil:
+		return own, nil
+	case app.IsNotedGone():
+		return inForce, nil
+	}
+	return inForce, account.ForApp(app.ID, err)
+}
+
 // living returns the state and edition at an instant of an app that is not gone.
 func (s *standing) living(now time.Time) (*account.State, *catalog.Edition, error) {
 	if s.err != nil {
 		return nil, nil, s.err
 	}
-	if s.catErr != nil && !s.app.IsNotedGone() {
+	if s.catErr != nil {
 		return nil, nil, s.catErr
 	}
 	state := s.state(now)
@@ -284,9 +297,7 @@ func (c *records) derive(s *standing, cat *catalog.Snapshot) {
 		return
 	}
 	id := s.app.ID
-	if s.cat, s.catErr = s.app.CatalogIn(cat); s.catErr != nil {
-		s.cat, s.catErr = cat, account.ForApp(id, s.catErr)
-	}
+	s.cat, s.catErr = catalogOf(s.app, cat)
 	c.mu.RLock()
 	d := c.derived[id]
 	c.mu.RUnlock()

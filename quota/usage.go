@@ -101,7 +101,7 @@ type readUsage struct{ query UsageQuery }
 func (a *readUsage) plan(p *planner) error {
 	q := a.query
 	if q.UserID == "" && q.GroupID == "" {
-		p.txn.Online = OnlineStep{Op: OnlineRead, Months: []catalog.Window{p.runningMonth()}}
+		p.txn.Online = OnlineStep{Op: OnlineRead, Months: []catalog.Window{p.running(catalog.KindMonth)}}
 	}
 	wanted := make(map[string]bool, len(q.Quotas))
 	for i, key := range q.Quotas {

@@ -73,11 +73,15 @@ func (l *Ledger) acceptable(q *Quote, app *account.App) error {
 func acceptedBefore(id string, deal account.Deal, by account.Change) error {
 	switch {
 	case by.RequestID == "" || deal.Request.RequestID != by.RequestID:
-		return fmt.Errorf("quote %s, at %s: %w", id, deal.Accepted.UTC().Format(time.RFC3339), ErrQuoteAccepted)
+		return acceptedAt(id, deal)
 	case deal.Request.Fingerprint != by.Fingerprint:
 		return account.ErrRequestReused
 	}
 	return nil
+}
+
+func acceptedAt(id string, deal account.Deal) error {
+	return fmt.Errorf("quote %s, at %s: %w", id, deal.Accepted.UTC().Format(time.RFC3339), ErrQuoteAccepted)
 }
 
 // settled checks how a quote is paid.
@@ -172,7 +176,7 @@ func (l *Ledger) Reject(ctx context.Context, id, reason string, withdraw bool, b
 	}
 	app, err := l.Apps.Update(ctx, q.App, "RejectReturn", by, func(app *account.App, _ *account.State) (bool, error) {
 		if deal, ok := app.Deal(id); ok {
-			return false, fmt.Errorf("quote %s, at %s: %w", id, deal.Accepted.UTC().Format(time.RFC3339), ErrQuoteAccepted)
+			return false, acceptedAt(id, deal)
 		}
 		isChanged, isLate := false, true
 		for i := range q.Orders {

@@ -1,12 +1,14 @@
 package ratings
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"time"
 
 	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
 )
 
 // Totals reads what apps used in a month; one result for each, in order.
@@ -22,36 +24,21 @@ type OfBill struct {
 	Usage   Usage  // of an imagined app
 }
 
-// totalsKept is for how many months totals are kept, the running one included.
-const totalsKept = 13
-
 // Bill bills a month, the one of AsOf when it is empty. Errors: as of QuoteBill,
 // *account.InvalidError, account.ErrAppNotFound, account.ErrAccountNotFound, and
 // those of the Registry; an app of the account that cannot be read is one of them,
 // for the bill would be too low without it.
 func (l *Ledger) Bill(ctx context.Context, of OfBill, month string) (*Quote, error) {
-	now := l.Apps.Now()
-	at := of.AsOf
-	if at.IsZero() {
-		at = now
-	}
-	at = second(at)
+	at := l.instant(of.AsOf)
 	m, err := l.month(month, at)
 	if err != nil {
 		return nil, err
 	}
 	if of.Imagined != nil {
 		imagined := *of.Imagined
-		switch {
-		case imagined.Created.IsZero():
-			imagined.Created = m.Window.Start // it was there all month
-			for i := range imagined.Orders {
-				if start := imagined.Orders[i].Start; start.Before(imagined.Created) {
-					imagined.Created = start
-				}
-			}
-		case !m.Window.End.After(imagined.Created):
-			return nil, &account.InvalidError{Field: "month", Description: m.Name + " was over when the app was created, at " + imagined.Created.UTC().Format(time.RFC3339)}
+		imagined.CreatedBy(m.Window.Start) // it was there all month
+		if err := existedIn(m, imagined.Created); err != nil {
+			return nil, err
 		}
 		app, _, err := l.imagine(&imagined, at)
 		if err != nil {
@@ -59,7 +46,7 @@ func (l *Ledger) Bill(ctx context.Context, of OfBill, month string) (*Quote, err
 		}
 		return l.bill(ctx, m, at, []BilledApp{{App: app, Usage: of.Usage}})
 	}
-	if oldest := l.monthsBefore(now, totalsKept-1); m.Window.Start.Before(oldest.Window.Start) {
+	if oldest := l.monthsBefore(l.Apps.Now(), catalog.MonthsKept-1); m.Window.Start.Before(oldest.Window.Start) {
 		return nil, &account.InvalidError{Field: "month", Description: "is too long ago: totals are kept from " + oldest.Name + " on"}
 	}
 	apps, err := l.billed(ctx, of, m, at)
@@ -103,6 +90,14 @@ func (l *Ledger) monthsBefore(now time.Time, months int) Month {
 	return MonthOf(time.Date(first.Year(), first.Month()-time.Month(months), middle, 0, 0, 0, 0, zone), zone)
 }
 
+// existedIn says when an app was created that was not there in the month.
+func existedIn(m Month, created time.Time) error {
+	if m.Window.End.After(created) {
+		return nil
+	}
+	return &account.InvalidError{Field: "month", Description: m.Name + " was over when the app was created, at " + created.UTC().Format(time.RFC3339)}
+}
+
 // billed reads the apps that are billed, with their accounts.
 func (l *Ledger) billed(ctx context.Context, of OfBill, m Month, at time.Time) ([]BilledApp, error) {
 	if of.Account == "" {
@@ -111,13 +106,11 @@ func (l *Ledger) billed(ctx context.Context, of OfBill, m Month, at time.Time) (
 			return nil, err
 		}
 		owner, err := account.OwnerOf(ctx, l.Apps.Registry, app)
-		switch {
-		case err != nil:
+		if err == nil {
+			err = cmp.Or(existedAt(at, app), existedIn(m, app.Created))
+		}
+		if err != nil {
 			return nil, account.ForApp(of.App, err)
-		case at.Before(second(app.Created)):
-			return nil, account.ForApp(of.App, &account.InvalidError{Field: "as_of", Description: "is before the app was created, at " + app.Created.UTC().Format(time.RFC3339)})
-		case !m.Window.End.After(app.Created):
-			return nil, account.ForApp(of.App, &account.InvalidError{Field: "month", Description: m.Name + " was over when the app was created, at " + app.Created.UTC().Format(time.RFC3339)})
 		}
 		return []BilledApp{{App: app, Owner: owner}}, nil
 	}

@@ -1,6 +1,7 @@
 package ratings
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,16 +124,20 @@ func (l *Ledger) quote(ctx context.Context, of Of, do func(Subject) (*Quote, err
 
 // imagine makes the record of an app that need not exist, as of an instant.
 func (l *Ledger) imagine(n *account.NewApp, asOf time.Time) (*account.App, time.Time, error) {
-	at := asOf
-	if at.IsZero() {
-		at = l.Apps.Now()
-	}
-	at = second(at)
+	at := l.instant(asOf)
 	if err := checkYear(at); err != nil {
 		return nil, at, err
 	}
 	app, err := l.Apps.Imagine(*n, at)
 	return app, at, err
+}
+
+// instant is the second that a bill or an imagined app is quoted for.
+func (l *Ledger) instant(asOf time.Time) time.Time {
+	if asOf.IsZero() {
+		asOf = l.Apps.Now()
+	}
+	return second(asOf)
 }
 
 // second is the whole second that an instant is in: orders are exact to the
@@ -169,15 +174,21 @@ func (l *Ledger) quoteApp(ctx context.Context, of Of, app *account.App, owner *a
 // subject is an app as it stands at an instant.
 func (l *Ledger) subject(app *account.App, life account.Lifecycle, at time.Time) (Subject, error) {
 	cat, err := app.CatalogIn(l.Apps.Catalog())
-	switch {
-	case err != nil:
+	if err == nil {
+		err = cmp.Or(existedAt(at, app), checkYear(at))
+	}
+	if err != nil {
 		return Subject{}, err
-	case at.Before(second(app.Created)):
-		return Subject{}, &account.InvalidError{Field: "as_of", Description: "is before the app was created, at " + app.Created.UTC().Format(time.RFC3339)}
-	case checkYear(at) != nil:
-		return Subject{}, checkYear(at)
 	}
 	return Subject{App: app, State: life.At(at), Catalog: cat, At: at}, nil
+}
+
+// existedAt says when an app was created that was not there at the instant.
+func existedAt(at time.Time, app *account.App) error {
+	if !at.Before(second(app.Created)) {
+		return nil
+	}
+	return &account.InvalidError{Field: "as_of", Description: "is before the app was created, at " + app.Created.UTC().Format(time.RFC3339)}
 }
 
 // lastYear is the last one that is quoted for, so that what is bought ends in one

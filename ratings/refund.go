@@ -105,7 +105,7 @@ func (g *gauge) text(from, until time.Time) string {
 		return "from " + from.In(g.zone).Format(time.DateOnly) + ", in whole days"
 	}
 	if !g.running.IsStock() {
-		from = since(from, g.running.Start)
+		from = later(from, g.running.Start)
 		if !from.Before(until) {
 			return "before this calendar month"
 		}
@@ -114,7 +114,7 @@ func (g *gauge) text(from, until time.Time) string {
 	full, parts := 0, ""
 	for k := 0; k+1 < len(g.months); k++ {
 		begin, end := g.months[k], g.months[k+1]
-		a, b := since(from, begin), end
+		a, b := later(from, begin), end
 		if until.Before(b) {
 			b = until
 		}

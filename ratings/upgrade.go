@@ -43,7 +43,7 @@ func (s *Subject) upgrade(q *Quote, i int, from, to *catalog.Edition) {
 	g := serviceGauge(s.App.Orders, i, s.Catalog)
 	rest := new(big.Rat).Sub(big.NewRat(int64(o.Months), 1), g.at(s.At))
 	more := to.MonthlyPrice.Sub(from.MonthlyPrice)
-	begin := since(o.Start, s.At)
+	begin := later(o.Start, s.At)
 	q.add(Line{
 		Kind: LineUpgrade, Description: fmt.Sprintf("%s instead of %s for the rest of order %s: %s", to.Title, from.Title, o.ID, g.text(begin, o.End)),
 		Quantity: exact(rest), Unit: "month", UnitPrice: more, Amount: round(times(more, rest)), From: begin, Until: o.End, Order: o.ID,
@@ -72,8 +72,8 @@ func (s *Subject) canUpgrade(to *catalog.Edition) error {
 	return s.changeOf(has, to)
 }
 
-// since is the later of two instants.
-func since(a, b time.Time) time.Time {
+// later is the later of two instants.
+func later(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return b
 	}

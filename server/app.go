@@ -62,9 +62,7 @@ func (s *shown) changed(ctx context.Context) func(*account.App, error) (*imquota
 func (s *shown) fromApp(a *account.App, owner *account.Account) *imquotav1.App {
 	cat := s.catalog()
 	state := a.StateNow(s.now(), owner, cat)
-	if own, err := a.CatalogIn(cat); err == nil {
-		cat = own
-	}
+	cat = a.RulesIn(cat)
 	out := &imquotav1.App{
 		AppId: a.ID, AccountId: a.Account, Name: a.Name, Region: a.Region, Edition: state.Edition,
 		State: fromStage(state.Stage), GraceUntil: fromTime(state.GraceUntil), SuspendedSince: fromTime(state.Since),
@@ -76,7 +74,7 @@ func (s *shown) fromApp(a *account.App, owner *account.Account) *imquotav1.App {
 		out.BillingMode, out.CatalogVersion = imquotav1.BillingMode_BILLING_MODE_LEGACY, a.Catalog
 	}
 	if len(a.Orders) > 0 {
-		out.Renewal = &imquotav1.Renewal{Mode: fromRenewalMode(a.Renewal.Mode), Months: int32(a.Renewal.Months)}
+		out.Renewal = fromRenewal(a.Renewal)
 	}
 	for _, key := range slices.Sorted(maps.Keys(a.Approvals)) {
 		approval := &imquotav1.Approval{Feature: key, ApproveTime: fromTime(a.Approvals[key])}

@@ -23,10 +23,7 @@ func (s *billingService) QuotePurchase(ctx context.Context, in *imquotav1.QuoteP
 	var renewal *account.Renewal
 	if in.GetRenewal() != nil {
 		rules := s.shown.catalog().Account()
-		r := v.renewal(in.GetRenewal(), rules.MaxOrderMonths)
-		if r.Mode == account.RenewAutomatically && r.Months == 0 {
-			r.Months = rules.AutoRenewalMonths
-		}
+		r := v.renewal(in.GetRenewal(), rules.MaxOrderMonths).WithDefaults(rules)
 		renewal = &r
 	}
 	if err := v.err(); err != nil {

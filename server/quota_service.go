@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/quota"
 )
@@ -109,8 +110,8 @@ func (s *quotaService) GetUsage(ctx context.Context, in *imquotav1.GetUsageReque
 	} else {
 		v.distinct("quotas", in.GetQuotas())
 	}
-	if n := in.GetHistoryMonths(); n < 0 || n > quota.MonthsKept {
-		v.add("history_months", "is %d; it must be from 0 to %d", n, quota.MonthsKept)
+	if n := in.GetHistoryMonths(); n < 0 || n > catalog.MonthsKept {
+		v.add("history_months", "is %d; it must be from 0 to %d", n, catalog.MonthsKept)
 	}
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
