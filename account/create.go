@@ -129,7 +129,7 @@ func (s *Apps) createdBefore(ctx context.Context, app *App, change Change) (*App
 // instant; it goes nowhere. Its fields are called "subscription." and so on. Unless
 // that is said, it was created when its first order began, or at the instant.
 func (s *Apps) Imagine(n NewApp, at time.Time) (*App, error) {
-	n.CreatedBy(at)
+	n.DefaultCreated(at)
 	// What is to happen after the instant may be said, and has not happened yet.
 	end := time.Date(lastYear, 1, 1, 0, 0, 0, 0, time.UTC)
 	app, err := (&Apps{Catalog: s.Catalog, Now: func() time.Time { return end }}).record(n, "subscription.", at)
@@ -139,9 +139,9 @@ func (s *Apps) Imagine(n NewApp, at time.Time) (*App, error) {
 	return app.AsOf(at), nil
 }
 
-// CreatedBy has an app that does not say when it was created be there at an instant:
+// DefaultCreated has an app that does not say when it was created be there at an instant:
 // since then, or since its first order when that began before.
-func (n *NewApp) CreatedBy(at time.Time) {
+func (n *NewApp) DefaultCreated(at time.Time) {
 	if !n.Created.IsZero() {
 		return
 	}

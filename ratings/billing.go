@@ -36,7 +36,7 @@ func (l *Ledger) Bill(ctx context.Context, of OfBill, month string) (*Quote, err
 	}
 	if of.Imagined != nil {
 		imagined := *of.Imagined
-		imagined.CreatedBy(m.Window.Start) // it was there all month
+		imagined.DefaultCreated(m.Window.Start) // it was there all month
 		if err := existedIn(m, imagined.Created); err != nil {
 			return nil, err
 		}

@@ -95,7 +95,7 @@ func (t *Terms) check(rules catalog.AccountRules) error {
 	case t.Months < 1 || t.Months > rules.MaxOrderMonths:
 		return &account.InvalidError{Field: "months", Description: fmt.Sprintf("is %d; an order has 1 to %d months", t.Months, rules.MaxOrderMonths)}
 	case t.DiscountPercent.IsNegative() || t.DiscountPercent.GreaterThan(hundred):
-		return &account.InvalidError{Field: "discount_percent", Description: "is " + t.DiscountPercent.String() + "; it must be above 0 and at most 100"}
+		return &account.InvalidError{Field: "discount_percent", Description: "is " + t.DiscountPercent.String() + "; it must be from 0 to 100"}
 	case !t.DiscountPercent.Equal(t.DiscountPercent.Truncate(discountDecimals)):
 		return &account.InvalidError{Field: "discount_percent", Description: fmt.Sprintf("has more than %d decimals", discountDecimals)}
 	case t.Voucher.IsNegative():
