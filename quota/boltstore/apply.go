@@ -226,11 +226,13 @@ func (s *step) readGroup(o *quota.Outcome) error {
 	return nil
 }
 
-// wentLately reports whether the group was dissolved on this day or the one
-// before.
+// wentLately reports whether the group was dissolved on the day before or since:
+// the clock that says which day it is may be behind the one that dissolved it.
 func (s *step) wentLately() bool {
-	for _, day := range []int32{s.txn.Group.Day, s.txn.Group.Day - 1} {
-		if b := s.tx.Bucket(windowsBucket).Bucket(goneKey(s.txn.App, day)); b != nil && b.Get([]byte(s.txn.Group.ID)) != nil {
+	windows := s.tx.Bucket(windowsBucket)
+	c, ofApp := windows.Cursor(), appKey(s.txn.App)
+	for name, _ := c.Seek(goneKey(s.txn.App, s.txn.Group.Day-1)); bytes.HasPrefix(name, ofApp); name, _ = c.Next() {
+		if isGone(name) && windows.Bucket(name).Get([]byte(s.txn.Group.ID)) != nil {
 			return true
 		}
 	}

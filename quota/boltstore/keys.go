@@ -60,7 +60,15 @@ func isMonth(name []byte) bool {
 // kept until the day after is over in every zone.
 func goneKey(app uint32, day int32) []byte {
 	const secondsOfDay = 24 * 60 * 60
-	return append(keptUntil(app, time.Unix((int64(day)+3)*secondsOfDay, 0)), "gone"...)
+	return append(keptUntil(app, time.Unix((int64(day)+3)*secondsOfDay, 0)), goneName...)
+}
+
+const goneName = "gone"
+
+// isGone reports whether a bucket's name is a goneKey.
+func isGone(name []byte) bool {
+	const nameAt = 4 + 8
+	return len(name) > nameAt && string(name[nameAt:]) == goneName
 }
 
 func keptUntil(app uint32, at time.Time) []byte {

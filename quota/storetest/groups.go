@@ -110,6 +110,9 @@ var groupClauses = map[string]func(*fixture){
 		f.one(f.groupTxn(quota.GroupCreate, "g", 'w', 2))
 		f.one(f.groupTxn(quota.GroupDissolve, "g", 0, 0))
 		join(false)
+		f.now = f.now.AddDate(0, 0, -1)
+		join(false) // by a clock that is behind
+		f.now = f.now.AddDate(0, 0, 1)
 		f.wantSame("dissolved once more", false, f.one(f.groupTxn(quota.GroupDissolve, "g", 0, 0)).Group.Found)
 		f.now = f.now.AddDate(0, 0, 1)
 		join(false)
