@@ -22,13 +22,71 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Durability says what a count that was acknowledged survives.
+type Durability int32
+
+const (
+	// Not known, or nothing was written.
+	Durability_DURABILITY_UNSPECIFIED Durability = 0
+	// The primary has it. It is lost if that dies before a replica has it.
+	Durability_DURABILITY_PRIMARY Durability = 1
+	// The primary has it, and as many replicas as the store's URL asks for.
+	Durability_DURABILITY_REPLICATED Durability = 2
+	// It is synced to the disk of the embedded store.
+	Durability_DURABILITY_SYNCED Durability = 3
+)
+
+// Enum value maps for Durability.
+var (
+	Durability_name = map[int32]string{
+		0: "DURABILITY_UNSPECIFIED",
+		1: "DURABILITY_PRIMARY",
+		2: "DURABILITY_REPLICATED",
+		3: "DURABILITY_SYNCED",
+	}
+	Durability_value = map[string]int32{
+		"DURABILITY_UNSPECIFIED": 0,
+		"DURABILITY_PRIMARY":     1,
+		"DURABILITY_REPLICATED":  2,
+		"DURABILITY_SYNCED":      3,
+	}
+)
+
+func (x Durability) Enum() *Durability {
+	p := new(Durability)
+	*p = x
+	return p
+}
+
+func (x Durability) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Durability) Descriptor() protoreflect.EnumDescriptor {
+	return file_imquota_v1_decision_proto_enumTypes[0].Descriptor()
+}
+
+func (Durability) Type() protoreflect.EnumType {
+	return &file_imquota_v1_decision_proto_enumTypes[0]
+}
+
+func (x Durability) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Durability.Descriptor instead.
+func (Durability) EnumDescriptor() ([]byte, []int) {
+	return file_imquota_v1_decision_proto_rawDescGZIP(), []int{0}
+}
+
 // View says how much of a decision is filled in.
 type View int32
 
 const (
 	// The same as VIEW_FULL.
 	View_VIEW_UNSPECIFIED View = 0
-	// `allowed`, `violations`, `source`, `replayed`, `clamped`.
+	// `allowed`, `violations`, `source`, `replayed`, `clamped`, the reservation,
+	// `late`, `durability`.
 	View_VIEW_BASIC View = 1
 	// Everything.
 	View_VIEW_FULL View = 2
@@ -59,11 +117,11 @@ func (x View) String() string {
 }
 
 func (View) Descriptor() protoreflect.EnumDescriptor {
-	return file_imquota_v1_decision_proto_enumTypes[0].Descriptor()
+	return file_imquota_v1_decision_proto_enumTypes[1].Descriptor()
 }
 
 func (View) Type() protoreflect.EnumType {
-	return &file_imquota_v1_decision_proto_enumTypes[0]
+	return &file_imquota_v1_decision_proto_enumTypes[1]
 }
 
 func (x View) Number() protoreflect.EnumNumber {
@@ -72,7 +130,7 @@ func (x View) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use View.Descriptor instead.
 func (View) EnumDescriptor() ([]byte, []int) {
-	return file_imquota_v1_decision_proto_rawDescGZIP(), []int{0}
+	return file_imquota_v1_decision_proto_rawDescGZIP(), []int{1}
 }
 
 // Source says where a decision was made.
@@ -116,11 +174,11 @@ func (x Source) String() string {
 }
 
 func (Source) Descriptor() protoreflect.EnumDescriptor {
-	return file_imquota_v1_decision_proto_enumTypes[1].Descriptor()
+	return file_imquota_v1_decision_proto_enumTypes[2].Descriptor()
 }
 
 func (Source) Type() protoreflect.EnumType {
-	return &file_imquota_v1_decision_proto_enumTypes[1]
+	return &file_imquota_v1_decision_proto_enumTypes[2]
 }
 
 func (x Source) Number() protoreflect.EnumNumber {
@@ -129,7 +187,7 @@ func (x Source) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Source.Descriptor instead.
 func (Source) EnumDescriptor() ([]byte, []int) {
-	return file_imquota_v1_decision_proto_rawDescGZIP(), []int{1}
+	return file_imquota_v1_decision_proto_rawDescGZIP(), []int{2}
 }
 
 // Reason says why an action is denied, in the order in which they take
@@ -218,11 +276,11 @@ func (x Reason) String() string {
 }
 
 func (Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_imquota_v1_decision_proto_enumTypes[2].Descriptor()
+	return file_imquota_v1_decision_proto_enumTypes[3].Descriptor()
 }
 
 func (Reason) Type() protoreflect.EnumType {
-	return &file_imquota_v1_decision_proto_enumTypes[2]
+	return &file_imquota_v1_decision_proto_enumTypes[3]
 }
 
 func (x Reason) Number() protoreflect.EnumNumber {
@@ -231,7 +289,7 @@ func (x Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Reason.Descriptor instead.
 func (Reason) EnumDescriptor() ([]byte, []int) {
-	return file_imquota_v1_decision_proto_rawDescGZIP(), []int{2}
+	return file_imquota_v1_decision_proto_rawDescGZIP(), []int{3}
 }
 
 // Decision answers a check, a release and every item of a batch.
@@ -265,8 +323,16 @@ type Decision struct {
 	GraceUntil *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=grace_until,json=graceUntil,proto3" json:"grace_until,omitempty"`
 	// VIEW_FULL: the version of the catalog that decided.
 	CatalogVersion string `protobuf:"bytes,12,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// MODE_RESERVE: the reservation to commit or cancel.
+	ReservationId string `protobuf:"bytes,13,opt,name=reservation_id,json=reservationId,proto3" json:"reservation_id,omitempty"`
+	// When the reservation stops holding by itself, or stopped.
+	ReservationExpireTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=reservation_expire_time,json=reservationExpireTime,proto3" json:"reservation_expire_time,omitempty"`
+	// The commit came after the hold had ended: the action was judged anew.
+	Late bool `protobuf:"varint,15,opt,name=late,proto3" json:"late,omitempty"`
+	// How well what was counted is kept. Not set when nothing was written.
+	Durability    Durability `protobuf:"varint,16,opt,name=durability,proto3,enum=imquota.v1.Durability" json:"durability,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
@@ -383,6 +449,34 @@ func (x *Decision) GetCatalogVersion() string {
 	return ""
 }
 
+func (x *Decision) GetReservationId() string {
+	if x != nil {
+		return x.ReservationId
+	}
+	return ""
+}
+
+func (x *Decision) GetReservationExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReservationExpireTime
+	}
+	return nil
+}
+
+func (x *Decision) GetLate() bool {
+	if x != nil {
+		return x.Late
+	}
+	return false
+}
+
+func (x *Decision) GetDurability() Durability {
+	if x != nil {
+		return x.Durability
+	}
+	return Durability_DURABILITY_UNSPECIFIED
+}
+
 // Violation is one reason of a denial.
 type Violation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -408,7 +502,9 @@ type Violation struct {
 	// A sentence for a person.
 	Message string `protobuf:"bytes,10,opt,name=message,proto3" json:"message,omitempty"`
 	// APP_SUSPENDED: every reason, earliest first.
-	Suspensions   []*Suspension `protobuf:"bytes,11,rep,name=suspensions,proto3" json:"suspensions,omitempty"`
+	Suspensions []*Suspension `protobuf:"bytes,11,rep,name=suspensions,proto3" json:"suspensions,omitempty"`
+	// What reservations held of the counter; it counts as used.
+	Held          int64 `protobuf:"varint,12,opt,name=held,proto3" json:"held,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,6 +616,13 @@ func (x *Violation) GetSuspensions() []*Suspension {
 	return nil
 }
 
+func (x *Violation) GetHeld() int64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
 // Upgrade is the edition that would allow a denied request.
 type Upgrade struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -580,7 +683,7 @@ var File_imquota_v1_decision_proto protoreflect.FileDescriptor
 const file_imquota_v1_decision_proto_rawDesc = "" +
 	"\n" +
 	"\x19imquota/v1/decision.proto\x12\n" +
-	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14imquota/v1/app.proto\x1a\x16imquota/v1/money.proto\x1a\x16imquota/v1/usage.proto\"\xf8\x03\n" +
+	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14imquota/v1/app.proto\x1a\x16imquota/v1/money.proto\x1a\x16imquota/v1/usage.proto\"\xbf\x05\n" +
 	"\bDecision\x12\x18\n" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x125\n" +
 	"\n" +
@@ -597,7 +700,13 @@ const file_imquota_v1_decision_proto_rawDesc = "" +
 	" \x01(\x0e2\x14.imquota.v1.AppStateR\bappState\x12;\n" +
 	"\vgrace_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"graceUntil\x12'\n" +
-	"\x0fcatalog_version\x18\f \x01(\tR\x0ecatalogVersion\"\xf4\x02\n" +
+	"\x0fcatalog_version\x18\f \x01(\tR\x0ecatalogVersion\x12%\n" +
+	"\x0ereservation_id\x18\r \x01(\tR\rreservationId\x12R\n" +
+	"\x17reservation_expire_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x15reservationExpireTime\x12\x12\n" +
+	"\x04late\x18\x0f \x01(\bR\x04late\x126\n" +
+	"\n" +
+	"durability\x18\x10 \x01(\x0e2\x16.imquota.v1.DurabilityR\n" +
+	"durability\"\x88\x03\n" +
 	"\tViolation\x12*\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x12.imquota.v1.ReasonR\x06reason\x12\x14\n" +
 	"\x05quota\x18\x02 \x01(\tR\x05quota\x12\x18\n" +
@@ -610,10 +719,17 @@ const file_imquota_v1_decision_proto_rawDesc = "" +
 	"\x05since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
 	"\amessage\x18\n" +
 	" \x01(\tR\amessage\x128\n" +
-	"\vsuspensions\x18\v \x03(\v2\x16.imquota.v1.SuspensionR\vsuspensions\"[\n" +
+	"\vsuspensions\x18\v \x03(\v2\x16.imquota.v1.SuspensionR\vsuspensions\x12\x12\n" +
+	"\x04held\x18\f \x01(\x03R\x04held\"[\n" +
 	"\aUpgrade\x12\x18\n" +
 	"\aedition\x18\x01 \x01(\tR\aedition\x126\n" +
-	"\rmonthly_price\x18\x02 \x01(\v2\x11.imquota.v1.MoneyR\fmonthlyPrice*;\n" +
+	"\rmonthly_price\x18\x02 \x01(\v2\x11.imquota.v1.MoneyR\fmonthlyPrice*r\n" +
+	"\n" +
+	"Durability\x12\x1a\n" +
+	"\x16DURABILITY_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12DURABILITY_PRIMARY\x10\x01\x12\x19\n" +
+	"\x15DURABILITY_REPLICATED\x10\x02\x12\x15\n" +
+	"\x11DURABILITY_SYNCED\x10\x03*;\n" +
 	"\x04View\x12\x14\n" +
 	"\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -654,37 +770,40 @@ func file_imquota_v1_decision_proto_rawDescGZIP() []byte {
 	return file_imquota_v1_decision_proto_rawDescData
 }
 
-var file_imquota_v1_decision_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_imquota_v1_decision_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_imquota_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_imquota_v1_decision_proto_goTypes = []any{
-	(View)(0),                     // 0: imquota.v1.View
-	(Source)(0),                   // 1: imquota.v1.Source
-	(Reason)(0),                   // 2: imquota.v1.Reason
-	(*Decision)(nil),              // 3: imquota.v1.Decision
-	(*Violation)(nil),             // 4: imquota.v1.Violation
-	(*Upgrade)(nil),               // 5: imquota.v1.Upgrade
-	(*QuotaState)(nil),            // 6: imquota.v1.QuotaState
-	(AppState)(0),                 // 7: imquota.v1.AppState
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*Suspension)(nil),            // 9: imquota.v1.Suspension
-	(*Money)(nil),                 // 10: imquota.v1.Money
+	(Durability)(0),               // 0: imquota.v1.Durability
+	(View)(0),                     // 1: imquota.v1.View
+	(Source)(0),                   // 2: imquota.v1.Source
+	(Reason)(0),                   // 3: imquota.v1.Reason
+	(*Decision)(nil),              // 4: imquota.v1.Decision
+	(*Violation)(nil),             // 5: imquota.v1.Violation
+	(*Upgrade)(nil),               // 6: imquota.v1.Upgrade
+	(*QuotaState)(nil),            // 7: imquota.v1.QuotaState
+	(AppState)(0),                 // 8: imquota.v1.AppState
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*Suspension)(nil),            // 10: imquota.v1.Suspension
+	(*Money)(nil),                 // 11: imquota.v1.Money
 }
 var file_imquota_v1_decision_proto_depIdxs = []int32{
-	4,  // 0: imquota.v1.Decision.violations:type_name -> imquota.v1.Violation
-	5,  // 1: imquota.v1.Decision.upgrade:type_name -> imquota.v1.Upgrade
-	1,  // 2: imquota.v1.Decision.source:type_name -> imquota.v1.Source
-	6,  // 3: imquota.v1.Decision.quotas:type_name -> imquota.v1.QuotaState
-	7,  // 4: imquota.v1.Decision.app_state:type_name -> imquota.v1.AppState
-	8,  // 5: imquota.v1.Decision.grace_until:type_name -> google.protobuf.Timestamp
-	2,  // 6: imquota.v1.Violation.reason:type_name -> imquota.v1.Reason
-	8,  // 7: imquota.v1.Violation.since:type_name -> google.protobuf.Timestamp
-	9,  // 8: imquota.v1.Violation.suspensions:type_name -> imquota.v1.Suspension
-	10, // 9: imquota.v1.Upgrade.monthly_price:type_name -> imquota.v1.Money
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	5,  // 0: imquota.v1.Decision.violations:type_name -> imquota.v1.Violation
+	6,  // 1: imquota.v1.Decision.upgrade:type_name -> imquota.v1.Upgrade
+	2,  // 2: imquota.v1.Decision.source:type_name -> imquota.v1.Source
+	7,  // 3: imquota.v1.Decision.quotas:type_name -> imquota.v1.QuotaState
+	8,  // 4: imquota.v1.Decision.app_state:type_name -> imquota.v1.AppState
+	9,  // 5: imquota.v1.Decision.grace_until:type_name -> google.protobuf.Timestamp
+	9,  // 6: imquota.v1.Decision.reservation_expire_time:type_name -> google.protobuf.Timestamp
+	0,  // 7: imquota.v1.Decision.durability:type_name -> imquota.v1.Durability
+	3,  // 8: imquota.v1.Violation.reason:type_name -> imquota.v1.Reason
+	9,  // 9: imquota.v1.Violation.since:type_name -> google.protobuf.Timestamp
+	10, // 10: imquota.v1.Violation.suspensions:type_name -> imquota.v1.Suspension
+	11, // 11: imquota.v1.Upgrade.monthly_price:type_name -> imquota.v1.Money
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_decision_proto_init() }
@@ -700,7 +819,7 @@ func file_imquota_v1_decision_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_imquota_v1_decision_proto_rawDesc), len(file_imquota_v1_decision_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,

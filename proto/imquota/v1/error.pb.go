@@ -119,6 +119,12 @@ const (
 	ErrorReason_ERROR_REASON_TOO_MANY_ORDERS ErrorReason = 40
 	// FAILED_PRECONDITION: as many gateways of the app report as may.
 	ErrorReason_ERROR_REASON_TOO_MANY_GATEWAYS ErrorReason = 41
+	// NOT_FOUND: no such reservation, or it ended more than a day ago.
+	ErrorReason_ERROR_REASON_RESERVATION_NOT_FOUND ErrorReason = 42
+	// FAILED_PRECONDITION: the reservation was committed, and cannot be cancelled.
+	ErrorReason_ERROR_REASON_RESERVATION_COMMITTED ErrorReason = 43
+	// FAILED_PRECONDITION: the reservation was cancelled, and cannot be committed.
+	ErrorReason_ERROR_REASON_RESERVATION_CANCELLED ErrorReason = 44
 )
 
 // Enum value maps for ErrorReason.
@@ -166,6 +172,9 @@ var (
 		39: "ERROR_REASON_UNKNOWN_CATALOG",
 		40: "ERROR_REASON_TOO_MANY_ORDERS",
 		41: "ERROR_REASON_TOO_MANY_GATEWAYS",
+		42: "ERROR_REASON_RESERVATION_NOT_FOUND",
+		43: "ERROR_REASON_RESERVATION_COMMITTED",
+		44: "ERROR_REASON_RESERVATION_CANCELLED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -210,6 +219,9 @@ var (
 		"ERROR_REASON_UNKNOWN_CATALOG":       39,
 		"ERROR_REASON_TOO_MANY_ORDERS":       40,
 		"ERROR_REASON_TOO_MANY_GATEWAYS":     41,
+		"ERROR_REASON_RESERVATION_NOT_FOUND": 42,
+		"ERROR_REASON_RESERVATION_COMMITTED": 43,
+		"ERROR_REASON_RESERVATION_CANCELLED": 44,
 	}
 )
 
@@ -392,8 +404,7 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"retryDelay\"H\n" +
 	"\x0eFieldViolation\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription*\xf3\n" +
-	"\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription*\xeb\v\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\"\n" +
@@ -437,7 +448,10 @@ const file_imquota_v1_error_proto_rawDesc = "" +
 	"\x1bERROR_REASON_QUOTE_OUTDATED\x10&\x12 \n" +
 	"\x1cERROR_REASON_UNKNOWN_CATALOG\x10'\x12 \n" +
 	"\x1cERROR_REASON_TOO_MANY_ORDERS\x10(\x12\"\n" +
-	"\x1eERROR_REASON_TOO_MANY_GATEWAYS\x10)B7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
+	"\x1eERROR_REASON_TOO_MANY_GATEWAYS\x10)\x12&\n" +
+	"\"ERROR_REASON_RESERVATION_NOT_FOUND\x10*\x12&\n" +
+	"\"ERROR_REASON_RESERVATION_COMMITTED\x10+\x12&\n" +
+	"\"ERROR_REASON_RESERVATION_CANCELLED\x10,B7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
 
 var (
 	file_imquota_v1_error_proto_rawDescOnce sync.Once

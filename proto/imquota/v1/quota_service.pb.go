@@ -36,6 +36,10 @@ const (
 	// Count even over the limit: for what has happened already and cannot be
 	// refused any more. State, features and operations are still judged.
 	Mode_MODE_ADJUST Mode = 3
+	// Judge and, if allowed, hold the quotas until CommitReservation counts them,
+	// CancelReservation gives them back, or the hold ends by itself. For
+	// create_group, add_group_members and add_friend.
+	Mode_MODE_RESERVE Mode = 4
 )
 
 // Enum value maps for Mode.
@@ -45,12 +49,14 @@ var (
 		1: "MODE_CONSUME",
 		2: "MODE_CHECK_ONLY",
 		3: "MODE_ADJUST",
+		4: "MODE_RESERVE",
 	}
 	Mode_value = map[string]int32{
 		"MODE_UNSPECIFIED": 0,
 		"MODE_CONSUME":     1,
 		"MODE_CHECK_ONLY":  2,
 		"MODE_ADJUST":      3,
+		"MODE_RESERVE":     4,
 	}
 )
 
@@ -164,6 +170,9 @@ type CheckQuotaRequest struct {
 	View View `protobuf:"varint,4,opt,name=view,proto3,enum=imquota.v1.View" json:"view,omitempty"`
 	// Who asks, from which device.
 	Client *Client `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`
+	// MODE_RESERVE: for how long the quotas are held, 1 second to 15 minutes; 30
+	// seconds when not set.
+	Hold *durationpb.Duration `protobuf:"bytes,6,opt,name=hold,proto3" json:"hold,omitempty"`
 	// What the caller is about to do. Exactly one.
 	//
 	// Types that are valid to be assigned to Action:
@@ -242,6 +251,13 @@ func (x *CheckQuotaRequest) GetView() View {
 func (x *CheckQuotaRequest) GetClient() *Client {
 	if x != nil {
 		return x.Client
+	}
+	return nil
+}
+
+func (x *CheckQuotaRequest) GetHold() *durationpb.Duration {
+	if x != nil {
+		return x.Hold
 	}
 	return nil
 }
@@ -1681,6 +1697,227 @@ func (x *ReleaseQuotaResponse) GetDecision() *Decision {
 	return nil
 }
 
+// CommitReservationRequest names a reservation.
+type CommitReservationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID), greater than zero.
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// As the decision told it.
+	ReservationId string `protobuf:"bytes,2,opt,name=reservation_id,json=reservationId,proto3" json:"reservation_id,omitempty"`
+	// Default VIEW_FULL.
+	View          View `protobuf:"varint,3,opt,name=view,proto3,enum=imquota.v1.View" json:"view,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommitReservationRequest) Reset() {
+	*x = CommitReservationRequest{}
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommitReservationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommitReservationRequest) ProtoMessage() {}
+
+func (x *CommitReservationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommitReservationRequest.ProtoReflect.Descriptor instead.
+func (*CommitReservationRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CommitReservationRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *CommitReservationRequest) GetReservationId() string {
+	if x != nil {
+		return x.ReservationId
+	}
+	return ""
+}
+
+func (x *CommitReservationRequest) GetView() View {
+	if x != nil {
+		return x.View
+	}
+	return View_VIEW_UNSPECIFIED
+}
+
+// CommitReservationResponse carries the decision.
+type CommitReservationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The decision. `allowed` is false only when the hold had ended and the action
+	// is denied by now.
+	Decision      *Decision `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommitReservationResponse) Reset() {
+	*x = CommitReservationResponse{}
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommitReservationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommitReservationResponse) ProtoMessage() {}
+
+func (x *CommitReservationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommitReservationResponse.ProtoReflect.Descriptor instead.
+func (*CommitReservationResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CommitReservationResponse) GetDecision() *Decision {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+// CancelReservationRequest names a reservation.
+type CancelReservationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID), greater than zero.
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// As the decision told it.
+	ReservationId string `protobuf:"bytes,2,opt,name=reservation_id,json=reservationId,proto3" json:"reservation_id,omitempty"`
+	// Default VIEW_FULL.
+	View          View `protobuf:"varint,3,opt,name=view,proto3,enum=imquota.v1.View" json:"view,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelReservationRequest) Reset() {
+	*x = CancelReservationRequest{}
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelReservationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelReservationRequest) ProtoMessage() {}
+
+func (x *CancelReservationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelReservationRequest.ProtoReflect.Descriptor instead.
+func (*CancelReservationRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CancelReservationRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *CancelReservationRequest) GetReservationId() string {
+	if x != nil {
+		return x.ReservationId
+	}
+	return ""
+}
+
+func (x *CancelReservationRequest) GetView() View {
+	if x != nil {
+		return x.View
+	}
+	return View_VIEW_UNSPECIFIED
+}
+
+// CancelReservationResponse carries the decision.
+type CancelReservationResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The decision; `allowed` is false only for an app that is gone.
+	Decision      *Decision `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelReservationResponse) Reset() {
+	*x = CancelReservationResponse{}
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelReservationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelReservationResponse) ProtoMessage() {}
+
+func (x *CancelReservationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelReservationResponse.ProtoReflect.Descriptor instead.
+func (*CancelReservationResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CancelReservationResponse) GetDecision() *Decision {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
 // GetUsageRequest names the counters to read.
 type GetUsageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1702,7 +1939,7 @@ type GetUsageRequest struct {
 
 func (x *GetUsageRequest) Reset() {
 	*x = GetUsageRequest{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[22]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1714,7 +1951,7 @@ func (x *GetUsageRequest) String() string {
 func (*GetUsageRequest) ProtoMessage() {}
 
 func (x *GetUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[22]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1727,7 +1964,7 @@ func (x *GetUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageRequest.ProtoReflect.Descriptor instead.
 func (*GetUsageRequest) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{22}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetUsageRequest) GetAppId() uint32 {
@@ -1780,13 +2017,17 @@ type GetUsageResponse struct {
 	OnlineUsers int64 `protobuf:"varint,5,opt,name=online_users,json=onlineUsers,proto3" json:"online_users,omitempty"`
 	// The most that were online at once in the running month.
 	PeakOnlineUsers int64 `protobuf:"varint,6,opt,name=peak_online_users,json=peakOnlineUsers,proto3" json:"peak_online_users,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// When this sidecar last noticed that the store had lost what it acknowledged
+	// for this app, as a fail-over to a replica that lags does. Counters may be too
+	// low since: import them anew. Absent: it noticed nothing.
+	TailLossTime  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=tail_loss_time,json=tailLossTime,proto3" json:"tail_loss_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetUsageResponse) Reset() {
 	*x = GetUsageResponse{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[23]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1798,7 +2039,7 @@ func (x *GetUsageResponse) String() string {
 func (*GetUsageResponse) ProtoMessage() {}
 
 func (x *GetUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[23]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1811,7 +2052,7 @@ func (x *GetUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageResponse.ProtoReflect.Descriptor instead.
 func (*GetUsageResponse) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{23}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetUsageResponse) GetQuotas() []*QuotaState {
@@ -1856,6 +2097,13 @@ func (x *GetUsageResponse) GetPeakOnlineUsers() int64 {
 	return 0
 }
 
+func (x *GetUsageResponse) GetTailLossTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TailLossTime
+	}
+	return nil
+}
+
 // ReportOnlineRequest is the report of one gateway.
 type ReportOnlineRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1876,7 +2124,7 @@ type ReportOnlineRequest struct {
 
 func (x *ReportOnlineRequest) Reset() {
 	*x = ReportOnlineRequest{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[24]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2136,7 @@ func (x *ReportOnlineRequest) String() string {
 func (*ReportOnlineRequest) ProtoMessage() {}
 
 func (x *ReportOnlineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[24]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2149,7 @@ func (x *ReportOnlineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportOnlineRequest.ProtoReflect.Descriptor instead.
 func (*ReportOnlineRequest) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{24}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReportOnlineRequest) GetAppId() uint32 {
@@ -1950,7 +2198,7 @@ type ReportOnlineResponse struct {
 
 func (x *ReportOnlineResponse) Reset() {
 	*x = ReportOnlineResponse{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[25]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1962,7 +2210,7 @@ func (x *ReportOnlineResponse) String() string {
 func (*ReportOnlineResponse) ProtoMessage() {}
 
 func (x *ReportOnlineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[25]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1975,7 +2223,7 @@ func (x *ReportOnlineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportOnlineResponse.ProtoReflect.Descriptor instead.
 func (*ReportOnlineResponse) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{25}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReportOnlineResponse) GetOnlineUsers() int64 {
@@ -2019,7 +2267,7 @@ type GetEntitlementsRequest struct {
 
 func (x *GetEntitlementsRequest) Reset() {
 	*x = GetEntitlementsRequest{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[26]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2279,7 @@ func (x *GetEntitlementsRequest) String() string {
 func (*GetEntitlementsRequest) ProtoMessage() {}
 
 func (x *GetEntitlementsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[26]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2292,7 @@ func (x *GetEntitlementsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntitlementsRequest.ProtoReflect.Descriptor instead.
 func (*GetEntitlementsRequest) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{26}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetEntitlementsRequest) GetAppId() uint32 {
@@ -2082,7 +2330,7 @@ type GetEntitlementsResponse struct {
 
 func (x *GetEntitlementsResponse) Reset() {
 	*x = GetEntitlementsResponse{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[27]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +2342,7 @@ func (x *GetEntitlementsResponse) String() string {
 func (*GetEntitlementsResponse) ProtoMessage() {}
 
 func (x *GetEntitlementsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[27]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2355,7 @@ func (x *GetEntitlementsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEntitlementsResponse.ProtoReflect.Descriptor instead.
 func (*GetEntitlementsResponse) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{27}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetEntitlementsResponse) GetEdition() string {
@@ -2167,7 +2415,7 @@ type FeatureEntitlement struct {
 
 func (x *FeatureEntitlement) Reset() {
 	*x = FeatureEntitlement{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[28]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2427,7 @@ func (x *FeatureEntitlement) String() string {
 func (*FeatureEntitlement) ProtoMessage() {}
 
 func (x *FeatureEntitlement) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[28]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2440,7 @@ func (x *FeatureEntitlement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureEntitlement.ProtoReflect.Descriptor instead.
 func (*FeatureEntitlement) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{28}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FeatureEntitlement) GetFeature() string {
@@ -2237,7 +2485,7 @@ type LimitEntitlement struct {
 
 func (x *LimitEntitlement) Reset() {
 	*x = LimitEntitlement{}
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[29]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2497,7 @@ func (x *LimitEntitlement) String() string {
 func (*LimitEntitlement) ProtoMessage() {}
 
 func (x *LimitEntitlement) ProtoReflect() protoreflect.Message {
-	mi := &file_imquota_v1_quota_service_proto_msgTypes[29]
+	mi := &file_imquota_v1_quota_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2510,7 @@ func (x *LimitEntitlement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitEntitlement.ProtoReflect.Descriptor instead.
 func (*LimitEntitlement) Descriptor() ([]byte, []int) {
-	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{29}
+	return file_imquota_v1_quota_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LimitEntitlement) GetQuota() string {
@@ -2317,14 +2565,15 @@ const file_imquota_v1_quota_service_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x1f\n" +
 	"\vsdk_version\x18\x03 \x01(\tR\n" +
-	"sdkVersion\"\xa3\x05\n" +
+	"sdkVersion\"\xd2\x05\n" +
 	"\x11CheckQuotaRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12$\n" +
 	"\x04mode\x18\x03 \x01(\x0e2\x10.imquota.v1.ModeR\x04mode\x12$\n" +
 	"\x04view\x18\x04 \x01(\x0e2\x10.imquota.v1.ViewR\x04view\x12*\n" +
-	"\x06client\x18\x05 \x01(\v2\x12.imquota.v1.ClientR\x06client\x129\n" +
+	"\x06client\x18\x05 \x01(\v2\x12.imquota.v1.ClientR\x06client\x12-\n" +
+	"\x04hold\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04hold\x129\n" +
 	"\vuse_feature\x18\n" +
 	" \x01(\v2\x16.imquota.v1.UseFeatureH\x00R\n" +
 	"useFeature\x12B\n" +
@@ -2421,20 +2670,33 @@ const file_imquota_v1_quota_service_proto_rawDesc = "" +
 	"\x06amount\x18\x03 \x01(\x03H\x00R\x06amount\x88\x01\x01B\t\n" +
 	"\a_amount\"H\n" +
 	"\x14ReleaseQuotaResponse\x120\n" +
+	"\bdecision\x18\x01 \x01(\v2\x14.imquota.v1.DecisionR\bdecision\"~\n" +
+	"\x18CommitReservationRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12%\n" +
+	"\x0ereservation_id\x18\x02 \x01(\tR\rreservationId\x12$\n" +
+	"\x04view\x18\x03 \x01(\x0e2\x10.imquota.v1.ViewR\x04view\"M\n" +
+	"\x19CommitReservationResponse\x120\n" +
+	"\bdecision\x18\x01 \x01(\v2\x14.imquota.v1.DecisionR\bdecision\"~\n" +
+	"\x18CancelReservationRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12%\n" +
+	"\x0ereservation_id\x18\x02 \x01(\tR\rreservationId\x12$\n" +
+	"\x04view\x18\x03 \x01(\x0e2\x10.imquota.v1.ViewR\x04view\"M\n" +
+	"\x19CancelReservationResponse\x120\n" +
 	"\bdecision\x18\x01 \x01(\v2\x14.imquota.v1.DecisionR\bdecision\"\x9b\x01\n" +
 	"\x0fGetUsageRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x16\n" +
 	"\x06quotas\x18\x02 \x03(\tR\x06quotas\x12\x17\n" +
 	"\auser_id\x18\x03 \x01(\tR\x06userId\x12\x19\n" +
 	"\bgroup_id\x18\x04 \x01(\tR\agroupId\x12%\n" +
-	"\x0ehistory_months\x18\x05 \x01(\x05R\rhistoryMonths\"\x86\x02\n" +
+	"\x0ehistory_months\x18\x05 \x01(\x05R\rhistoryMonths\"\xc8\x02\n" +
 	"\x10GetUsageResponse\x12.\n" +
 	"\x06quotas\x18\x01 \x03(\v2\x16.imquota.v1.QuotaStateR\x06quotas\x12\x18\n" +
 	"\aedition\x18\x02 \x01(\tR\aedition\x12'\n" +
 	"\x0fcatalog_version\x18\x03 \x01(\tR\x0ecatalogVersion\x120\n" +
 	"\ahistory\x18\x04 \x03(\v2\x16.imquota.v1.MonthUsageR\ahistory\x12!\n" +
 	"\fonline_users\x18\x05 \x01(\x03R\vonlineUsers\x12*\n" +
-	"\x11peak_online_users\x18\x06 \x01(\x03R\x0fpeakOnlineUsers\"\x9f\x01\n" +
+	"\x11peak_online_users\x18\x06 \x01(\x03R\x0fpeakOnlineUsers\x12@\n" +
+	"\x0etail_loss_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\ftailLossTime\"\x9f\x01\n" +
 	"\x13ReportOnlineRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
 	"\n" +
@@ -2472,17 +2734,20 @@ const file_imquota_v1_quota_service_proto_rawDesc = "" +
 	"overridden\x18\x05 \x01(\bR\n" +
 	"overridden\x12\x1d\n" +
 	"\n" +
-	"group_type\x18\x06 \x01(\tR\tgroupType*T\n" +
+	"group_type\x18\x06 \x01(\tR\tgroupType*f\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fMODE_CONSUME\x10\x01\x12\x13\n" +
 	"\x0fMODE_CHECK_ONLY\x10\x02\x12\x0f\n" +
-	"\vMODE_ADJUST\x10\x032\x80\x04\n" +
+	"\vMODE_ADJUST\x10\x03\x12\x10\n" +
+	"\fMODE_RESERVE\x10\x042\xc4\x05\n" +
 	"\fQuotaService\x12K\n" +
 	"\n" +
 	"CheckQuota\x12\x1d.imquota.v1.CheckQuotaRequest\x1a\x1e.imquota.v1.CheckQuotaResponse\x12Z\n" +
 	"\x0fBatchCheckQuota\x12\".imquota.v1.BatchCheckQuotaRequest\x1a#.imquota.v1.BatchCheckQuotaResponse\x12Q\n" +
-	"\fReleaseQuota\x12\x1f.imquota.v1.ReleaseQuotaRequest\x1a .imquota.v1.ReleaseQuotaResponse\x12E\n" +
+	"\fReleaseQuota\x12\x1f.imquota.v1.ReleaseQuotaRequest\x1a .imquota.v1.ReleaseQuotaResponse\x12`\n" +
+	"\x11CommitReservation\x12$.imquota.v1.CommitReservationRequest\x1a%.imquota.v1.CommitReservationResponse\x12`\n" +
+	"\x11CancelReservation\x12$.imquota.v1.CancelReservationRequest\x1a%.imquota.v1.CancelReservationResponse\x12E\n" +
 	"\bGetUsage\x12\x1b.imquota.v1.GetUsageRequest\x1a\x1c.imquota.v1.GetUsageResponse\x12Q\n" +
 	"\fReportOnline\x12\x1f.imquota.v1.ReportOnlineRequest\x1a .imquota.v1.ReportOnlineResponse\x12Z\n" +
 	"\x0fGetEntitlements\x12\".imquota.v1.GetEntitlementsRequest\x1a#.imquota.v1.GetEntitlementsResponseB7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
@@ -2500,103 +2765,117 @@ func file_imquota_v1_quota_service_proto_rawDescGZIP() []byte {
 }
 
 var file_imquota_v1_quota_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_imquota_v1_quota_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_imquota_v1_quota_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_imquota_v1_quota_service_proto_goTypes = []any{
-	(Mode)(0),                       // 0: imquota.v1.Mode
-	(*Client)(nil),                  // 1: imquota.v1.Client
-	(*CheckQuotaRequest)(nil),       // 2: imquota.v1.CheckQuotaRequest
-	(*UseFeature)(nil),              // 3: imquota.v1.UseFeature
-	(*RegisterUsers)(nil),           // 4: imquota.v1.RegisterUsers
-	(*Login)(nil),                   // 5: imquota.v1.Login
-	(*AddFriend)(nil),               // 6: imquota.v1.AddFriend
-	(*CreateGroup)(nil),             // 7: imquota.v1.CreateGroup
-	(*JoinGroup)(nil),               // 8: imquota.v1.JoinGroup
-	(*AddGroupMembers)(nil),         // 9: imquota.v1.AddGroupMembers
-	(*UseQuota)(nil),                // 10: imquota.v1.UseQuota
-	(*CheckQuotaResponse)(nil),      // 11: imquota.v1.CheckQuotaResponse
-	(*BatchCheckQuotaRequest)(nil),  // 12: imquota.v1.BatchCheckQuotaRequest
-	(*BatchCheckQuotaResponse)(nil), // 13: imquota.v1.BatchCheckQuotaResponse
-	(*BatchItem)(nil),               // 14: imquota.v1.BatchItem
-	(*ReleaseQuotaRequest)(nil),     // 15: imquota.v1.ReleaseQuotaRequest
-	(*RemoveFriend)(nil),            // 16: imquota.v1.RemoveFriend
-	(*LeaveGroup)(nil),              // 17: imquota.v1.LeaveGroup
-	(*RemoveGroupMembers)(nil),      // 18: imquota.v1.RemoveGroupMembers
-	(*DissolveGroup)(nil),           // 19: imquota.v1.DissolveGroup
-	(*DeleteUsers)(nil),             // 20: imquota.v1.DeleteUsers
-	(*ReturnQuota)(nil),             // 21: imquota.v1.ReturnQuota
-	(*ReleaseQuotaResponse)(nil),    // 22: imquota.v1.ReleaseQuotaResponse
-	(*GetUsageRequest)(nil),         // 23: imquota.v1.GetUsageRequest
-	(*GetUsageResponse)(nil),        // 24: imquota.v1.GetUsageResponse
-	(*ReportOnlineRequest)(nil),     // 25: imquota.v1.ReportOnlineRequest
-	(*ReportOnlineResponse)(nil),    // 26: imquota.v1.ReportOnlineResponse
-	(*GetEntitlementsRequest)(nil),  // 27: imquota.v1.GetEntitlementsRequest
-	(*GetEntitlementsResponse)(nil), // 28: imquota.v1.GetEntitlementsResponse
-	(*FeatureEntitlement)(nil),      // 29: imquota.v1.FeatureEntitlement
-	(*LimitEntitlement)(nil),        // 30: imquota.v1.LimitEntitlement
-	(View)(0),                       // 31: imquota.v1.View
-	(*Decision)(nil),                // 32: imquota.v1.Decision
-	(*ItemError)(nil),               // 33: imquota.v1.ItemError
-	(*QuotaState)(nil),              // 34: imquota.v1.QuotaState
-	(*MonthUsage)(nil),              // 35: imquota.v1.MonthUsage
-	(*durationpb.Duration)(nil),     // 36: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 37: google.protobuf.Timestamp
-	(AppState)(0),                   // 38: imquota.v1.AppState
-	(*Violation)(nil),               // 39: imquota.v1.Violation
+	(Mode)(0),                         // 0: imquota.v1.Mode
+	(*Client)(nil),                    // 1: imquota.v1.Client
+	(*CheckQuotaRequest)(nil),         // 2: imquota.v1.CheckQuotaRequest
+	(*UseFeature)(nil),                // 3: imquota.v1.UseFeature
+	(*RegisterUsers)(nil),             // 4: imquota.v1.RegisterUsers
+	(*Login)(nil),                     // 5: imquota.v1.Login
+	(*AddFriend)(nil),                 // 6: imquota.v1.AddFriend
+	(*CreateGroup)(nil),               // 7: imquota.v1.CreateGroup
+	(*JoinGroup)(nil),                 // 8: imquota.v1.JoinGroup
+	(*AddGroupMembers)(nil),           // 9: imquota.v1.AddGroupMembers
+	(*UseQuota)(nil),                  // 10: imquota.v1.UseQuota
+	(*CheckQuotaResponse)(nil),        // 11: imquota.v1.CheckQuotaResponse
+	(*BatchCheckQuotaRequest)(nil),    // 12: imquota.v1.BatchCheckQuotaRequest
+	(*BatchCheckQuotaResponse)(nil),   // 13: imquota.v1.BatchCheckQuotaResponse
+	(*BatchItem)(nil),                 // 14: imquota.v1.BatchItem
+	(*ReleaseQuotaRequest)(nil),       // 15: imquota.v1.ReleaseQuotaRequest
+	(*RemoveFriend)(nil),              // 16: imquota.v1.RemoveFriend
+	(*LeaveGroup)(nil),                // 17: imquota.v1.LeaveGroup
+	(*RemoveGroupMembers)(nil),        // 18: imquota.v1.RemoveGroupMembers
+	(*DissolveGroup)(nil),             // 19: imquota.v1.DissolveGroup
+	(*DeleteUsers)(nil),               // 20: imquota.v1.DeleteUsers
+	(*ReturnQuota)(nil),               // 21: imquota.v1.ReturnQuota
+	(*ReleaseQuotaResponse)(nil),      // 22: imquota.v1.ReleaseQuotaResponse
+	(*CommitReservationRequest)(nil),  // 23: imquota.v1.CommitReservationRequest
+	(*CommitReservationResponse)(nil), // 24: imquota.v1.CommitReservationResponse
+	(*CancelReservationRequest)(nil),  // 25: imquota.v1.CancelReservationRequest
+	(*CancelReservationResponse)(nil), // 26: imquota.v1.CancelReservationResponse
+	(*GetUsageRequest)(nil),           // 27: imquota.v1.GetUsageRequest
+	(*GetUsageResponse)(nil),          // 28: imquota.v1.GetUsageResponse
+	(*ReportOnlineRequest)(nil),       // 29: imquota.v1.ReportOnlineRequest
+	(*ReportOnlineResponse)(nil),      // 30: imquota.v1.ReportOnlineResponse
+	(*GetEntitlementsRequest)(nil),    // 31: imquota.v1.GetEntitlementsRequest
+	(*GetEntitlementsResponse)(nil),   // 32: imquota.v1.GetEntitlementsResponse
+	(*FeatureEntitlement)(nil),        // 33: imquota.v1.FeatureEntitlement
+	(*LimitEntitlement)(nil),          // 34: imquota.v1.LimitEntitlement
+	(View)(0),                         // 35: imquota.v1.View
+	(*durationpb.Duration)(nil),       // 36: google.protobuf.Duration
+	(*Decision)(nil),                  // 37: imquota.v1.Decision
+	(*ItemError)(nil),                 // 38: imquota.v1.ItemError
+	(*QuotaState)(nil),                // 39: imquota.v1.QuotaState
+	(*MonthUsage)(nil),                // 40: imquota.v1.MonthUsage
+	(*timestamppb.Timestamp)(nil),     // 41: google.protobuf.Timestamp
+	(AppState)(0),                     // 42: imquota.v1.AppState
+	(*Violation)(nil),                 // 43: imquota.v1.Violation
 }
 var file_imquota_v1_quota_service_proto_depIdxs = []int32{
 	0,  // 0: imquota.v1.CheckQuotaRequest.mode:type_name -> imquota.v1.Mode
-	31, // 1: imquota.v1.CheckQuotaRequest.view:type_name -> imquota.v1.View
+	35, // 1: imquota.v1.CheckQuotaRequest.view:type_name -> imquota.v1.View
 	1,  // 2: imquota.v1.CheckQuotaRequest.client:type_name -> imquota.v1.Client
-	3,  // 3: imquota.v1.CheckQuotaRequest.use_feature:type_name -> imquota.v1.UseFeature
-	4,  // 4: imquota.v1.CheckQuotaRequest.register_users:type_name -> imquota.v1.RegisterUsers
-	5,  // 5: imquota.v1.CheckQuotaRequest.login:type_name -> imquota.v1.Login
-	6,  // 6: imquota.v1.CheckQuotaRequest.add_friend:type_name -> imquota.v1.AddFriend
-	7,  // 7: imquota.v1.CheckQuotaRequest.create_group:type_name -> imquota.v1.CreateGroup
-	8,  // 8: imquota.v1.CheckQuotaRequest.join_group:type_name -> imquota.v1.JoinGroup
-	9,  // 9: imquota.v1.CheckQuotaRequest.add_group_members:type_name -> imquota.v1.AddGroupMembers
-	10, // 10: imquota.v1.CheckQuotaRequest.use_quota:type_name -> imquota.v1.UseQuota
-	32, // 11: imquota.v1.CheckQuotaResponse.decision:type_name -> imquota.v1.Decision
-	2,  // 12: imquota.v1.BatchCheckQuotaRequest.items:type_name -> imquota.v1.CheckQuotaRequest
-	14, // 13: imquota.v1.BatchCheckQuotaResponse.items:type_name -> imquota.v1.BatchItem
-	32, // 14: imquota.v1.BatchItem.decision:type_name -> imquota.v1.Decision
-	33, // 15: imquota.v1.BatchItem.error:type_name -> imquota.v1.ItemError
-	0,  // 16: imquota.v1.ReleaseQuotaRequest.mode:type_name -> imquota.v1.Mode
-	31, // 17: imquota.v1.ReleaseQuotaRequest.view:type_name -> imquota.v1.View
-	1,  // 18: imquota.v1.ReleaseQuotaRequest.client:type_name -> imquota.v1.Client
-	16, // 19: imquota.v1.ReleaseQuotaRequest.remove_friend:type_name -> imquota.v1.RemoveFriend
-	17, // 20: imquota.v1.ReleaseQuotaRequest.leave_group:type_name -> imquota.v1.LeaveGroup
-	18, // 21: imquota.v1.ReleaseQuotaRequest.remove_group_members:type_name -> imquota.v1.RemoveGroupMembers
-	19, // 22: imquota.v1.ReleaseQuotaRequest.dissolve_group:type_name -> imquota.v1.DissolveGroup
-	20, // 23: imquota.v1.ReleaseQuotaRequest.delete_users:type_name -> imquota.v1.DeleteUsers
-	21, // 24: imquota.v1.ReleaseQuotaRequest.return_quota:type_name -> imquota.v1.ReturnQuota
-	32, // 25: imquota.v1.ReleaseQuotaResponse.decision:type_name -> imquota.v1.Decision
-	34, // 26: imquota.v1.GetUsageResponse.quotas:type_name -> imquota.v1.QuotaState
-	35, // 27: imquota.v1.GetUsageResponse.history:type_name -> imquota.v1.MonthUsage
-	36, // 28: imquota.v1.ReportOnlineRequest.lease:type_name -> google.protobuf.Duration
-	37, // 29: imquota.v1.ReportOnlineResponse.lease_end_time:type_name -> google.protobuf.Timestamp
-	1,  // 30: imquota.v1.GetEntitlementsRequest.client:type_name -> imquota.v1.Client
-	38, // 31: imquota.v1.GetEntitlementsResponse.app_state:type_name -> imquota.v1.AppState
-	29, // 32: imquota.v1.GetEntitlementsResponse.features:type_name -> imquota.v1.FeatureEntitlement
-	30, // 33: imquota.v1.GetEntitlementsResponse.limits:type_name -> imquota.v1.LimitEntitlement
-	37, // 34: imquota.v1.GetEntitlementsResponse.grace_until:type_name -> google.protobuf.Timestamp
-	39, // 35: imquota.v1.FeatureEntitlement.violations:type_name -> imquota.v1.Violation
-	2,  // 36: imquota.v1.QuotaService.CheckQuota:input_type -> imquota.v1.CheckQuotaRequest
-	12, // 37: imquota.v1.QuotaService.BatchCheckQuota:input_type -> imquota.v1.BatchCheckQuotaRequest
-	15, // 38: imquota.v1.QuotaService.ReleaseQuota:input_type -> imquota.v1.ReleaseQuotaRequest
-	23, // 39: imquota.v1.QuotaService.GetUsage:input_type -> imquota.v1.GetUsageRequest
-	25, // 40: imquota.v1.QuotaService.ReportOnline:input_type -> imquota.v1.ReportOnlineRequest
-	27, // 41: imquota.v1.QuotaService.GetEntitlements:input_type -> imquota.v1.GetEntitlementsRequest
-	11, // 42: imquota.v1.QuotaService.CheckQuota:output_type -> imquota.v1.CheckQuotaResponse
-	13, // 43: imquota.v1.QuotaService.BatchCheckQuota:output_type -> imquota.v1.BatchCheckQuotaResponse
-	22, // 44: imquota.v1.QuotaService.ReleaseQuota:output_type -> imquota.v1.ReleaseQuotaResponse
-	24, // 45: imquota.v1.QuotaService.GetUsage:output_type -> imquota.v1.GetUsageResponse
-	26, // 46: imquota.v1.QuotaService.ReportOnline:output_type -> imquota.v1.ReportOnlineResponse
-	28, // 47: imquota.v1.QuotaService.GetEntitlements:output_type -> imquota.v1.GetEntitlementsResponse
-	42, // [42:48] is the sub-list for method output_type
-	36, // [36:42] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	36, // 3: imquota.v1.CheckQuotaRequest.hold:type_name -> google.protobuf.Duration
+	3,  // 4: imquota.v1.CheckQuotaRequest.use_feature:type_name -> imquota.v1.UseFeature
+	4,  // 5: imquota.v1.CheckQuotaRequest.register_users:type_name -> imquota.v1.RegisterUsers
+	5,  // 6: imquota.v1.CheckQuotaRequest.login:type_name -> imquota.v1.Login
+	6,  // 7: imquota.v1.CheckQuotaRequest.add_friend:type_name -> imquota.v1.AddFriend
+	7,  // 8: imquota.v1.CheckQuotaRequest.create_group:type_name -> imquota.v1.CreateGroup
+	8,  // 9: imquota.v1.CheckQuotaRequest.join_group:type_name -> imquota.v1.JoinGroup
+	9,  // 10: imquota.v1.CheckQuotaRequest.add_group_members:type_name -> imquota.v1.AddGroupMembers
+	10, // 11: imquota.v1.CheckQuotaRequest.use_quota:type_name -> imquota.v1.UseQuota
+	37, // 12: imquota.v1.CheckQuotaResponse.decision:type_name -> imquota.v1.Decision
+	2,  // 13: imquota.v1.BatchCheckQuotaRequest.items:type_name -> imquota.v1.CheckQuotaRequest
+	14, // 14: imquota.v1.BatchCheckQuotaResponse.items:type_name -> imquota.v1.BatchItem
+	37, // 15: imquota.v1.BatchItem.decision:type_name -> imquota.v1.Decision
+	38, // 16: imquota.v1.BatchItem.error:type_name -> imquota.v1.ItemError
+	0,  // 17: imquota.v1.ReleaseQuotaRequest.mode:type_name -> imquota.v1.Mode
+	35, // 18: imquota.v1.ReleaseQuotaRequest.view:type_name -> imquota.v1.View
+	1,  // 19: imquota.v1.ReleaseQuotaRequest.client:type_name -> imquota.v1.Client
+	16, // 20: imquota.v1.ReleaseQuotaRequest.remove_friend:type_name -> imquota.v1.RemoveFriend
+	17, // 21: imquota.v1.ReleaseQuotaRequest.leave_group:type_name -> imquota.v1.LeaveGroup
+	18, // 22: imquota.v1.ReleaseQuotaRequest.remove_group_members:type_name -> imquota.v1.RemoveGroupMembers
+	19, // 23: imquota.v1.ReleaseQuotaRequest.dissolve_group:type_name -> imquota.v1.DissolveGroup
+	20, // 24: imquota.v1.ReleaseQuotaRequest.delete_users:type_name -> imquota.v1.DeleteUsers
+	21, // 25: imquota.v1.ReleaseQuotaRequest.return_quota:type_name -> imquota.v1.ReturnQuota
+	37, // 26: imquota.v1.ReleaseQuotaResponse.decision:type_name -> imquota.v1.Decision
+	35, // 27: imquota.v1.CommitReservationRequest.view:type_name -> imquota.v1.View
+	37, // 28: imquota.v1.CommitReservationResponse.decision:type_name -> imquota.v1.Decision
+	35, // 29: imquota.v1.CancelReservationRequest.view:type_name -> imquota.v1.View
+	37, // 30: imquota.v1.CancelReservationResponse.decision:type_name -> imquota.v1.Decision
+	39, // 31: imquota.v1.GetUsageResponse.quotas:type_name -> imquota.v1.QuotaState
+	40, // 32: imquota.v1.GetUsageResponse.history:type_name -> imquota.v1.MonthUsage
+	41, // 33: imquota.v1.GetUsageResponse.tail_loss_time:type_name -> google.protobuf.Timestamp
+	36, // 34: imquota.v1.ReportOnlineRequest.lease:type_name -> google.protobuf.Duration
+	41, // 35: imquota.v1.ReportOnlineResponse.lease_end_time:type_name -> google.protobuf.Timestamp
+	1,  // 36: imquota.v1.GetEntitlementsRequest.client:type_name -> imquota.v1.Client
+	42, // 37: imquota.v1.GetEntitlementsResponse.app_state:type_name -> imquota.v1.AppState
+	33, // 38: imquota.v1.GetEntitlementsResponse.features:type_name -> imquota.v1.FeatureEntitlement
+	34, // 39: imquota.v1.GetEntitlementsResponse.limits:type_name -> imquota.v1.LimitEntitlement
+	41, // 40: imquota.v1.GetEntitlementsResponse.grace_until:type_name -> google.protobuf.Timestamp
+	43, // 41: imquota.v1.FeatureEntitlement.violations:type_name -> imquota.v1.Violation
+	2,  // 42: imquota.v1.QuotaService.CheckQuota:input_type -> imquota.v1.CheckQuotaRequest
+	12, // 43: imquota.v1.QuotaService.BatchCheckQuota:input_type -> imquota.v1.BatchCheckQuotaRequest
+	15, // 44: imquota.v1.QuotaService.ReleaseQuota:input_type -> imquota.v1.ReleaseQuotaRequest
+	23, // 45: imquota.v1.QuotaService.CommitReservation:input_type -> imquota.v1.CommitReservationRequest
+	25, // 46: imquota.v1.QuotaService.CancelReservation:input_type -> imquota.v1.CancelReservationRequest
+	27, // 47: imquota.v1.QuotaService.GetUsage:input_type -> imquota.v1.GetUsageRequest
+	29, // 48: imquota.v1.QuotaService.ReportOnline:input_type -> imquota.v1.ReportOnlineRequest
+	31, // 49: imquota.v1.QuotaService.GetEntitlements:input_type -> imquota.v1.GetEntitlementsRequest
+	11, // 50: imquota.v1.QuotaService.CheckQuota:output_type -> imquota.v1.CheckQuotaResponse
+	13, // 51: imquota.v1.QuotaService.BatchCheckQuota:output_type -> imquota.v1.BatchCheckQuotaResponse
+	22, // 52: imquota.v1.QuotaService.ReleaseQuota:output_type -> imquota.v1.ReleaseQuotaResponse
+	24, // 53: imquota.v1.QuotaService.CommitReservation:output_type -> imquota.v1.CommitReservationResponse
+	26, // 54: imquota.v1.QuotaService.CancelReservation:output_type -> imquota.v1.CancelReservationResponse
+	28, // 55: imquota.v1.QuotaService.GetUsage:output_type -> imquota.v1.GetUsageResponse
+	30, // 56: imquota.v1.QuotaService.ReportOnline:output_type -> imquota.v1.ReportOnlineResponse
+	32, // 57: imquota.v1.QuotaService.GetEntitlements:output_type -> imquota.v1.GetEntitlementsResponse
+	50, // [50:58] is the sub-list for method output_type
+	42, // [42:50] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_quota_service_proto_init() }
@@ -2637,7 +2916,7 @@ func file_imquota_v1_quota_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_imquota_v1_quota_service_proto_rawDesc), len(file_imquota_v1_quota_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   30,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

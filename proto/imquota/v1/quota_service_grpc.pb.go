@@ -19,12 +19,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	QuotaService_CheckQuota_FullMethodName      = "/imquota.v1.QuotaService/CheckQuota"
-	QuotaService_BatchCheckQuota_FullMethodName = "/imquota.v1.QuotaService/BatchCheckQuota"
-	QuotaService_ReleaseQuota_FullMethodName    = "/imquota.v1.QuotaService/ReleaseQuota"
-	QuotaService_GetUsage_FullMethodName        = "/imquota.v1.QuotaService/GetUsage"
-	QuotaService_ReportOnline_FullMethodName    = "/imquota.v1.QuotaService/ReportOnline"
-	QuotaService_GetEntitlements_FullMethodName = "/imquota.v1.QuotaService/GetEntitlements"
+	QuotaService_CheckQuota_FullMethodName        = "/imquota.v1.QuotaService/CheckQuota"
+	QuotaService_BatchCheckQuota_FullMethodName   = "/imquota.v1.QuotaService/BatchCheckQuota"
+	QuotaService_ReleaseQuota_FullMethodName      = "/imquota.v1.QuotaService/ReleaseQuota"
+	QuotaService_CommitReservation_FullMethodName = "/imquota.v1.QuotaService/CommitReservation"
+	QuotaService_CancelReservation_FullMethodName = "/imquota.v1.QuotaService/CancelReservation"
+	QuotaService_GetUsage_FullMethodName          = "/imquota.v1.QuotaService/GetUsage"
+	QuotaService_ReportOnline_FullMethodName      = "/imquota.v1.QuotaService/ReportOnline"
+	QuotaService_GetEntitlements_FullMethodName   = "/imquota.v1.QuotaService/GetEntitlements"
 )
 
 // QuotaServiceClient is the client API for QuotaService service.
@@ -51,6 +53,22 @@ type QuotaServiceClient interface {
 	// denied by a limit and is accepted for suspended apps too; a counter stops
 	// at zero and the decision says `clamped`.
 	ReleaseQuota(ctx context.Context, in *ReleaseQuotaRequest, opts ...grpc.CallOption) (*ReleaseQuotaResponse, error)
+	// CommitReservation counts what a check in MODE_RESERVE holds. In time it is
+	// never denied by a limit: its share was held, in the window it was judged in.
+	// Once the hold has ended the action is judged anew, by what holds now, and the
+	// decision says `late`. Repeating a commit answers `replayed`.
+	//
+	// Errors: NOT_FOUND (RESERVATION_NOT_FOUND) for an unknown reservation, or one
+	// that ended more than a day ago; FAILED_PRECONDITION when it was cancelled, or
+	// when the group exists by now, or is of another type. An app that is gone is a denial.
+	CommitReservation(ctx context.Context, in *CommitReservationRequest, opts ...grpc.CallOption) (*CommitReservationResponse, error)
+	// CancelReservation gives back what a reservation holds. One that ended by
+	// itself holds nothing, and cannot be committed any more afterwards. Repeating
+	// a cancellation answers `replayed`.
+	//
+	// Errors: NOT_FOUND as CommitReservation; FAILED_PRECONDITION
+	// (RESERVATION_COMMITTED) when it was committed: release what it counted.
+	CancelReservation(ctx context.Context, in *CancelReservationRequest, opts ...grpc.CallOption) (*CancelReservationResponse, error)
 	// GetUsage reads counters and limits without counting anything.
 	//
 	// Errors: NOT_FOUND for an unknown app, INVALID_ARGUMENT for an unknown
@@ -102,6 +120,26 @@ func (c *quotaServiceClient) ReleaseQuota(ctx context.Context, in *ReleaseQuotaR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReleaseQuotaResponse)
 	err := c.cc.Invoke(ctx, QuotaService_ReleaseQuota_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *quotaServiceClient) CommitReservation(ctx context.Context, in *CommitReservationRequest, opts ...grpc.CallOption) (*CommitReservationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommitReservationResponse)
+	err := c.cc.Invoke(ctx, QuotaService_CommitReservation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *quotaServiceClient) CancelReservation(ctx context.Context, in *CancelReservationRequest, opts ...grpc.CallOption) (*CancelReservationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelReservationResponse)
+	err := c.cc.Invoke(ctx, QuotaService_CancelReservation_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +200,22 @@ type QuotaServiceServer interface {
 	// denied by a limit and is accepted for suspended apps too; a counter stops
 	// at zero and the decision says `clamped`.
 	ReleaseQuota(context.Context, *ReleaseQuotaRequest) (*ReleaseQuotaResponse, error)
+	// CommitReservation counts what a check in MODE_RESERVE holds. In time it is
+	// never denied by a limit: its share was held, in the window it was judged in.
+	// Once the hold has ended the action is judged anew, by what holds now, and the
+	// decision says `late`. Repeating a commit answers `replayed`.
+	//
+	// Errors: NOT_FOUND (RESERVATION_NOT_FOUND) for an unknown reservation, or one
+	// that ended more than a day ago; FAILED_PRECONDITION when it was cancelled, or
+	// when the group exists by now, or is of another type. An app that is gone is a denial.
+	CommitReservation(context.Context, *CommitReservationRequest) (*CommitReservationResponse, error)
+	// CancelReservation gives back what a reservation holds. One that ended by
+	// itself holds nothing, and cannot be committed any more afterwards. Repeating
+	// a cancellation answers `replayed`.
+	//
+	// Errors: NOT_FOUND as CommitReservation; FAILED_PRECONDITION
+	// (RESERVATION_COMMITTED) when it was committed: release what it counted.
+	CancelReservation(context.Context, *CancelReservationRequest) (*CancelReservationResponse, error)
 	// GetUsage reads counters and limits without counting anything.
 	//
 	// Errors: NOT_FOUND for an unknown app, INVALID_ARGUMENT for an unknown
@@ -197,6 +251,12 @@ func (UnimplementedQuotaServiceServer) BatchCheckQuota(context.Context, *BatchCh
 }
 func (UnimplementedQuotaServiceServer) ReleaseQuota(context.Context, *ReleaseQuotaRequest) (*ReleaseQuotaResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReleaseQuota not implemented")
+}
+func (UnimplementedQuotaServiceServer) CommitReservation(context.Context, *CommitReservationRequest) (*CommitReservationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CommitReservation not implemented")
+}
+func (UnimplementedQuotaServiceServer) CancelReservation(context.Context, *CancelReservationRequest) (*CancelReservationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelReservation not implemented")
 }
 func (UnimplementedQuotaServiceServer) GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetUsage not implemented")
@@ -282,6 +342,42 @@ func _QuotaService_ReleaseQuota_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QuotaService_CommitReservation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CommitReservationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QuotaServiceServer).CommitReservation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QuotaService_CommitReservation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QuotaServiceServer).CommitReservation(ctx, req.(*CommitReservationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QuotaService_CancelReservation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelReservationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QuotaServiceServer).CancelReservation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QuotaService_CancelReservation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QuotaServiceServer).CancelReservation(ctx, req.(*CancelReservationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _QuotaService_GetUsage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetUsageRequest)
 	if err := dec(in); err != nil {
@@ -354,6 +450,14 @@ var QuotaService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReleaseQuota",
 			Handler:    _QuotaService_ReleaseQuota_Handler,
+		},
+		{
+			MethodName: "CommitReservation",
+			Handler:    _QuotaService_CommitReservation_Handler,
+		},
+		{
+			MethodName: "CancelReservation",
+			Handler:    _QuotaService_CancelReservation_Handler,
 		},
 		{
 			MethodName: "GetUsage",

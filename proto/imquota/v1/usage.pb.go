@@ -100,6 +100,9 @@ type QuotaState struct {
 	Unlimited bool `protobuf:"varint,4,opt,name=unlimited,proto3" json:"unlimited,omitempty"`
 	// The counter. A daily net may be below zero.
 	Used int64 `protobuf:"varint,5,opt,name=used,proto3" json:"used,omitempty"`
+	// What reservations hold of it, after the call. It is not used yet, and nobody
+	// else's.
+	Held int64 `protobuf:"varint,6,opt,name=held,proto3" json:"held,omitempty"`
 	// What may still be added; meaningless when `unlimited`.
 	Remaining int64 `protobuf:"varint,7,opt,name=remaining,proto3" json:"remaining,omitempty"`
 	// Usage beyond the limit of a quota that is billed, not denied.
@@ -173,6 +176,13 @@ func (x *QuotaState) GetUnlimited() bool {
 func (x *QuotaState) GetUsed() int64 {
 	if x != nil {
 		return x.Used
+	}
+	return 0
+}
+
+func (x *QuotaState) GetHeld() int64 {
+	if x != nil {
+		return x.Held
 	}
 	return 0
 }
@@ -294,14 +304,15 @@ var File_imquota_v1_usage_proto protoreflect.FileDescriptor
 const file_imquota_v1_usage_proto_rawDesc = "" +
 	"\n" +
 	"\x16imquota/v1/usage.proto\x12\n" +
-	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8f\x02\n" +
+	"imquota.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x02\n" +
 	"\n" +
 	"QuotaState\x12\x14\n" +
 	"\x05quota\x18\x01 \x01(\tR\x05quota\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\x03R\x05limit\x12\x1c\n" +
 	"\tunlimited\x18\x04 \x01(\bR\tunlimited\x12\x12\n" +
-	"\x04used\x18\x05 \x01(\x03R\x04used\x12\x1c\n" +
+	"\x04used\x18\x05 \x01(\x03R\x04used\x12\x12\n" +
+	"\x04held\x18\x06 \x01(\x03R\x04held\x12\x1c\n" +
 	"\tremaining\x18\a \x01(\x03R\tremaining\x12\x18\n" +
 	"\aoverage\x18\b \x01(\x03R\aoverage\x129\n" +
 	"\n" +

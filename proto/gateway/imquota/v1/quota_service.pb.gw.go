@@ -117,6 +117,60 @@ func local_request_QuotaService_ReleaseQuota_0(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
+func request_QuotaService_CommitReservation_0(ctx context.Context, marshaler runtime.Marshaler, client extImquotav1.QuotaServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extImquotav1.CommitReservationRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.CommitReservation(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_QuotaService_CommitReservation_0(ctx context.Context, marshaler runtime.Marshaler, server extImquotav1.QuotaServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extImquotav1.CommitReservationRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.CommitReservation(ctx, &protoReq)
+	return msg, metadata, err
+}
+
+func request_QuotaService_CancelReservation_0(ctx context.Context, marshaler runtime.Marshaler, client extImquotav1.QuotaServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extImquotav1.CancelReservationRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.CancelReservation(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_QuotaService_CancelReservation_0(ctx context.Context, marshaler runtime.Marshaler, server extImquotav1.QuotaServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq extImquotav1.CancelReservationRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.CancelReservation(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 func request_QuotaService_GetUsage_0(ctx context.Context, marshaler runtime.Marshaler, client extImquotav1.QuotaServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq extImquotav1.GetUsageRequest
@@ -263,6 +317,46 @@ func RegisterQuotaServiceHandlerServer(ctx context.Context, mux *runtime.ServeMu
 			return
 		}
 		forward_QuotaService_ReleaseQuota_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_QuotaService_CommitReservation_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/imquota.v1.QuotaService/CommitReservation", runtime.WithHTTPPathPattern("/imquota.v1.QuotaService/CommitReservation"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_QuotaService_CommitReservation_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_QuotaService_CommitReservation_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_QuotaService_CancelReservation_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/imquota.v1.QuotaService/CancelReservation", runtime.WithHTTPPathPattern("/imquota.v1.QuotaService/CancelReservation"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_QuotaService_CancelReservation_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_QuotaService_CancelReservation_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
 	mux.Handle(http.MethodPost, pattern_QuotaService_GetUsage_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
@@ -415,6 +509,40 @@ func RegisterQuotaServiceHandlerClient(ctx context.Context, mux *runtime.ServeMu
 		}
 		forward_QuotaService_ReleaseQuota_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_QuotaService_CommitReservation_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/imquota.v1.QuotaService/CommitReservation", runtime.WithHTTPPathPattern("/imquota.v1.QuotaService/CommitReservation"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_QuotaService_CommitReservation_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_QuotaService_CommitReservation_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
+	mux.Handle(http.MethodPost, pattern_QuotaService_CancelReservation_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/imquota.v1.QuotaService/CancelReservation", runtime.WithHTTPPathPattern("/imquota.v1.QuotaService/CancelReservation"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_QuotaService_CancelReservation_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_QuotaService_CancelReservation_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodPost, pattern_QuotaService_GetUsage_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -470,19 +598,23 @@ func RegisterQuotaServiceHandlerClient(ctx context.Context, mux *runtime.ServeMu
 }
 
 var (
-	pattern_QuotaService_CheckQuota_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "CheckQuota"}, ""))
-	pattern_QuotaService_BatchCheckQuota_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "BatchCheckQuota"}, ""))
-	pattern_QuotaService_ReleaseQuota_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "ReleaseQuota"}, ""))
-	pattern_QuotaService_GetUsage_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "GetUsage"}, ""))
-	pattern_QuotaService_ReportOnline_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "ReportOnline"}, ""))
-	pattern_QuotaService_GetEntitlements_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "GetEntitlements"}, ""))
+	pattern_QuotaService_CheckQuota_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "CheckQuota"}, ""))
+	pattern_QuotaService_BatchCheckQuota_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "BatchCheckQuota"}, ""))
+	pattern_QuotaService_ReleaseQuota_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "ReleaseQuota"}, ""))
+	pattern_QuotaService_CommitReservation_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "CommitReservation"}, ""))
+	pattern_QuotaService_CancelReservation_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "CancelReservation"}, ""))
+	pattern_QuotaService_GetUsage_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "GetUsage"}, ""))
+	pattern_QuotaService_ReportOnline_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "ReportOnline"}, ""))
+	pattern_QuotaService_GetEntitlements_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"imquota.v1.QuotaService", "GetEntitlements"}, ""))
 )
 
 var (
-	forward_QuotaService_CheckQuota_0      = runtime.ForwardResponseMessage
-	forward_QuotaService_BatchCheckQuota_0 = runtime.ForwardResponseMessage
-	forward_QuotaService_ReleaseQuota_0    = runtime.ForwardResponseMessage
-	forward_QuotaService_GetUsage_0        = runtime.ForwardResponseMessage
-	forward_QuotaService_ReportOnline_0    = runtime.ForwardResponseMessage
-	forward_QuotaService_GetEntitlements_0 = runtime.ForwardResponseMessage
+	forward_QuotaService_CheckQuota_0        = runtime.ForwardResponseMessage
+	forward_QuotaService_BatchCheckQuota_0   = runtime.ForwardResponseMessage
+	forward_QuotaService_ReleaseQuota_0      = runtime.ForwardResponseMessage
+	forward_QuotaService_CommitReservation_0 = runtime.ForwardResponseMessage
+	forward_QuotaService_CancelReservation_0 = runtime.ForwardResponseMessage
+	forward_QuotaService_GetUsage_0          = runtime.ForwardResponseMessage
+	forward_QuotaService_ReportOnline_0      = runtime.ForwardResponseMessage
+	forward_QuotaService_GetEntitlements_0   = runtime.ForwardResponseMessage
 )
