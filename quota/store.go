@@ -29,11 +29,14 @@ type Store interface {
 	//  3. Txn.Request, if any, is looked up before anything is judged. Known
 	//     with the same fingerprint: nothing is written, the outcome is Replayed
 	//     and shows the counters as they are. With another: ErrRequestReused.
-	//  4. All counters are read. One that holds no number is a fault of reason
-	//     UsageUnknown.
-	//  5. In ModeConsume every charge must fit its limit, else nothing is
-	//     written. A charge that does not grow its counter always fits.
-	//  6. In ModeConsume and ModeForce all of it is written, with Txn.Request.
+	//  4. All counters are read, and what reservations hold of them. One that
+	//     holds no number is a fault of reason UsageUnknown.
+	//  5. In ModeConsume and ModeReserve every charge must fit its limit: used,
+	//     held and delta together; else nothing is written. A charge that does
+	//     not grow its counter always fits. A hold that has ended by the app's
+	//     clock holds nothing, whether or not anybody noticed.
+	//  6. In ModeConsume and ModeForce all of it is written, with Txn.Request and
+	//     Txn.Hold. In ModeReserve only these two are.
 	Apply(ctx context.Context, txns []Txn) []Outcome
 
 	// Sweep removes what an app counted that is gone for good, a bounded part of
@@ -76,10 +79,12 @@ const (
 	ModeJudge   TxnMode = iota // read only
 	ModeConsume                // write if every charge fits its limit
 	ModeForce                  // write in any case
+	ModeReserve                // hold if every charge fits its limit; with HoldPlace
 )
 
 // Txn is one atomic step on the counters of one app: what happens to the set
-// of users, to one group, to the users that are online, and to counters.
+// of users, to one group, to the users that are online, to one reservation, and
+// to counters.
 type Txn struct {
 	App        uint32
 	FanoutBits uint8
@@ -93,6 +98,7 @@ type Txn struct {
 	Users     UserStep
 	Group     GroupStep
 	Online    OnlineStep
+	Hold      HoldStep
 	// Charges are on distinct counters: each begins from what was there before.
 	Charges []Charge
 }
@@ -224,6 +230,8 @@ type Outcome struct {
 	Group GroupRecord
 	// Online is as it is after the step, or would be.
 	Online OnlineOutcome
+	// Hold is the reservation after the step.
+	Hold HoldRecord
 	// Charges has one entry for every charge.
 	Charges []ChargeOutcome
 }
@@ -234,9 +242,20 @@ type ChargeOutcome struct {
 	// app or a member count. Nil, and Delta zero, when the charge did not apply
 	// to this group.
 	Used []int64
+	// Held is what reservations hold of each counter after the step; without the
+	// one that a commit is about, or a cancellation. Nil: nothing of any.
+	Held []int64
 	// Delta is what the charge adds to each counter: Basis resolved, floors at
 	// zero not taken off. For Absolute it has one entry's difference.
 	Delta int64
+}
+
+// heldOf is what is held of the charge's counter of a subject.
+func (o *ChargeOutcome) heldOf(subject int) int64 {
+	if subject >= len(o.Held) {
+		return 0
+	}
+	return o.Held[subject]
 }
 
 // GroupRecord is what a store knows of a group.

@@ -77,9 +77,11 @@ type step struct {
 	users  []user // what is stored of each user of the step, before
 	known  []bool
 	counts struct{ added, active, gone int64 }
+	dates  bool // the group gets its day
 	exists bool // there is a group record for charges to look at
 	group  quota.GroupRecord
 	online *online // as it is to be written
+	holds  holds
 	// changed: something was written, and so the header is too.
 	changed bool
 }
@@ -99,6 +101,9 @@ func (s *step) judge(o *quota.Outcome) error {
 	if o.Replayed, err = s.remembered(); err != nil {
 		return err
 	}
+	if err := s.readHolds(o); err != nil {
+		return err
+	}
 	if err := s.readUsers(o.Replayed); err != nil {
 		return err
 	}
@@ -108,20 +113,18 @@ func (s *step) judge(o *quota.Outcome) error {
 	if err := s.readOnline(o); err != nil {
 		return err
 	}
-	fits, overflows := true, false
+	fit, isExact := true, true
 	o.Charges = make([]quota.ChargeOutcome, len(t.Charges))
 	for i := range t.Charges {
 		c, found := &t.Charges[i], &o.Charges[i]
 		if err := s.read(c, found, o.Replayed); err != nil {
 			return err
 		}
-		for _, used := range found.Used {
-			fits = fits && c.Limit.Allows(used, found.Delta)
-			overflows = overflows || found.Delta > 0 && used > catalog.MaxLimit-found.Delta || found.Delta < 0 && used < -catalog.MaxLimit-found.Delta
-		}
+		f, e := fits(c, found)
+		fit, isExact = fit && f, isExact && e
 	}
-	o.Applied = !o.Replayed && (t.Mode == quota.ModeForce || t.Mode == quota.ModeConsume && fits)
-	if o.Applied && overflows {
+	o.Applied = !o.Replayed && (t.Mode == quota.ModeForce || t.Mode != quota.ModeJudge && fit)
+	if o.Applied && !isExact {
 		return quota.ErrOverflow
 	}
 	return nil
@@ -213,11 +216,20 @@ func (s *step) readGroup(o *quota.Outcome) error {
 	o.Group, s.group, s.exists = g, g, g.Found
 	switch {
 	case o.Replayed:
+	case g.Found && step.Op == quota.GroupCreate && s.txn.Hold.Op == quota.HoldCommit && g.Day == quota.NoDay && g.Type == step.Type:
+		s.group.Day, s.dates = step.Day, true // it was joined before it was committed
 	case g.Found && step.Op == quota.GroupCreate:
 		return quota.ErrGroupExists
 	case g.Found && step.Type != 0 && step.Type != g.Type:
 		return quota.ErrGroupType
 	case !g.Found && step.Op == quota.GroupCreate:
+		held, err := s.holds.byOthers(s.ofGroupID())
+		if err != nil {
+			return err
+		}
+		if held > 0 {
+			return quota.ErrGroupExists
+		}
 		s.exists, s.group = true, quota.GroupRecord{Type: step.Type, Day: step.Day}
 	case !g.Found && step.Op == quota.GroupTouch && s.wentLately(): // too late
 	case !g.Found && step.Op == quota.GroupTouch:
@@ -274,6 +286,9 @@ func (s *step) read(c *quota.Charge, found *quota.ChargeOutcome, replayed bool) 
 			}
 			found.Used[i] = n
 		}
+	}
+	if err := s.readHeld(c, found); err != nil {
+		return err
 	}
 	if replayed {
 		return nil

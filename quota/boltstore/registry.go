@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"context"
+	"errors"
 
 	"github.com/imquota/imquota/account"
 	bolt "go.etcd.io/bbolt"
@@ -28,7 +29,7 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, event account.E
 		if err := tx.Bucket(directoryBucket).Put(appKey(app.ID), []byte(app.Account)); err != nil {
 			return err
 		}
-		if err := dropEvents(tx, app.ID); err != nil {
+		if err := errors.Join(dropEvents(tx, app.ID), dropHolds(tx, app.ID)); err != nil {
 			return err
 		}
 		return r.write(tx, header{})

@@ -47,6 +47,11 @@ func (b *broom) sweep(tx *bolt.Tx) error {
 	if err := b.sweepOnline(tx); err != nil {
 		return err
 	}
+	if held := tx.Bucket(holdsBucket); held != nil {
+		if err := b.buckets(held); err != nil {
+			return err
+		}
+	}
 	if err := b.buckets(tx.Bucket(requestsBucket)); err != nil {
 		return err
 	}

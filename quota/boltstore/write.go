@@ -20,7 +20,11 @@ func after(c *quota.Charge, used, delta int64) int64 {
 // write carries the transaction out.
 func (s *step) write(o *quota.Outcome) error {
 	t := s.txn
-	errs := []error{s.writeUsers()}
+	errs := []error{s.writeHold(o)}
+	if t.Mode == quota.ModeReserve {
+		return errors.Join(append(errs, s.remember(), s.writeHeader())...)
+	}
+	errs = append(errs, s.writeUsers())
 	members := s.group.Members
 	for i := range t.Charges {
 		c, found := &t.Charges[i], &o.Charges[i]
@@ -148,7 +152,7 @@ func (s *step) writeGroup(members int64) error {
 			return err
 		}
 		return s.noteGone()
-	case s.group.Found && s.group.Members == members:
+	case s.group.Found && s.group.Members == members && !s.dates:
 		return nil
 	}
 	s.changed = true

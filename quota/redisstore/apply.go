@@ -74,18 +74,27 @@ func (s *Store) applyShrinking(ctx context.Context, deadline time.Time, txns []q
 }
 
 // catchUpAttempts bounds how often a call is sent again because the app's clock
-// has reached another generation of request ids: once, unless others move it.
-const catchUpAttempts = 3
+// has reached another generation of request ids, or because it holds something:
+// once each, unless others move it.
+const catchUpAttempts = 4
 
-// catchUp sends a call again with the keys that the app's clock asks for. The
-// script has done nothing yet.
+// catchUp sends a call again with the keys that the app's clock and what it holds
+// ask for. The script has done nothing yet.
 func (s *Store) catchUp(ctx context.Context, deadline time.Time, txns []quota.Txn, c *call) {
+	at := c.request.now
 	for range catchUpAttempts {
-		clock, ok := c.ahead()
-		if !ok {
+		clock, isAhead := c.ahead()
+		ends, holds := c.asksFor(replyHolds)
+		switch {
+		case isAhead:
+			at = clock
+		case holds:
+			s.holding.note(txns[c.at[0]].App, ends)
+		default:
 			return
 		}
-		c.request = s.newEncoder(&txns[c.at[0]], clock)
+		c.request = s.newEncoder(&txns[c.at[0]], at)
+		c.request.holds = c.request.holds || holds
 		for _, i := range c.at {
 			c.request.add(&txns[i])
 		}
@@ -94,16 +103,19 @@ func (s *Store) catchUp(ctx context.Context, deadline time.Time, txns []quota.Tx
 }
 
 // ahead returns the app's clock when the script refused the call for it.
-func (c *call) ahead() (time.Time, bool) {
+func (c *call) ahead() (time.Time, bool) { return c.asksFor(replyAhead) }
+
+// asksFor returns the instant that came with the script's refusal.
+func (c *call) asksFor(code int64) (time.Time, bool) {
 	if c.err != nil {
 		return time.Time{}, false
 	}
 	reply, _ := c.cmd.Val().([]any)
-	if len(reply) != 2 || reply[0] != int64(replyAhead) {
+	if len(reply) != 2 || reply[0] != code {
 		return time.Time{}, false
 	}
-	clock, ok := reply[1].(int64)
-	return time.UnixMilli(clock), ok
+	at, ok := reply[1].(int64)
+	return time.UnixMilli(at), ok
 }
 
 func isFull(err error) bool {
@@ -168,6 +180,11 @@ const (
 	replyBrokeOff
 	replyClockSkew
 	replyGateways
+	replyNoHold
+	replyHoldCommitted
+	replyHoldCancelled
+	replyHoldEnded
+	replyHolds
 )
 
 // errReply says that the script answered what it never answers.
@@ -202,6 +219,10 @@ func (s *Store) decode(c *call, txns []quota.Txn, outcomes []quota.Outcome) {
 		fail(&quota.WindowPassedError{Clock: clock}) // it moves on each time: plan anew
 		return
 	}
+	if _, ok := c.asksFor(replyHolds); ok { // it ends and begins each time: plan anew
+		fail(quota.ErrStale)
+		return
+	}
 	if len(reply) != len(c.at)+3 {
 		fail(&account.Fault{Reason: account.OutcomeUnknown, Detail: "Redis", Err: errReply})
 		return
@@ -213,6 +234,9 @@ func (s *Store) decode(c *call, txns []quota.Txn, outcomes []quota.Outcome) {
 		values, _ := reply[k+3].([]any)
 		if err := decodeTxn(&txns[i], values, clock, o); err != nil {
 			*o = quota.Outcome{Err: err}
+		}
+		if o.Hold.State == quota.HoldPlaced {
+			s.holding.note(txns[i].App, o.Hold.End)
 		}
 	}
 }
@@ -238,6 +262,14 @@ func decodeTxn(t *quota.Txn, values []any, clock time.Time, o *quota.Outcome) er
 		return quota.ErrOverflow
 	case replyGateways:
 		return quota.ErrGateways
+	case replyNoHold:
+		return quota.ErrHoldNotFound
+	case replyHoldCommitted:
+		return quota.ErrHoldCommitted
+	case replyHoldCancelled:
+		return quota.ErrHoldCancelled
+	case replyHoldEnded:
+		return quota.ErrHoldEnded
 	case replyCorrupt:
 		return damagedValue(r.next())
 	case replyBrokeOff:
@@ -253,18 +285,19 @@ func decodeTxn(t *quota.Txn, values []any, clock time.Time, o *quota.Outcome) er
 	if o.Group.Found {
 		o.Group.Type = letter[0]
 	}
+	isHeld := r.number() == 1
 	o.Charges = make([]quota.ChargeOutcome, len(t.Charges))
 	for i := range o.Charges {
 		o.Charges[i].Delta = r.number()
 		if n := r.number(); n > 0 {
-			used := make([]int64, n)
-			for k := range used {
-				used[k] = r.number()
+			o.Charges[i].Used = r.numbers(n)
+			if isHeld {
+				o.Charges[i].Held = r.numbers(n)
 			}
-			o.Charges[i].Used = used
 		}
 	}
 	r.online(t, o)
+	r.hold(t, o)
 	if r.failed {
 		return &account.Fault{Reason: account.OutcomeUnknown, Detail: "Redis", Err: errReply}
 	}
@@ -283,6 +316,21 @@ func (r *reader) online(t *quota.Txn, o *quota.Outcome) {
 	o.Online.Peaks = make([]int64, len(t.Online.Months))
 	for i := range o.Online.Peaks {
 		o.Online.Peaks[i] = r.number()
+	}
+}
+
+// hold reads what is said of the reservation.
+func (r *reader) hold(t *quota.Txn, o *quota.Outcome) {
+	if t.Hold.Op == quota.HoldNone {
+		return
+	}
+	state, end, plan := quota.HoldState(r.number()), r.number(), r.text()
+	if state == 0 {
+		return
+	}
+	o.Hold = quota.HoldRecord{State: state, End: time.UnixMilli(end)}
+	if plan != "" {
+		o.Hold.Plan = []byte(plan)
 	}
 }
 
@@ -309,6 +357,14 @@ func (r *reader) number() int64 {
 		return math.MinInt64
 	}
 	return n
+}
+
+func (r *reader) numbers(n int64) []int64 {
+	numbers := make([]int64, n)
+	for i := range numbers {
+		numbers[i] = r.number()
+	}
+	return numbers
 }
 
 func (r *reader) text() string {

@@ -1,7 +1,8 @@
 -- Judges and writes transactions of one app, in order, each all or nothing.
 -- The contract is quota.Store; this is its steps 1 to 6, inside Redis.
 --
--- KEYS[1]  the app's header, a hash: v epoch.revision, c clock, s sequence
+-- KEYS[1]  the app's header, a hash: v epoch.revision, c clock, s sequence,
+--          h the latest end of a hold, if there is any
 -- KEYS[i]  every other key, named by its index i in ARGV; 0 names none
 --            request generations  hash: 16-byte id -> 8-byte fingerprint
 --            users                hash: user -> last active month; -1 never
@@ -10,14 +11,19 @@
 --                                 or "-", day of dissolution
 --            gateways             hash: "g", gateway -> users, " ", end of lease;
 --                                 e -> end of the month of the last report
+--            reservation          hash: id -> "p", "c" or "x", fingerprint, end,
+--            generations          " ", plan: placed, committed or cancelled
+--            held                 hash: "s", of -> sum; "p", reservation -> parts
+--            ends                 sorted set: reservation -> end of its hold
 --            peaks                hash: first instant of a month -> users online
 --            counters             hash: quota or subject -> count
 --
 -- ARGV     all numbers are decimal integers; times are Unix milliseconds
 --   version, the earliest that this server's clock may show for the caller's
 --   to be believed (0: whatever it shows), now, the end of the generation of
---   request ids (0 without any), transactions, then for each transaction:
---   mode          0 judge, 1 consume, 2 force
+--   request ids (0 without any), key of what is held, key of the ends (0, 0:
+--   not given), transactions, then for each transaction:
+--   mode          0 judge, 1 consume, 2 force, 3 reserve
 --   windowEnd     0: depends on no window
 --   id            "" or the 16 bytes; if not "": key of this generation, key
 --                 of the one before, fingerprint, time to live
@@ -30,11 +36,18 @@
 --                 of the peaks, for how long peaks are kept, gateway, users,
 --                 lease, end of the running month, months, then for each: its
 --                 first instant
+--   holdOp        0 none, 1 place, 2 read, 3 commit, 4 cancel; if not 0: key of
+--                 this generation, key of the one before, id, fingerprint, for
+--                 how long, plan, late (0, 1), time to live
 --   charges, then for each:
 --     delta, basis (0 once, 1 per new user, 2 per newly active, 3 per gone
 --     user, 4 the new value), limit ("" none), signed (0, 1), members (0, 1),
 --     types ("" any), same day (0, 1), time to live (0 for ever), counters,
 --     then for each counter: key, field
+--
+-- The keys of what is held are asked for when there is any: {16, end of the last
+-- hold}. In a Cluster a script with a key that is not there has to wait until its
+-- slot has moved, and most apps hold nothing.
 --
 -- Returns {0, clock, sequence, one reply for each transaction} or
 -- {1} when the app's record has another version, {7, text} when its header is
@@ -42,14 +55,17 @@
 -- request ids than the keys are of, {10, this server's clock} when the caller's
 -- is too far ahead of it: an app's clock never runs backwards, so that one such
 -- call would take the app to windows that have not begun, for good. A reply is
---   {0, applied, replayed, found, type, day, members, then for each charge:
---    delta, counters, their values before; then, if onlineOp is not 0: users
---    online, gateways, end of the lease (0 none), the peak of each month}
+--   {0, applied, replayed, found, type, day, members, held (0, 1), then for each
+--    charge: delta, counters, their values before, and if held is 1 what is held
+--    of each; then, if onlineOp is not 0: users online, gateways, end of the
+--    lease (0 none), the peak of each month; then, if holdOp is not 0: 0 none, 1
+--    placed, 2 committed, 3 cancelled, end, plan}
 --   {code, text}: 2 a window is over, 3 the id was used for another request,
 --   4 the group exists, 5 the group is of another type, 6 a counter would leave
 --   the exact integers, 7 a stored value is not what it should be, 9 it broke
 --   off after a write, which nothing is known to cause, 11 there are as many
---   gateways as may be
+--   gateways as may be, 12 there is no such reservation, 13 it was committed, 14
+--   it was cancelled, 15 the caller is wrong about whether its hold has ended
 --
 -- Numbers are doubles here, exact up to 2^53-1; a number is written with %.0f,
 -- because tostring rounds above 10^14. Reads of a transaction come before its
@@ -70,16 +86,16 @@ local function number()
   return tonumber(ARGV[cursor])
 end
 
-local header = redis.pcall('HMGET', KEYS[1], 'v', 'c', 's')
+local header = redis.pcall('HMGET', KEYS[1], 'v', 'c', 's', 'h')
 if header.err then
   return {7, KEYS[1] .. ': ' .. header.err}
 end
 if header[1] ~= take() then
   return {1}
 end
-local clock, sequence = tonumber(header[2] or 0), tonumber(header[3] or 0)
-if not clock or not sequence then
-  return {7, KEYS[1] .. ': its clock or sequence is not a number'}
+local clock, sequence, holdsEnd = tonumber(header[2] or 0), tonumber(header[3] or 0), tonumber(header[4] or 0)
+if not clock or not sequence or not holdsEnd then
+  return {7, KEYS[1] .. ': its clock, its sequence or the end of its holds is not a number'}
 end
 local earliest = number()
 if earliest ~= 0 then
@@ -125,6 +141,86 @@ local function count(key, field)
   return n
 end
 
+-- Everything that writes goes through change, which counts the commands: a
+-- transaction that applies and finds nothing to change leaves the header too.
+local writes = 0
+local function change(command, key, ...)
+  redis.call(command, KEYS[key], ...)
+  writes = writes + 1
+end
+
+-- What is held. An app without a hold that has not ended, as most are, pays for
+-- none of this.
+local HELD, ENDS = number(), number()
+local PLACED, COMMITTED, CANCELLED = 1, 2, 3
+local holds = holdsEnd > clock
+if holds and HELD == 0 then
+  return {16, holdsEnd}
+end
+
+-- partsOf returns what a reservation holds: a list of what of, how much.
+local function partsOf(id)
+  local packed = read(HELD, 'p' .. id)
+  if not packed then
+    return {}
+  end
+  local ok, parts = pcall(cmsgpack.unpack, packed)
+  if not ok or type(parts) ~= 'table' then
+    error({7, KEYS[HELD] .. ': the parts of a reservation are damaged'}, 0)
+  end
+  return parts
+end
+
+local function heldOf(of)
+  return holds and count(HELD, 's' .. of) or 0
+end
+
+-- free gives back what a reservation holds. It reads before it writes.
+local function free(id, parts)
+  local sums = {}
+  for i = 1, #parts, 2 do
+    sums[i] = heldOf(parts[i]) - parts[i + 1]
+  end
+  for i = 1, #parts, 2 do
+    if sums[i] > 0 then
+      redis.call('HSET', KEYS[HELD], 's' .. parts[i], text(sums[i]))
+    else
+      redis.call('HDEL', KEYS[HELD], 's' .. parts[i])
+    end
+  end
+  redis.call('HDEL', KEYS[HELD], 'p' .. id)
+  redis.call('ZREM', KEYS[ENDS], id)
+end
+
+-- settle frees what holds that have ended still hold, so many parts of them, and
+-- returns whether there is more. Nobody can tell it from not having run: it
+-- leaves the sequence alone, and runs for judgements too.
+local SETTLED_PARTS = 20000
+local function settle(most)
+  while most > 0 do
+    local id = redis.pcall('ZRANGEBYSCORE', KEYS[ENDS], '-inf', text(clock), 'LIMIT', 0, 1)
+    if id.err then
+      error({7, KEYS[ENDS] .. ': ' .. id.err}, 0)
+    end
+    if not id[1] then
+      return false
+    end
+    local parts = partsOf(id[1])
+    free(id[1], parts)
+    most = most - #parts - 1
+  end
+  return true
+end
+
+local moreEnded = false
+if holds then
+  local ok, more = pcall(settle, SETTLED_PARTS)
+  if not ok then
+    return type(more) == 'table' and not more.err and more or {7, KEYS[HELD] .. ': ' .. tostring(type(more) == 'table' and more.err or more)}
+  end
+  moreEnded = more
+end
+
 -- parse reads a transaction from ARGV, so that the next one begins where it
 -- should even if this one fails.
 local function parse()
@@ -157,6 +253,11 @@ local function parse()
       t.months[i] = take()
     end
   end
+  t.holdOp = number()
+  if t.holdOp ~= 0 then
+    t.holdKey, t.holdOld, t.hold, t.holdPrint = number(), number(), take(), take()
+    t.holdFor, t.plan, t.late, t.holdTTL = number(), take(), take() == '1', take()
+  end
   t.charges = {}
   for i = 1, number() do
     local c = {
@@ -181,6 +282,76 @@ local function remembered(t)
     error({3, ''}, 0)
   end
   return fingerprint and true or false
+end
+
+-- reservation finds the reservation that a step is about.
+local function reservation(t)
+  t.holdState, t.holdEnd, t.own = 0, 0, {}
+  if t.holdOp == 0 then
+    return
+  end
+  local value = read(t.holdKey, t.hold)
+  if not value then
+    value = read(t.holdOld, t.hold)
+    if value then
+      t.holdKey = t.holdOld
+    end
+  end
+  if not value then
+    if t.holdOp ~= 1 then
+      error({12, ''}, 0)
+    end
+    return
+  end
+  local state, fingerprint = string.sub(value, 1, 1), string.sub(value, 2, 9)
+  local ends, plan = string.match(string.sub(value, 10), '^(%d+) (.*)$')
+  t.holdState = state == 'p' and PLACED or state == 'c' and COMMITTED or state == 'x' and CANCELLED
+  if not ends or not t.holdState then
+    error({7, KEYS[t.holdKey] .. ': a reservation is damaged'}, 0)
+  end
+  t.holdEnd = tonumber(ends)
+  if t.holdOp == 1 then
+    if fingerprint ~= t.holdPrint then
+      error({3, ''}, 0)
+    end
+    t.replayed = true
+  elseif t.holdOp == 2 then
+    t.holdPlan = plan
+  elseif t.holdOp == 3 and t.holdState == COMMITTED or t.holdOp == 4 and t.holdState == CANCELLED then
+    t.replayed = true
+  elseif t.holdState ~= PLACED then
+    error({t.holdState == COMMITTED and 13 or 14, ''}, 0)
+  elseif t.holdOp == 3 and t.late ~= (t.holdEnd <= clock) then
+    error({15, ''}, 0)
+  else
+    t.holdPrint = fingerprint
+    if t.holdEnd > clock then
+      t.parts = partsOf(t.hold)
+      for i = 1, #t.parts, 2 do
+        t.own[t.parts[i]] = t.parts[i + 1]
+      end
+    end
+  end
+end
+
+-- heldByOthers is what is held of something, without what the reservation holds
+-- that the step is about to end.
+local function heldByOthers(t, of)
+  return heldOf(of) - (t.own[of] or 0)
+end
+
+-- What a part of a reservation is of. Ids may hold any byte: the kind comes first
+-- and the id last, and no name of a key holds a zero.
+local function ofGroupID(t)
+  return 'i' .. KEYS[t.groupKey] .. '\0' .. t.group
+end
+
+local function ofMembers(t)
+  return 'm' .. KEYS[t.groupKey] .. '\0' .. t.group
+end
+
+local function ofCounter(key, field)
+  return 'c' .. KEYS[key] .. '\0' .. field
 end
 
 -- sweep drops, with the transaction's own drops, what is over among some fields
@@ -294,8 +465,12 @@ local function group(t)
   if t.replayed then
     return
   end
-  if t.found and t.groupOp == 2 then
-    error({4, ''}, 0)
+  if t.groupOp == 2 then
+    if t.found and t.holdOp == 3 and t.gDay == NO_DAY and t.gType == t.type then
+      t.dates, t.gDay = true, t.day
+    elseif t.found or heldByOthers(t, ofGroupID(t)) > 0 then
+      error({4, ''}, 0)
+    end
   end
   if t.found and t.type ~= '' and t.type ~= t.gType then
     error({5, t.gType}, 0)
@@ -394,12 +569,25 @@ local function charge(t, c)
     c.change = 0
     return true
   end
+  local held = holds or t.mode == 3
+  c.of, c.held = {}, {}
   if c.members then
     c.used[1] = t.gMembers
+    if held then
+      c.of[1] = ofMembers(t)
+    end
   else
     for i = c.at, c.at + 2 * c.n - 2, 2 do
-      c.used[#c.used + 1] = count(tonumber(ARGV[i]), ARGV[i + 1])
+      local key, field = tonumber(ARGV[i]), ARGV[i + 1]
+      c.used[#c.used + 1] = count(key, field)
+      if held then
+        c.of[#c.of + 1] = ofCounter(key, field)
+      end
     end
+  end
+  for i, of in ipairs(c.of) do
+    c.held[i] = heldByOthers(t, of)
+    t.isHeld = t.isHeld or c.held[i] ~= 0
   end
   if c.basis == 4 then
     delta = c.delta - c.used[1]
@@ -409,7 +597,8 @@ local function charge(t, c)
   end
   c.change = delta
   local limit, fits = c.limit ~= '' and tonumber(c.limit) or nil, true
-  for _, used in ipairs(c.used) do
+  for i, used in ipairs(c.used) do
+    used = used + (c.held[i] or 0)
     if delta > 0 and limit and used + delta > limit then
       fits = false
     end
@@ -418,14 +607,6 @@ local function charge(t, c)
     end
   end
   return fits
-end
-
--- Everything that write does goes through change, which counts the commands:
--- a transaction that applies and finds nothing to change leaves the header too.
-local writes = 0
-local function change(command, key, ...)
-  redis.call(command, KEYS[key], ...)
-  writes = writes + 1
 end
 
 -- bump adds to a counter; one that becomes zero is removed.
@@ -479,8 +660,64 @@ local function report(t)
   peak(t, t.months[1], t.monthPeaks[1], t.monthPeak)
 end
 
+local function noteRequest(t)
+  if t.id ~= '' then
+    change('HSET', t.young, t.id, t.fingerprint)
+    change('PEXPIRE', t.young, t.ttl)
+  end
+end
+
+-- place makes a reservation of all that the charges would add.
+local function place(t)
+  if not holds then
+    redis.call('UNLINK', KEYS[HELD], KEYS[ENDS]) -- of holds that have all ended
+  end
+  local parts = {}
+  local function hold(of, held, more)
+    parts[#parts + 1], parts[#parts + 2] = of, more
+    change('HSET', HELD, 's' .. of, text(held + more))
+  end
+  for _, c in ipairs(t.charges) do
+    if c.applies and c.change > 0 then
+      for i, of in ipairs(c.of) do
+        hold(of, c.held[i], c.change)
+        c.held[i], t.isHeld = c.held[i] + c.change, true
+      end
+    end
+  end
+  if t.groupOp == 2 then
+    hold(ofGroupID(t), 0, 1)
+  end
+  t.holdState, t.holdEnd = PLACED, clock + t.holdFor
+  change('HSET', HELD, 'p' .. t.hold, cmsgpack.pack(parts))
+  change('ZADD', ENDS, text(t.holdEnd), t.hold)
+  change('PEXPIRE', HELD, t.holdTTL)
+  change('PEXPIRE', ENDS, t.holdTTL)
+  change('HSET', t.holdKey, t.hold, 'p' .. t.holdPrint .. text(t.holdEnd) .. ' ' .. t.plan)
+  change('PEXPIRE', t.holdKey, t.holdTTL)
+  holdsEnd, holds = math.max(holds and holdsEnd or 0, t.holdEnd), true
+  noteRequest(t)
+end
+
+-- endHold commits or cancels a reservation, of which nothing is held any more.
+local function endHold(t)
+  if t.parts then
+    free(t.hold, t.parts)
+  end
+  local letter = t.holdOp == 3 and 'c' or 'x'
+  t.holdState = t.holdOp == 3 and COMMITTED or CANCELLED
+  change('HSET', t.holdKey, t.hold, letter .. t.holdPrint .. text(t.holdEnd) .. ' ')
+end
+
 -- write carries the transaction out. Nothing in it can fail any more.
 local function write(t)
+  if t.mode == 3 then
+    place(t)
+    return
+  end
+  if t.holdOp > 2 then
+    endHold(t)
+  end
   for _, w in ipairs(t.userWrites) do
     if w[3] then
       change('HSET', w[1], w[2], text(w[3]))
@@ -507,16 +744,21 @@ local function write(t)
     if t.found then
       change('HSET', t.groupKey, t.group, '-' .. t.day)
     end
-  elseif t.groupOp > 1 and t.exists and (not t.found or members ~= t.gMembers) then
+  elseif t.groupOp > 1 and t.exists and (not t.found or t.dates or members ~= t.gMembers) then
     change('HSET', t.groupKey, t.group, t.gType .. t.gDay .. '.' .. text(members))
   end
   if t.onlineOp == 2 then
     report(t)
   end
-  if t.id ~= '' then
-    change('HSET', t.young, t.id, t.fingerprint)
-    change('PEXPIRE', t.young, t.ttl)
+  noteRequest(t)
+end
+
+local function judge(t)
+  local fits = true
+  for _, c in ipairs(t.charges) do
+    fits = charge(t, c) and fits
   end
+  return fits
 end
 
 -- run judges one transaction and writes it, and returns its reply.
@@ -525,6 +767,7 @@ local function run(t)
     error({2, ''}, 0)
   end
   t.replayed = t.id ~= '' and remembered(t)
+  reservation(t)
   if t.replayed then
     t.new, t.active, t.gone = 0, 0, 0
   else
@@ -534,11 +777,12 @@ local function run(t)
   if t.onlineOp ~= 0 then
     online(t)
   end
-  local fits = true
-  for _, c in ipairs(t.charges) do
-    fits = charge(t, c) and fits
+  local fits = judge(t)
+  if not fits and moreEnded then
+    moreEnded, t.isHeld, t.overflow = settle(math.huge), false, false
+    fits = judge(t)
   end
-  local applies = not t.replayed and (t.mode == 2 or t.mode == 1 and fits)
+  local applies = not t.replayed and (t.mode == 2 or (t.mode == 1 or t.mode == 3) and fits)
   if applies then
     if t.overflow then
       error({6, ''}, 0)
@@ -551,7 +795,7 @@ local function run(t)
   end
   local reply = {
     0, applies and 1 or 0, t.replayed and 1 or 0,
-    t.found and 1 or 0, t.found and t.gType or '', t.found and tonumber(t.gDay) or 0, t.found and t.gMembers or 0
+    t.found and 1 or 0, t.found and t.gType or '', t.found and tonumber(t.dates and NO_DAY or t.gDay) or 0, t.found and t.gMembers or 0, t.isHeld and 1 or 0
   }
   local at = #reply
   for _, c in ipairs(t.charges) do
@@ -561,6 +805,10 @@ local function run(t)
       at = at + 1
       reply[at] = used
     end
+    for i = 1, t.isHeld and #c.used or 0 do
+      at = at + 1
+      reply[at] = c.held[i] or 0
+    end
   end
   if t.onlineOp ~= 0 then
     local ends = t.onlineOp == 2 and t.reported > 0 and clock + t.lease or 0
@@ -568,6 +816,10 @@ local function run(t)
     for i, users in ipairs(t.monthPeaks) do
       reply[at + 3 + i] = users
     end
+    at = at + 3 + #t.monthPeaks
+  end
+  if t.holdOp ~= 0 then
+    reply[at + 1], reply[at + 2], reply[at + 3] = t.holdState, t.holdEnd, t.holdPlan or ''
   end
   return reply
 end
@@ -586,6 +838,12 @@ for i = 1, number() do
 end
 if sequence ~= before then
   redis.call('HSET', KEYS[1], 'c', text(clock), 's', text(sequence))
+  if holds then
+    redis.call('HSET', KEYS[1], 'h', text(holdsEnd))
+  elseif holdsEnd ~= 0 and HELD ~= 0 then
+    redis.call('HDEL', KEYS[1], 'h')
+    redis.call('UNLINK', KEYS[HELD], KEYS[ENDS])
+  end
 end
 replies[2], replies[3] = clock, sequence
 return replies

@@ -17,6 +17,7 @@ type encoder struct {
 	now     time.Time     // of its transactions, or the app's clock when that is known to be ahead
 	first   quota.Txn     // what all must share
 	withIDs bool          // a transaction has a request id
+	holds   bool          // the app may hold something
 	keys    []string
 	numbers map[string]int // of keys, without the prefix
 	args    []any
@@ -25,15 +26,16 @@ type encoder struct {
 }
 
 // headArgs are version, the server's earliest clock, the app's clock, end of the
-// ids' generation and number of transactions, known at the end.
-const headArgs = 5
+// ids' generation, the keys of what is held and number of transactions, known at
+// the end.
+const headArgs = 7
 
 // newEncoder begins a script at an instant that is not before the first
 // transaction's.
 func (s *Store) newEncoder(first *quota.Txn, now time.Time) encoder {
 	prefix := s.appPrefix(first.App)
 	return encoder{
-		prefix: prefix, skew: s.skew(), first: *first, now: now, version: versionText(first.Version),
+		prefix: prefix, skew: s.skew(), holds: s.holding.until(first.App).After(now), first: *first, now: now, version: versionText(first.Version),
 		keys: append(make([]string, 0, 8), prefix+"app"), numbers: make(map[string]int, 8),
 		args: make([]any, headArgs, 48),
 	}
@@ -60,7 +62,10 @@ func grows(t *quota.Txn) bool {
 	if t.Mode == quota.ModeJudge {
 		return false
 	}
-	return t.Online.Op == quota.OnlineReport || t.Users.Op == quota.UsersRegister || t.Users.Op == quota.UsersLogin ||
+	if t.Hold.Op == quota.HoldCommit {
+		return false // it was promised
+	}
+	return t.Mode == quota.ModeReserve || t.Online.Op == quota.OnlineReport || t.Users.Op == quota.UsersRegister || t.Users.Op == quota.UsersLogin ||
 		t.Group.Op == quota.GroupCreate || t.Group.Op == quota.GroupTouch ||
 		slices.ContainsFunc(t.Charges, func(c quota.Charge) bool { return c.Delta > 0 || c.Basis == quota.Absolute })
 }
@@ -75,7 +80,11 @@ func (e *encoder) finish() ([]string, []any) {
 	if e.skew != 0 {
 		earliest = e.first.Now.Add(-e.skew).UnixMilli()
 	}
-	copy(e.args, []any{e.version, earliest, e.now.UnixMilli(), generationEnd, e.txns})
+	held, ends := 0, 0
+	if e.holds {
+		held, ends = e.key(heldName), e.key(endsName)
+	}
+	copy(e.args, []any{e.version, earliest, e.now.UnixMilli(), generationEnd, held, ends, e.txns})
 	return e.keys, e.args
 }
 
@@ -100,6 +109,7 @@ func (e *encoder) add(t *quota.Txn) {
 	e.addUsers(t)
 	e.addGroup(t)
 	e.addOnline(t)
+	e.addHold(t)
 	e.put(len(t.Charges))
 	for i := range t.Charges {
 		e.addCharge(t, &t.Charges[i])
@@ -177,6 +187,20 @@ func (e *encoder) addOnline(t *quota.Txn) {
 	for _, month := range o.Months {
 		e.put(month.Start.UnixMilli())
 	}
+}
+
+func (e *encoder) addHold(t *quota.Txn) {
+	h := &t.Hold
+	e.put(int(h.Op))
+	if h.Op == quota.HoldNone {
+		return
+	}
+	e.holds = true
+	e.withIDs = true // as addRequest: the script refuses keys of another generation
+	now := holdGenerationOf(e.now)
+	e.put(e.key(holdsKey(now, h.ID, t.FanoutBits)), e.key(holdsKey(now-1, h.ID, t.FanoutBits)),
+		string(h.ID[:]), string(t.Request.Fingerprint[:]),
+		h.For.Milliseconds(), string(h.Plan), flag(h.Late), (3 * holdGeneration).Milliseconds())
 }
 
 func (e *encoder) addCharge(t *quota.Txn, c *quota.Charge) {

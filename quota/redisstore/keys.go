@@ -31,6 +31,9 @@ import (
 //	imq:{APP}:g:BUCKET            group -> record
 //	imq:{APP}:o                   gateway -> users online and lease
 //	imq:{APP}:op                  month -> most users online at once
+//	imq:{APP}:h                   what is held, and by which reservations
+//	imq:{APP}:he                  reservation -> when its hold ends
+//	imq:{APP}:v:GENERATION:BUCKET reservation -> what became of it
 //	imq:{APP}:r:GENERATION:BUCKET request -> fingerprint
 
 // directories spread the directory of all apps over a Cluster.
@@ -128,4 +131,22 @@ func requestsFamily(number int64) string { return "r:" + strconv.FormatInt(numbe
 
 func requestsKey(number int64, k *quota.RequestKey, bits uint8) string {
 	return requestsFamily(number) + bucket(k.Hash[:], bits-1)
+}
+
+// Names of the keys of what is held, after the app's prefix.
+const (
+	heldName = "h"
+	endsName = "he"
+)
+
+// Reservations are kept in hashes of two generations, which begin together with
+// those of request ids: a step that knows the one knows the other.
+const holdGeneration = quota.HoldKept
+
+func holdGenerationOf(at time.Time) int64 { return at.UnixMilli() / holdGeneration.Milliseconds() }
+
+func holdsFamily(number int64) string { return "v:" + strconv.FormatInt(number, 36) + ":" }
+
+func holdsKey(number int64, id quota.HoldID, bits uint8) string {
+	return holdsFamily(number) + bucket(id[:], bits-1)
 }

@@ -23,6 +23,7 @@ type Store struct {
 	scripts   applyScripts
 	liveLooks liveLooks
 	watchers  watchers
+	holding   holding
 	self      string // who asks for leases
 
 	background context.Context // done when the store is closed

@@ -35,7 +35,7 @@ func (s *Store) Sweep(ctx context.Context, sweep quota.Sweep) (quota.Swept, erro
 	clock, _ := header[1].(string)
 	// A clock that is damaged names no generation; request ids expire anyhow.
 	millis, _ := strconv.ParseInt(clock, 10, 64)
-	names := namesOf(&sweep, generationOf(time.UnixMilli(millis)))
+	names := namesOf(&sweep, time.UnixMilli(millis))
 
 	limit := int64(min(max(1, sweep.Limit), maxSweep))
 	keys := []string{s.headerKey(sweep.App)}
@@ -78,11 +78,13 @@ type family struct {
 	bits uint8
 }
 
-func namesOf(sweep *quota.Sweep, generation int64) *sweptNames {
-	n := &sweptNames{single: []string{"c", gatewaysName}, families: []family{{"u:", sweep.FanoutBits}, {"g:", sweep.FanoutBits}}}
+func namesOf(sweep *quota.Sweep, clock time.Time) *sweptNames {
+	n := &sweptNames{single: []string{"c", gatewaysName, heldName, endsName}, families: []family{{"u:", sweep.FanoutBits}, {"g:", sweep.FanoutBits}}}
 	// One before the clock's, and one after: who writes now makes it later.
-	for number := generation - 1; number <= generation+1; number++ {
-		n.families = append(n.families, family{requestsFamily(number), sweep.FanoutBits - 1})
+	for offset := int64(-1); offset <= 1; offset++ {
+		n.families = append(n.families,
+			family{requestsFamily(generationOf(clock) + offset), sweep.FanoutBits - 1},
+			family{holdsFamily(holdGenerationOf(clock) + offset), sweep.FanoutBits - 1})
 	}
 	for i := range sweep.Counters {
 		n.add(&sweep.Counters[i], sweep.FanoutBits)

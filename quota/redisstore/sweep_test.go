@@ -94,12 +94,13 @@ func TestSweptNames(t *testing.T) {
 	sweep := &quota.Sweep{FanoutBits: 20, Counters: []quota.Counter{
 		{Quota: "friends", Scope: catalog.ScopeUser}, {Quota: "friends", Scope: catalog.ScopeUser}, {Quota: "users", Scope: catalog.ScopeApp},
 	}}
-	n := namesOf(sweep, 5)
-	if want := int64(2 + 3<<20 + 3<<19); n.total() != want {
+	n := namesOf(sweep, time.UnixMilli(5*generation.Milliseconds()))
+	if want := int64(4 + 3<<20 + 6<<19); n.total() != want {
 		t.Errorf("%d keys, want %d", n.total(), want)
 	}
 	for i, want := range map[int64]string{
-		0: "c", 1: "o", 2: "u:0", 1<<20 + 1: "u:" + bucketName(1<<20-1), 1<<20 + 2: "g:0", 2<<20 + 2: "r:4:0", n.total() - 1: "s:friends:" + bucketName(1<<20-1),
+		0: "c", 1: "o", 2: "h", 3: "he", 4: "u:0", 1<<20 + 3: "u:" + bucketName(1<<20-1), 1<<20 + 4: "g:0", 2<<20 + 4: "r:4:0",
+		2<<20 + 4 + 3<<19: "v:0:0", n.total() - 1: "s:friends:" + bucketName(1<<20-1),
 		n.total(): "",
 	} {
 		if got := n.at(i); got != want {
@@ -114,7 +115,7 @@ func TestSweepIsBounded(t *testing.T) {
 	_, s := standalone(t)
 	app := newApp(t, s, 1)
 	sweep := quota.Sweep{App: 1, FanoutBits: app.FanoutBits, Version: app.Version}
-	here := namesOf(&sweep, 0).sequence() << positionBits // the app's clock has not begun
+	here := namesOf(&sweep, time.UnixMilli(0)).sequence() << positionBits // the app's clock has not begun
 	for _, tt := range []struct {
 		from  int64
 		limit int

@@ -37,6 +37,7 @@ type modelApp struct {
 	counters map[modelCounter]int64
 	requests map[[16]byte]remembered
 	online   modelOnline
+	holds    map[quota.HoldID]*modelHold
 }
 
 type modelCounter struct {
@@ -84,6 +85,9 @@ func (m *Model) apply(t *quota.Txn) (o quota.Outcome, err error) {
 		o.Replayed = true
 	}
 	s := &modelStep{app: a, txn: t, out: &o, group: a.groups[t.Group.ID]}
+	if err := s.lookUp(); err != nil {
+		return o, err
+	}
 	if t.Group.Op == quota.GroupNone {
 		s.group = quota.GroupRecord{}
 	}
@@ -113,7 +117,11 @@ type modelStep struct {
 func (s *modelStep) enterGroup() error {
 	g := &s.txn.Group
 	switch {
+	case s.group.Found && g.Op == quota.GroupCreate && s.txn.Hold.Op == quota.HoldCommit && s.group.Day == quota.NoDay && g.Type == s.group.Type:
+		s.group.Day = g.Day
 	case s.group.Found && g.Op == quota.GroupCreate:
+		return quota.ErrGroupExists
+	case !s.group.Found && g.Op == quota.GroupCreate && s.held(s.heldGroup()) > 0:
 		return quota.ErrGroupExists
 	case s.group.Found && g.Type != 0 && g.Type != s.group.Type:
 		return quota.ErrGroupType
@@ -142,17 +150,22 @@ func (s *modelStep) judge() error {
 			continue
 		}
 		found.Used = s.read(c)
+		found.Held = make([]int64, len(found.Used))
+		for k := range found.Used {
+			found.Held[k] = s.held(s.partOf(c, subjectsOf(c)[k]))
+		}
 		if s.out.Replayed {
 			continue
 		}
 		found.Delta = s.delta(c, found.Used)
-		for _, used := range found.Used {
+		for k, used := range found.Used {
+			used += found.Held[k]
 			fits = fits && (found.Delta <= 0 || c.Limit.IsUnlimited() || used+found.Delta <= c.Limit.Max())
 			exact = exact && used+found.Delta <= catalog.MaxLimit && used+found.Delta >= -catalog.MaxLimit
 		}
 	}
 	switch {
-	case s.out.Replayed, s.txn.Mode == quota.ModeJudge, s.txn.Mode == quota.ModeConsume && !fits:
+	case s.out.Replayed, s.txn.Mode == quota.ModeJudge, s.txn.Mode != quota.ModeForce && !fits:
 		return nil
 	case !exact:
 		return quota.ErrOverflow
@@ -216,7 +229,12 @@ func (s *modelStep) delta(c *quota.Charge, used []int64) int64 {
 
 // write carries the step out and reports whether anything changed.
 func (s *modelStep) write() bool {
-	changed := s.writeUsers()
+	s.settleHold()
+	if s.txn.Mode == quota.ModeReserve {
+		s.remember()
+		return true
+	}
+	changed := s.writeUsers() || s.txn.Hold.Op == quota.HoldCommit || s.txn.Hold.Op == quota.HoldCancel
 	members := s.group.Members
 	for i := range s.txn.Charges {
 		c, found := &s.txn.Charges[i], &s.out.Charges[i]
@@ -238,11 +256,15 @@ func (s *modelStep) write() bool {
 	if s.onlineAfter != nil {
 		s.app.online, changed = *s.onlineAfter, true
 	}
-	if !s.txn.Request.IsZero() {
-		s.app.requests[s.txn.Request.Hash] = remembered{s.txn.Request.Fingerprint, s.out.Clock}
-		changed = true
+	return s.remember() || changed
+}
+
+func (s *modelStep) remember() bool {
+	if s.txn.Request.IsZero() {
+		return false
 	}
-	return changed
+	s.app.requests[s.txn.Request.Hash] = remembered{s.txn.Request.Fingerprint, s.out.Clock}
+	return true
 }
 
 func (s *modelStep) writeUsers() (changed bool) {

@@ -44,7 +44,7 @@ func (m *Model) CreateApp(_ context.Context, app *account.App, event account.Eve
 	owner.apps[app.ID] = true
 	m.apps[app.ID] = &modelApp{
 		record: app.Clone(), events: []account.Event{event}, known: make(map[string]bool), active: make(map[string]int32),
-		groups: make(map[string]quota.GroupRecord), gone: make(map[string]int32), counters: make(map[modelCounter]int64), requests: make(map[[16]byte]remembered),
+		groups: make(map[string]quota.GroupRecord), gone: make(map[string]int32), counters: make(map[modelCounter]int64), requests: make(map[[16]byte]remembered), holds: make(map[quota.HoldID]*modelHold),
 	}
 	return nil
 }

@@ -92,12 +92,25 @@ type outcome struct {
 	Users, LeaseEnd   int64
 	Gateways          int
 	Peaks             []int64
+	Hold              quota.HoldState
+	HoldEnd           int64
+	Plan              string
 }
 
 func plain(o *quota.Outcome) outcome {
 	c := outcome{
 		Applied: o.Applied, Replayed: o.Replayed, Group: o.Group, Charges: o.Charges,
 		Users: o.Online.Users, Gateways: o.Online.Gateways, Peaks: o.Online.Peaks,
+		Hold: o.Hold.State, Plan: string(o.Hold.Plan),
+	}
+	if !o.Hold.End.IsZero() {
+		c.HoldEnd = o.Hold.End.UnixMilli()
+	}
+	c.Charges = slices.Clone(c.Charges)
+	for i := range c.Charges {
+		if !slices.ContainsFunc(c.Charges[i].Held, func(n int64) bool { return n != 0 }) {
+			c.Charges[i].Held = nil
+		}
 	}
 	if !o.Online.LeaseEnd.IsZero() {
 		c.LeaseEnd = o.Online.LeaseEnd.UnixMilli()
@@ -163,24 +176,32 @@ func (p *pair) draw() quota.Txn {
 	}
 	p.drawGroup(&t)
 	p.drawOnline(&t, thisMonth)
+	p.drawHold(&t)
 	return t
 }
 
 // settled returns the key, or none when a store may remember it but need not.
 func (p *pair) settled(k quota.RequestKey) quota.RequestKey {
-	a := p.model.apps[p.mapped.ID]
-	known, ok := a.requests[k.Hash]
+	known, ok := p.model.apps[p.mapped.ID].requests[k.Hash]
 	if !ok {
 		return k
 	}
-	now := p.now
-	if a.clock.After(now) {
-		now = a.clock
-	}
-	if age := now.Sub(known.at); age > quota.RequestHorizon && age < 4*quota.RequestHorizon {
+	if age := p.clock().Sub(known.at); age > quota.RequestHorizon && age < 4*quota.RequestHorizon {
 		return quota.RequestKey{}
 	}
 	return k
+}
+
+// clock is the app's, if a transaction came now.
+func (p *pair) clock() time.Time {
+	if clock := p.model.apps[p.mapped.ID].clock; clock.After(p.now) {
+		return clock
+	}
+	return p.now
+}
+
+func drawn[T any](r *rapid.T, label string, from ...T) T {
+	return rapid.SampledFrom(from).Draw(r, label)
 }
 
 func (p *pair) drawCharge(c *quota.Charge) {
