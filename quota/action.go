@@ -32,25 +32,31 @@ type RegisterUsers struct{ UserIDs []string }
 type Login struct{ UserID string }
 
 // AddFriend counts a friend for both users, or for UserID alone.
+// Reservations store it.
 type AddFriend struct {
-	UserID, FriendID string
-	OneWay           bool
+	UserID   string `json:"userId"`
+	FriendID string `json:"friendId"`
+	OneWay   bool   `json:"oneWay,omitempty"`
 }
 
 // CreateGroup counts a group, its members and what they have joined.
+// Reservations store it.
 type CreateGroup struct {
-	GroupID, GroupType string
-	OwnerID            string // empty: none
-	MemberIDs          []string
+	GroupID   string   `json:"groupId"`
+	GroupType string   `json:"groupType"`
+	OwnerID   string   `json:"ownerId,omitempty"` // empty: none
+	MemberIDs []string `json:"memberIds,omitempty"`
 }
 
 // JoinGroup counts one who joins.
 type JoinGroup struct{ GroupID, GroupType, UserID string }
 
 // AddGroupMembers counts members added by others.
+// Reservations store it.
 type AddGroupMembers struct {
-	GroupID, GroupType string
-	UserIDs            []string
+	GroupID   string   `json:"groupId"`
+	GroupType string   `json:"groupType"`
+	UserIDs   []string `json:"userIds"`
 }
 
 // UseQuota counts on one quota that the catalog marks direct.

@@ -165,6 +165,13 @@ func (b *batch) settleLocally(r *Request, d draft, result *Result) bool {
 	switch p := d.planner; {
 	case r.Mode == CheckOnly, p.txn.Group.Op == GroupRead:
 		p.txn.Mode = ModeJudge
+	case r.Mode == Reserve:
+		p.txn.Mode = ModeReserve
+		if len(p.violations) > 0 {
+			p.txn.Mode = ModeJudge
+		}
+		p.txn.Request = r.key()
+		p.txn.Hold = p.hold(r)
 	case len(p.violations) > 0:
 		p.txn.Mode = ModeJudge
 		p.txn.Request = r.key()

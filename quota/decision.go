@@ -21,6 +21,9 @@ type Decision struct {
 	Source   Source
 	Replayed bool // the request took effect before; nothing was counted now
 	Clamped  bool // a release found less than it gave back
+	// Reservation is what the decision made, committed or cancelled; nil: none.
+	Reservation *Reservation
+	Late        bool // a commit after the hold had ended, and so judged anew
 
 	// The rest is left out of a Basic request's decision.
 
@@ -73,6 +76,7 @@ type Violation struct {
 	Subject      string // user or group id; empty for the app
 	Limit        int64  // LimitExceeded, GroupTooLarge: inclusive
 	Used         int64  // before the request
+	Held         int64  // by reservations: it counts as used
 	Requested    int64  // what the request would have added
 	UpstreamCode int32  // zero: the vendor's servers have no code for this
 	Since        time.Time
@@ -86,6 +90,7 @@ type State struct {
 	Subject string
 	Limit   catalog.Limit
 	Used    int64
+	Held    int64     // by reservations, after the request
 	Billed  bool      // usage beyond the limit is allowed and billed
 	Reset   time.Time // when the window ends; zero for a stock
 	Change  int64     // what the request changed, or would change

@@ -25,6 +25,7 @@ func (p *planner) denyUnjudged(r *Request, d *Decision) {
 func (p *planner) decide(r *Request, o *Outcome, d *Decision) {
 	d.Source = SourceStore
 	d.Replayed = o.Replayed
+	d.Reservation = p.reservation(o)
 	if o.Replayed {
 		d.Allowed = true
 		p.finish(r, o, nil, d)
@@ -43,11 +44,14 @@ func (p *planner) violate(o *Outcome) []Violation {
 		vs = judgeGroup(vs, featureCase{catalog: p.catalog, groupType: p.knownType()}, p.sized, p.txn.Group.ID, o.Group)
 	}
 	sortByReason(vs)
+	if o.Applied {
+		return vs // and what is held includes what it took
+	}
 	for i := range o.Charges {
 		c, found := &p.txn.Charges[i], &o.Charges[i]
 		for k, used := range found.Used {
-			if !c.Limit.Allows(used, found.Delta) {
-				vs = append(vs, p.exceeded(i, k, used, found.Delta))
+			if held := found.heldOf(k); !c.Limit.Allows(used+held, found.Delta) {
+				vs = append(vs, p.exceeded(i, k, used, held, found.Delta))
 			}
 		}
 	}
@@ -61,18 +65,22 @@ func (p *planner) knownType() *catalog.GroupType {
 }
 
 // exceeded describes a charge that does not fit its limit.
-func (p *planner) exceeded(charge, subject int, used, delta int64) Violation {
+func (p *planner) exceeded(charge, subject int, used, held, delta int64) Violation {
 	row := &p.rows[charge]
 	v := Violation{
 		Reason: LimitExceeded, Quota: row.quota.Key, Subject: p.subject(charge, subject),
-		Limit: row.limit.Max(), Used: used, Requested: delta,
+		Limit: row.limit.Max(), Used: used, Held: held, Requested: delta,
 		UpstreamCode: row.quota.UpstreamCode(row.role),
 	}
 	of := ""
 	if v.Subject != "" {
 		of = " of " + quote(v.Subject)
 	}
-	v.Message = fmt.Sprintf("%s%s: %d of %d used, %d more requested", v.Quota, of, used, v.Limit, delta)
+	reserved := ""
+	if held > 0 {
+		reserved = fmt.Sprintf(", %d reserved", held)
+	}
+	v.Message = fmt.Sprintf("%s%s: %d of %d used%s, %d more requested", v.Quota, of, used, v.Limit, reserved, delta)
 	return v
 }
 
@@ -126,12 +134,12 @@ func (p *planner) finish(r *Request, o *Outcome, violations []Violation, d *Deci
 // states lists the counters touched, one for each quota: the tightest.
 func (p *planner) states(o *Outcome, d *Decision) []State {
 	var states []State
-	change := d.Allowed && !d.Replayed
+	change := d.Allowed && !d.Replayed && p.txn.Mode != ModeReserve
 	for i := range o.Charges {
 		row, found := &p.rows[i], &o.Charges[i]
 		for k, used := range found.Used {
 			s := State{
-				Quota: row.quota.Key, Subject: p.subject(i, k), Limit: row.limit, Used: used,
+				Quota: row.quota.Key, Subject: p.subject(i, k), Limit: row.limit, Used: used, Held: found.heldOf(k),
 				Billed: row.billed, Reset: p.txn.Charges[i].Window.End,
 			}
 			if change {
@@ -163,9 +171,9 @@ func added(c *Charge, used, delta int64) int64 {
 // tighter reports whether less may be added to s than to t.
 func (s *State) tighter(t *State) bool {
 	if s.Limit.IsUnlimited() {
-		return t.Limit.IsUnlimited() && s.Used > t.Used
+		return t.Limit.IsUnlimited() && s.Used+s.Held > t.Used+t.Held
 	}
-	return t.Limit.IsUnlimited() || s.Limit.Max()-s.Used < t.Limit.Max()-t.Used
+	return t.Limit.IsUnlimited() || s.Limit.Max()-s.Used-s.Held < t.Limit.Max()-t.Used-t.Held
 }
 
 // upgrade returns the cheapest edition within reach that would have allowed

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/imquota/imquota/catalog"
 )
@@ -18,6 +19,8 @@ type Request struct {
 	Client Client
 	Action Action
 	Basic  bool // leave the details out of the decision
+	// Hold is how long a reservation holds. Reserve.
+	Hold time.Duration
 }
 
 // Mode says what a request does to the counters.
@@ -28,6 +31,7 @@ const (
 	Consume   Mode = iota // judge and, if allowed, count: all or nothing
 	CheckOnly             // judge only
 	Adjust                // count even over the limit
+	Reserve               // judge and, if allowed, hold
 )
 
 // Client is the device that a request comes from, as far as it is known.

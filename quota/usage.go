@@ -53,7 +53,7 @@ func (e *Enforcer) Usage(ctx context.Context, q UsageQuery) (*Usage, error) {
 		}
 		u.States = append(u.States, State{
 			Quota: row.quota.Key, Subject: p.subject(i, 0), Limit: limit, Billed: billed,
-			Used: used, Reset: p.txn.Charges[i].Window.End,
+			Used: used, Held: o.Charges[i].heldOf(0), Reset: p.txn.Charges[i].Window.End,
 		})
 	}
 	return u, nil
@@ -213,7 +213,7 @@ func (e *Enforcer) SetUsage(ctx context.Context, s UsageSetting) (*UsageChange, 
 	}
 	change.State = State{
 		Quota: row.quota.Key, Subject: s.Subject, Limit: row.limit, Billed: row.billed,
-		Used: change.After, Change: change.After - change.Before, Reset: c.Window.End,
+		Used: change.After, Held: o.Charges[0].heldOf(0), Change: change.After - change.Before, Reset: c.Window.End,
 	}
 	return change, nil
 }

@@ -19,6 +19,10 @@ func fromDecision(d *quota.Decision, basic bool) *imquotav1.Decision {
 		Source:         fromSource(d.Source),
 		Replayed:       d.Replayed,
 		Clamped:        d.Clamped,
+		Late:           d.Late,
+	}
+	if d.Reservation != nil {
+		out.ReservationId, out.ReservationExpireTime = d.Reservation.ID.String(), fromTime(d.Reservation.End)
 	}
 	if basic {
 		return out
@@ -89,7 +93,7 @@ func fromViolations(vs []quota.Violation) []*imquotav1.Violation {
 		v := &vs[i]
 		out[i] = &imquotav1.Violation{
 			Reason: reasons[v.Reason], Quota: v.Quota, Feature: v.Feature, Subject: v.Subject,
-			Limit: v.Limit, Used: v.Used, Requested: v.Requested, UpstreamCode: v.UpstreamCode,
+			Limit: v.Limit, Used: v.Used, Held: v.Held, Requested: v.Requested, UpstreamCode: v.UpstreamCode,
 			Since: fromTime(v.Since), Suspensions: fromSuspensions(v.Suspensions), Message: v.Message,
 		}
 	}
@@ -109,10 +113,10 @@ func fromUpgrade(e *catalog.Edition, currency string) *imquotav1.Upgrade {
 func fromState(s *quota.State) *imquotav1.QuotaState {
 	out := &imquotav1.QuotaState{
 		Quota: s.Quota, Subject: s.Subject, Limit: s.Limit.Max(), Unlimited: s.Limit.IsUnlimited(),
-		Used: s.Used, Overage: s.Overage(), ResetTime: fromTime(s.Reset), Change: s.Change,
+		Used: s.Used, Held: s.Held, Overage: s.Overage(), ResetTime: fromTime(s.Reset), Change: s.Change,
 	}
 	if !out.GetUnlimited() {
-		out.Remaining = s.Limit.Remaining(s.Used)
+		out.Remaining = s.Limit.Remaining(s.Used + s.Held)
 	}
 	return out
 }

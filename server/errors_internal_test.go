@@ -38,6 +38,7 @@ func TestGoldenErrors(t *testing.T) {
 		account.ForApp(7, account.ErrAppNotDisabled), account.ForApp(7, account.ErrNoOrder), account.ErrAccountNotFound,
 		account.ErrBillNotFound, account.ErrBillExists, account.ErrTooManyBills,
 		account.ErrAddOnActive, quota.ErrGroupExists, quota.ErrGroupType, quota.ErrGateways, quota.ErrOverflow,
+		quota.ErrHoldNotFound, quota.ErrHoldCommitted, quota.ErrHoldCancelled,
 		fmt.Errorf("app 7: %w", account.ErrUnknownEdition), account.ForApp(7, fmt.Errorf("catalog %q: %w", "2022-01-01", account.ErrUnknownCatalog)), account.ForApp(7, account.ErrUsageUnknown),
 		account.ForApp(7, &ratings.NotApplicableError{Why: "a standard plan is in force", RPC: "QuoteUpgrade"}), &ratings.NotApplicableError{Why: "nothing ends"},
 		account.ErrQuoteNotFound, ratings.ErrQuoteExpired, ratings.ErrQuoteAccepted, ratings.ErrQuoteOutdated, ratings.ErrTooManyOrders,

@@ -100,6 +100,22 @@ func (s *quotaService) ReleaseQuota(ctx context.Context, in *imquotav1.ReleaseQu
 	return &imquotav1.ReleaseQuotaResponse{Decision: fromDecision(d, r.Basic)}, nil
 }
 
+func (s *quotaService) CommitReservation(ctx context.Context, in *imquotav1.CommitReservationRequest) (*imquotav1.CommitReservationResponse, error) {
+	d, err := s.endReservation(ctx, in, "commit_reservation", s.enforcer.Commit)
+	if err != nil {
+		return nil, err
+	}
+	return &imquotav1.CommitReservationResponse{Decision: d}, nil
+}
+
+func (s *quotaService) CancelReservation(ctx context.Context, in *imquotav1.CancelReservationRequest) (*imquotav1.CancelReservationResponse, error) {
+	d, err := s.endReservation(ctx, in, "cancel_reservation", s.enforcer.Cancel)
+	if err != nil {
+		return nil, err
+	}
+	return &imquotav1.CancelReservationResponse{Decision: d}, nil
+}
+
 func (s *quotaService) GetUsage(ctx context.Context, in *imquotav1.GetUsageRequest) (*imquotav1.GetUsageResponse, error) {
 	v := &invalidFields{}
 	v.app(in.GetAppId())

@@ -25,11 +25,14 @@ func toCheck(ctx context.Context, in *imquotav1.CheckQuotaRequest, cat *catalog.
 		r.Mode = quota.CheckOnly
 	case imquotav1.Mode_MODE_ADJUST:
 		r.Mode = quota.Adjust
+	case imquotav1.Mode_MODE_RESERVE:
+		r.Mode = quota.Reserve
 	default:
 		v.add("mode", "unknown mode %d", in.GetMode())
 	}
 	v.client(ctx, in.GetClient(), cat, r)
 	r.Action, field = v.action(in, cat)
+	v.hold(in.GetHold(), r)
 	return r, field, v.err()
 }
 
@@ -46,6 +49,8 @@ func toRelease(ctx context.Context, in *imquotav1.ReleaseQuotaRequest, cat *cata
 		r.Mode = quota.CheckOnly
 	case imquotav1.Mode_MODE_ADJUST:
 		v.add("mode", "a release is never denied by a limit: MODE_ADJUST has no meaning")
+	case imquotav1.Mode_MODE_RESERVE:
+		v.add("mode", "a release takes nothing that could be held: MODE_RESERVE has no meaning")
 	default:
 		v.add("mode", "unknown mode %d", in.GetMode())
 	}

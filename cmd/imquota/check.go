@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // checkCmd asks whether an action is allowed.
@@ -37,7 +40,18 @@ type checkFlags struct {
 	SDK       string `name:"sdk" help:"The device's SDK version, such as 5.8.1668." placeholder:"VERSION"`
 	DryRun    bool   `help:"Judge only; count nothing." xor:"mode"`
 	Adjust    bool   `help:"Count even over the limit." xor:"mode"`
+	Reserve   bool   `help:"Hold the quotas until they are committed or cancelled, or the hold ends. For create-group, add-group-members and add-friend." xor:"mode"`
 	Basic     bool   `help:"Ask for the decision without its counters."`
+
+	Hold time.Duration `help:"For how long --reserve holds, 1s to 15m; 30s when not given." placeholder:"DURATION"`
+}
+
+// Validate refuses a hold of nothing.
+func (f *checkFlags) Validate() error {
+	if f.Hold != 0 && !f.Reserve {
+		return errors.New("--hold: is for --reserve alone")
+	}
+	return f.clientFlags.Validate()
 }
 
 // run asks and prints. It ends with errDenied when the answer is no.
@@ -46,11 +60,18 @@ func (f *checkFlags) run(ctx context.Context, s *streams, action func(*imquotav1
 		AppId: f.App, RequestId: f.RequestID,
 		Client: &imquotav1.Client{Id: f.ClientID, Platform: f.Platform, SdkVersion: f.SDK},
 	}
+	done := "allowed"
 	switch {
 	case f.DryRun:
 		in.Mode = imquotav1.Mode_MODE_CHECK_ONLY
 	case f.Adjust:
 		in.Mode = imquotav1.Mode_MODE_ADJUST
+	case f.Reserve:
+		in.Mode = imquotav1.Mode_MODE_RESERVE
+		done = "reserved"
+		if f.Hold != 0 {
+			in.Hold = durationpb.New(f.Hold)
+		}
 	}
 	if f.Basic {
 		in.View = imquotav1.View_VIEW_BASIC
@@ -59,11 +80,8 @@ func (f *checkFlags) run(ctx context.Context, s *streams, action func(*imquotav1
 	out, err := ask(ctx, &f.clientFlags, s,
 		func(ctx context.Context, c *connection) (*imquotav1.CheckQuotaResponse, error) {
 			return c.quotas.CheckQuota(ctx, in)
-		}, decisionTable[*imquotav1.CheckQuotaResponse]("allowed", f.DryRun))
-	if err == nil && !out.GetDecision().GetAllowed() {
-		return errDenied
-	}
-	return err
+		}, decisionTable[*imquotav1.CheckQuotaResponse](done, f.DryRun))
+	return deniedOr(out, err)
 }
 
 type useFeatureCmd struct {

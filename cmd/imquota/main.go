@@ -50,6 +50,9 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Ask whether an action is allowed, and count it."`
 	Release releaseCmd `cmd:"" help:"Give back what an action counted."`
 	Usage   usageCmd   `cmd:"" help:"Show and set counters."`
+
+	Reservation reservationCmd `cmd:"" help:"Commit or cancel what a check with --reserve holds."`
+
 	App     appCmd     `cmd:"" help:"Create, change and delete apps."`
 	Account accountCmd `cmd:"" help:"Show accounts, record their bills and payments, list what is due."`
 	Quote   quoteCmd   `cmd:"" help:"Ask what a plan, an upgrade, a month or a return costs, and accept it."`

@@ -45,10 +45,7 @@ func (f *releaseFlags) run(ctx context.Context, s *streams, release func(*imquot
 		func(ctx context.Context, c *connection) (*imquotav1.ReleaseQuotaResponse, error) {
 			return c.quotas.ReleaseQuota(ctx, in)
 		}, decisionTable[*imquotav1.ReleaseQuotaResponse]("released", f.DryRun))
-	if err == nil && !out.GetDecision().GetAllowed() {
-		return errDenied
-	}
-	return err
+	return deniedOr(out, err)
 }
 
 type removeFriendCmd struct {

@@ -34,8 +34,12 @@ func printDecision(w io.Writer, d *imquotav1.Decision, done string, dryRun bool)
 		line = "would be " + done + "; nothing is counted in a dry run"
 	}
 	switch {
+	case d.GetReplayed() && d.GetReservationId() != "":
+		line += ", and was before"
 	case d.GetReplayed():
 		line += ", and counted before under this request id"
+	case d.GetLate():
+		line += ", late: the hold had ended and it was judged anew"
 	case d.GetClamped() && dryRun:
 		line += ", and there is less to give back"
 	case d.GetClamped():
@@ -47,6 +51,9 @@ func printDecision(w io.Writer, d *imquotav1.Decision, done string, dryRun bool)
 		t.add(counterName(q), change(q, dryRun), rest(q, dryRun))
 	}
 	t.write(w)
+	if id := d.GetReservationId(); id != "" && done == "reserved" {
+		_, _ = fmt.Fprintf(w, "  reservation %s holds until %s\n", id, instant(d.GetReservationExpireTime()))
+	}
 	printGrace(w, d.GetGraceUntil())
 }
 
@@ -110,6 +117,9 @@ func limitText(q *imquotav1.QuotaState) string {
 // rest is what else there is to say of a counter.
 func rest(q *imquotav1.QuotaState, dryRun bool) string {
 	var parts []string
+	if q.GetHeld() > 0 {
+		parts = append(parts, fmt.Sprintf("%d reserved", q.GetHeld()))
+	}
 	if q.GetOverage() > 0 && !dryRun {
 		parts = append(parts, fmt.Sprintf("%d billed", q.GetOverage()))
 	}
