@@ -75,6 +75,7 @@ var conditions = []struct {
 	{quota.ErrStale, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_CONFLICT},
 	{account.ErrConflict, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_CONFLICT},
 	{quota.ErrUnsettled, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_CONFLICT},
+	{errOverloaded, codes.Unavailable, imquotav1.ErrorReason_ERROR_REASON_OVERLOADED},
 }
 
 // conflictRetryAfter is when others may have left an app's record alone.
@@ -100,6 +101,9 @@ func toFault(err error) fault {
 			f := fault{code: c.code, reason: c.reason, message: err.Error()}
 			if c.reason == imquotav1.ErrorReason_ERROR_REASON_CONFLICT {
 				f.retryAfter = conflictRetryAfter
+			}
+			if c.reason == imquotav1.ErrorReason_ERROR_REASON_OVERLOADED {
+				f.retryAfter = overloadRetryAfter
 			}
 			if c.reason == imquotav1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED {
 				f.fields = []account.InvalidError{{Field: "request_id", Description: err.Error()}}

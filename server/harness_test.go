@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
 
@@ -110,6 +112,12 @@ type sidecar struct {
 // start runs a sidecar over real TCP on a free port.
 func start(t testing.TB, b backend, c *clock, cat *catalog.Snapshot) *sidecar {
 	t.Helper()
+	return startWith(t, b, c, cat, nil)
+}
+
+// startWith is start with metrics and options of the gRPC server.
+func startWith(t testing.TB, b backend, c *clock, cat *catalog.Snapshot, m *server.Metrics, options ...grpc.ServerOption) *sidecar {
+	t.Helper()
 	enforcer := quota.New(quota.Options{Catalog: cat, Store: b, Registry: b, Now: c.Now})
 	watching, stop := context.WithCancel(context.Background())
 	watched := make(chan struct{})
@@ -125,11 +133,12 @@ func start(t testing.TB, b backend, c *clock, cat *catalog.Snapshot) *sidecar {
 	s := server.New(server.Options{
 		Enforcer: enforcer, Now: c.Now, Apps: apps,
 		Accounts: &account.Accounts{Registry: b, Catalog: enforcer.Catalog, Now: c.Now},
-		Sweeper:  &quota.Sweeper{Store: b, Apps: apps},
+		Sweeper:  &quota.Sweeper{Store: b, Apps: apps}, Metrics: m,
 	})
-	g := grpc.NewServer(grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler))))
+	g := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler))))...)
 	s.RegisterQuota(g)
 	s.RegisterAdmin(g)
+	healthpb.RegisterHealthServer(g, health.NewServer())
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

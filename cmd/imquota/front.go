@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 )
 
@@ -26,6 +27,8 @@ type front struct {
 	http               *http.Server // nil: none
 	services           *server.Server
 	intercept          grpc.UnaryServerInterceptor
+	admission          *server.Admission
+	streams            uint32 // of one connection
 	tls                *tls.Config
 	health             *health.Server
 	ready              atomic.Pointer[error] // why the store cannot be trusted; nil: it can
@@ -33,12 +36,31 @@ type front struct {
 	log                *slog.Logger
 }
 
+// longestCall is how long a call without a deadline may take.
+const longestCall = 30 * time.Second
+
+// spareStreams, beside twice the calls that a connection may have under way, have
+// those beyond them answered OVERLOADED, and not wait unseen in the client.
+const spareStreams = 64
+
+// Limits of connections.
+const (
+	handshake      = 10 * time.Second // a connection that is not set up by then is none
+	maxHeaderBytes = 16 << 10         // of a call; certificates are not in it
+	pingAfter      = time.Minute      // of silence: a gateway that is gone is noticed
+	pingTimeout    = 10 * time.Second
+	fastestPings   = 10 * time.Second // a client that pings more often is cut off
+)
+
 // errNotProbed is why a store cannot be trusted that nobody has looked at yet.
 var errNotProbed = errors.New("the store was not looked at yet")
 
 func (c *serveCmd) front(s *server.Server, m *metrics, log *slog.Logger) (*front, error) {
 	f := &front{services: s, health: health.NewServer(), metrics: m, log: log}
-	f.intercept = chain(m.calls.Intercept, server.Guard(log))
+	f.admission = server.NewAdmission(server.Limits{InFlight: c.MaxInFlight, InFlightPerConnection: c.MaxInFlightPerConnection, LongestCall: longestCall})
+	f.streams = uint32(2*c.MaxInFlightPerConnection + spareStreams)
+	m.admits(f.admission.InFlight)
+	f.intercept = chain(m.calls.Intercept, chain(server.Guard(log), f.admission.Intercept))
 	var err error
 	if f.tls, err = c.tlsConfig(); err != nil {
 		return nil, err
@@ -58,7 +80,13 @@ func chain(outer, inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor
 }
 
 func (f *front) server(register ...func(grpc.ServiceRegistrar)) *grpc.Server {
-	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(f.intercept)}
+	options := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(f.intercept),
+		grpc.StatsHandler(f.admission), grpc.MaxConcurrentStreams(f.streams),
+		grpc.ConnectionTimeout(handshake), grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: fastestPings, PermitWithoutStream: true}),
+	}
 	if f.tls != nil {
 		options = append(options, grpc.Creds(&tcpOnly{credentials.NewTLS(f.tls)}))
 	}

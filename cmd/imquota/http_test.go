@@ -329,7 +329,7 @@ func TestDocsNameWhatThereIs(t *testing.T) {
 			t.Errorf("there is no metric %s", name[1])
 		}
 	}
-	obvious := map[string]bool{"UNSPECIFIED": true, "INVALID_FIELD": true, "MALFORMED_REQUEST": true, "APP_NOT_FOUND": true, "APP_EXISTS": true, "OVERLOADED": true, "CALLER_GONE": true}
+	obvious := map[string]bool{"UNSPECIFIED": true, "INVALID_FIELD": true, "MALFORMED_REQUEST": true, "APP_NOT_FOUND": true, "APP_EXISTS": true, "CALLER_GONE": true}
 	for _, name := range imquotav1.ErrorReason_name {
 		reason := strings.TrimPrefix(name, "ERROR_REASON_")
 		if !obvious[reason] && !strings.Contains(operating+api, "`"+reason+"`") {

@@ -32,6 +32,9 @@ type serveCmd struct {
 
 	PlaintextBeyondLoopback bool `help:"Allow addresses beyond loopback without TLS."`
 
+	MaxInFlight              int `help:"How many calls may be under way; more are refused with OVERLOADED." default:"4096"`
+	MaxInFlightPerConnection int `help:"How many of them may be of one connection." default:"1024"`
+
 	Demo         bool          `help:"Make the apps 1400000001 (developer), 1400000002 (standard), 1400000003 (premium), 1400000004 (standard, expired an hour ago and in grace) and 1400000005 (standard, expired and suspended), of the account demo."`
 	DrainTimeout time.Duration `help:"How long calls under way may take after SIGTERM." default:"10s"`
 	LogFormat    string        `help:"How to write the log: text or json." enum:"text,json" default:"text"`
@@ -46,6 +49,9 @@ catalog files again; a broken one is reported and the old ones stay in force.
 The embedded store is one process's. Two sidecars share one with --store redis://.`
 }
 
+// maxInFlight is more calls than any machine carries out at once.
+const maxInFlight = 1_000_000
+
 // Validate refuses what would serve nobody, or nothing to its end.
 func (c *serveCmd) Validate() error {
 	switch {
@@ -53,6 +59,10 @@ func (c *serveCmd) Validate() error {
 		return errors.New("--listen: is empty; name an address, such as " + defaultListen)
 	case c.DrainTimeout < 0:
 		return fmt.Errorf("--drain-timeout: %v is negative", c.DrainTimeout)
+	case c.MaxInFlight < 1 || c.MaxInFlight > maxInFlight:
+		return fmt.Errorf("--max-in-flight: %d is not from 1 to %d", c.MaxInFlight, maxInFlight)
+	case c.MaxInFlightPerConnection < 1 || c.MaxInFlightPerConnection > c.MaxInFlight:
+		return fmt.Errorf("--max-in-flight-per-connection: %d is not from 1 to --max-in-flight, %d", c.MaxInFlightPerConnection, c.MaxInFlight)
 	}
 	return nil
 }
