@@ -257,7 +257,9 @@ func (h *holds) add(of []byte, n int64) error {
 	return h.bucket.Put(key, encodeCount(before+n))
 }
 
-// settle frees what reservations still hold that have ended.
+// settle frees what reservations still hold that have ended, with a step that
+// keeps the clock by which they have: the next one may be of a caller whose clock
+// is behind.
 func (s *step) settle() error {
 	for of, n := range s.holds.ended {
 		if err := s.holds.add([]byte(of), -n); err != nil {
@@ -279,9 +281,6 @@ func (s *step) writeHold(o *quota.Outcome) error {
 		if err := s.makeHolds(); err != nil {
 			return err
 		}
-	}
-	if err := s.settle(); err != nil {
-		return err
 	}
 	switch op {
 	case quota.HoldNone, quota.HoldRead:
@@ -374,7 +373,7 @@ func (s *step) endHold(o *quota.Outcome, state quota.HoldState) error {
 	r := *h.found
 	r.state, r.plan = state, nil
 	o.Hold, s.changed = r.record(), true
-	// Of one that has ended, settle did this.
+	// Of one that has ended, settle does this.
 	return errors.Join(h.bucket.Delete(endKey(r.end, s.txn.Hold.ID)), h.bucket.Put(h.key, r.encode()))
 }
 

@@ -195,6 +195,9 @@ func (s *step) writeHeader() error {
 	if !s.changed {
 		return nil
 	}
+	if err := s.settle(); err != nil {
+		return err
+	}
 	h := s.header
 	h.clock = s.clock.UnixMilli()
 	h.sequence++

@@ -105,6 +105,7 @@ if earliest ~= 0 then
     return {10, now}
   end
 end
+local kept = clock -- it becomes the later one when something is written
 clock = math.max(clock, number())
 local generationEnd = number()
 if generationEnd ~= 0 and clock >= generationEnd then
@@ -171,15 +172,22 @@ local function partsOf(id)
   return parts
 end
 
-local function heldOf(of)
+-- ended is what those still hold whose end is past and who are not settled.
+local ended = {}
+
+local function sumOf(of)
   return holds and count(HELD, 's' .. of) or 0
+end
+
+local function heldOf(of)
+  return sumOf(of) - (ended[of] or 0)
 end
 
 -- free gives back what a reservation holds. It reads before it writes.
 local function free(id, parts)
   local sums = {}
   for i = 1, #parts, 2 do
-    sums[i] = heldOf(parts[i]) - parts[i + 1]
+    sums[i] = sumOf(parts[i]) - parts[i + 1]
   end
   for i = 1, #parts, 2 do
     if sums[i] > 0 then
@@ -192,33 +200,35 @@ local function free(id, parts)
   redis.call('ZREM', KEYS[ENDS], id)
 end
 
--- settle frees what holds that have ended still hold, so many parts of them, and
--- returns whether there is more. Nobody can tell it from not having run: it
--- leaves the sequence alone, and runs for judgements too.
+-- settle takes off what holds that have ended still hold. Some of it, ended by the
+-- clock that is kept, is freed for good; the rest is only known to have ended. By a
+-- caller's clock that this step may not keep nothing is freed: the next step may be
+-- of one whose clock is behind, for whom the hold goes on.
 local SETTLED_PARTS = 20000
-local function settle(most)
-  while most > 0 do
-    local id = redis.pcall('ZRANGEBYSCORE', KEYS[ENDS], '-inf', text(clock), 'LIMIT', 0, 1)
-    if id.err then
-      error({7, KEYS[ENDS] .. ': ' .. id.err}, 0)
-    end
-    if not id[1] then
-      return false
-    end
-    local parts = partsOf(id[1])
-    free(id[1], parts)
-    most = most - #parts - 1
+local function settle()
+  local due = redis.pcall('ZRANGEBYSCORE', KEYS[ENDS], '-inf', text(clock), 'WITHSCORES')
+  if due.err then
+    error({7, KEYS[ENDS] .. ': ' .. due.err}, 0)
   end
-  return true
+  local settled = 0
+  for i = 1, #due, 2 do
+    local parts = partsOf(due[i])
+    if tonumber(due[i + 1]) <= kept and settled < SETTLED_PARTS then
+      free(due[i], parts)
+      settled = settled + #parts + 1
+    else
+      for k = 1, #parts, 2 do
+        ended[parts[k]] = (ended[parts[k]] or 0) + parts[k + 1]
+      end
+    end
+  end
 end
 
-local moreEnded = false
 if holds then
-  local ok, more = pcall(settle, SETTLED_PARTS)
+  local ok, problem = pcall(settle)
   if not ok then
-    return type(more) == 'table' and not more.err and more or {7, KEYS[HELD] .. ': ' .. tostring(type(more) == 'table' and more.err or more)}
+    return type(problem) == 'table' and not problem.err and problem or {7, KEYS[HELD] .. ': ' .. tostring(type(problem) == 'table' and problem.err or problem)}
   end
-  moreEnded = more
 end
 
 -- parse reads a transaction from ARGV, so that the next one begins where it
@@ -673,20 +683,20 @@ local function place(t)
     redis.call('UNLINK', KEYS[HELD], KEYS[ENDS]) -- of holds that have all ended
   end
   local parts = {}
-  local function hold(of, held, more)
+  local function hold(of, more)
     parts[#parts + 1], parts[#parts + 2] = of, more
-    change('HSET', HELD, 's' .. of, text(held + more))
+    change('HSET', HELD, 's' .. of, text(sumOf(of) + more))
   end
   for _, c in ipairs(t.charges) do
     if c.applies and c.change > 0 then
       for i, of in ipairs(c.of) do
-        hold(of, c.held[i], c.change)
+        hold(of, c.change)
         c.held[i], t.isHeld = c.held[i] + c.change, true
       end
     end
   end
   if t.groupOp == 2 then
-    hold(ofGroupID(t), 0, 1)
+    hold(ofGroupID(t), 1)
   end
   t.holdState, t.holdEnd = PLACED, clock + t.holdFor
   change('HSET', HELD, 'p' .. t.hold, cmsgpack.pack(parts))
@@ -753,14 +763,6 @@ local function write(t)
   noteRequest(t)
 end
 
-local function judge(t)
-  local fits = true
-  for _, c in ipairs(t.charges) do
-    fits = charge(t, c) and fits
-  end
-  return fits
-end
-
 -- run judges one transaction and writes it, and returns its reply.
 local function run(t)
   if t.window ~= 0 and clock >= t.window then
@@ -777,10 +779,9 @@ local function run(t)
   if t.onlineOp ~= 0 then
     online(t)
   end
-  local fits = judge(t)
-  if not fits and moreEnded then
-    moreEnded, t.isHeld, t.overflow = settle(math.huge), false, false
-    fits = judge(t)
+  local fits = true
+  for _, c in ipairs(t.charges) do
+    fits = charge(t, c) and fits
   end
   local applies = not t.replayed and (t.mode == 2 or (t.mode == 1 or t.mode == 3) and fits)
   if applies then

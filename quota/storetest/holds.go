@@ -250,6 +250,28 @@ var holdClauses = map[string]func(*fixture){
 		}
 		f.wantCounts(groups, 5, 0)
 	},
+	"a clock that is ahead and not kept ends no hold": func(f *fixture) {
+		f.one(f.reserve('a', on(groups, 5, catalog.Max(5))))
+		longer := f.reserve('b', on(friends, 1, catalog.Max(5), "alice"))
+		longer.Hold.For = 2 * time.Hour
+		f.one(longer)
+		for name, t := range map[string]quota.Txn{
+			"judges": f.txn(on(groups, 1, catalog.Max(5))), "changes nothing": f.txn(on(groups, 0, catalog.Max(5))), "is refused": f.cancel('z'),
+		} {
+			t.Now = noon.Add(time.Hour)
+			if name == "judges" {
+				t.Mode = quota.ModeJudge
+			}
+			f.apply(t)
+			if o := f.one(f.txn(on(groups, 1, catalog.Max(5)))); o.Applied || o.Charges[0].Held[0] != 5 {
+				f.Fatalf("after one that %s: %+v", name, o)
+			}
+		}
+		if o := f.one(f.commit('a', on(groups, 5, catalog.Max(5)))); !o.Applied {
+			f.Errorf("%+v", o)
+		}
+		f.wantCounts(groups, 5, 0)
+	},
 	"no clock that is behind ends a hold late": func(f *fixture) {
 		f.count(groups, 1)
 		f.now = noon.Add(-time.Hour)
