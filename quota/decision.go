@@ -24,6 +24,7 @@ type Decision struct {
 	// Reservation is what the decision made, committed or cancelled; nil: none.
 	Reservation *Reservation
 	Late        bool // a commit after the hold had ended, and so judged anew
+	Durability  Durability
 
 	// The rest is left out of a Basic request's decision.
 

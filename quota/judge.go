@@ -25,6 +25,7 @@ func (p *planner) denyUnjudged(r *Request, d *Decision) {
 func (p *planner) decide(r *Request, o *Outcome, d *Decision) {
 	d.Source = SourceStore
 	d.Replayed = o.Replayed
+	d.Durability = o.Durability
 	d.Reservation = p.reservation(o)
 	if o.Replayed {
 		d.Allowed = true

@@ -224,6 +224,11 @@ type Outcome struct {
 	Applied bool
 	// Replayed: the request had been applied before.
 	Replayed bool
+	// Durability is that of what was applied.
+	Durability Durability
+	// TailLost is when this process last noticed that the store had lost what it
+	// acknowledged for the app; zero: it noticed nothing.
+	TailLost time.Time
 	// Clock is the app's clock after the step.
 	Clock time.Time
 	// Group is the record before the step.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
@@ -24,6 +25,9 @@ type Usage struct {
 	Online  *OnlineOutcome // of a query about the app; nil: it was about a user or a group
 	Edition string
 	Catalog string // version
+	// TailLost is when this process last noticed that the store had lost what it
+	// acknowledged for the app; zero: it noticed nothing.
+	TailLost time.Time
 }
 
 // Usage answers a query. Errors: account.ErrAppNotFound, an *account.InvalidError, an
@@ -35,7 +39,7 @@ func (e *Enforcer) Usage(ctx context.Context, q UsageQuery) (*Usage, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Usage{Edition: p.edition.Key, Catalog: p.catalog.Version()}
+	u := &Usage{Edition: p.edition.Key, Catalog: p.catalog.Version(), TailLost: o.TailLost}
 	if p.txn.Online.Op != OnlineNone {
 		u.Online = &o.Online
 	}

@@ -20,6 +20,7 @@ func fromDecision(d *quota.Decision, basic bool) *imquotav1.Decision {
 		Replayed:       d.Replayed,
 		Clamped:        d.Clamped,
 		Late:           d.Late,
+		Durability:     fromDurability(d.Durability),
 	}
 	if d.Reservation != nil {
 		out.ReservationId, out.ReservationExpireTime = d.Reservation.ID.String(), fromTime(d.Reservation.End)
@@ -48,6 +49,19 @@ func fromSource(s quota.Source) imquotav1.Source {
 		return imquotav1.Source_SOURCE_CACHE
 	}
 	return imquotav1.Source_SOURCE_UNSPECIFIED
+}
+
+func fromDurability(d quota.Durability) imquotav1.Durability {
+	switch d {
+	case quota.DurabilityPrimary:
+		return imquotav1.Durability_DURABILITY_PRIMARY
+	case quota.DurabilityReplicated:
+		return imquotav1.Durability_DURABILITY_REPLICATED
+	case quota.DurabilitySynced:
+		return imquotav1.Durability_DURABILITY_SYNCED
+	case quota.DurabilityUnknown:
+	}
+	return imquotav1.Durability_DURABILITY_UNSPECIFIED
 }
 
 func fromStage(s account.Stage) imquotav1.AppState {

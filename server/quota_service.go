@@ -151,7 +151,7 @@ func (s *quotaService) GetUsage(ctx context.Context, in *imquotav1.GetUsageReque
 	if err != nil {
 		return nil, toStatus(err)
 	}
-	out.Edition, out.CatalogVersion = u.Edition, u.Catalog
+	out.Edition, out.CatalogVersion, out.TailLossTime = u.Edition, u.Catalog, fromTime(u.TailLost)
 	if u.Online != nil {
 		out.OnlineUsers, out.PeakOnlineUsers = u.Online.Users, u.Online.Peaks[0]
 	}

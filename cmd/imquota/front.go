@@ -33,6 +33,7 @@ type front struct {
 	health             *health.Server
 	ready              atomic.Pointer[error] // why the store cannot be trusted; nil: it can
 	metrics            *metrics
+	losses             *tailLosses
 	log                *slog.Logger
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -125,4 +126,7 @@ func (f *front) readyz(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	_, _ = w.Write([]byte("ok\n"))
+	if last, isRecent := f.losses.recent(time.Now()); isRecent {
+		_, _ = fmt.Fprintf(w, "the store lost counts that it had acknowledged, last noticed %s\n", last.UTC().Format(time.RFC3339))
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/imquota/imquota/server"
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,6 +43,25 @@ func (m *metrics) watching(isCurrent func() bool) {
 		}
 		return 0
 	}))
+}
+
+// losing shows the tails that the store has lost.
+func (m *metrics) losing(l *tailLosses) {
+	m.registry.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "imquota_tail_losses_total",
+			Help: "How often the store was found to have lost counts that it had acknowledged, an app's at a time.",
+		}, func() float64 { return float64(l.count()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "imquota_store_tail_lost",
+			Help: "1 for an hour after such a loss was noticed, else 0.",
+		}, func() float64 {
+			if _, isRecent := l.recent(time.Now()); isRecent {
+				return 1
+			}
+			return 0
+		}),
+	)
 }
 
 func (m *metrics) page() http.Handler {

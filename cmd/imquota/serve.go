@@ -74,7 +74,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	opened, isShared, err := c.open(ctx)
+	opened, isShared, err := c.open(ctx, logTailLoss(log))
 	if err != nil {
 		return err
 	}
@@ -86,6 +86,8 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 
 	enforcer, metrics := quota.New(quota.Options{Catalog: cat, Store: opened, Registry: opened}), newMetrics()
 	metrics.watching(enforcer.IsCurrent)
+	losses := tailLossesOf(opened)
+	metrics.losing(losses)
 	apps := &account.Apps{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now}
 	accounts := &account.Accounts{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now}
 	sweeper := &quota.Sweeper{Store: opened, Apps: apps}
@@ -100,6 +102,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
+	front.losses = losses
 	listeners, err := c.listeners(ctx, front)
 	if err != nil {
 		return err

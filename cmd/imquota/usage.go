@@ -33,6 +33,9 @@ func (c *usageShowCmd) Run(ctx context.Context, s *streams) error {
 		func(w io.Writer, out *imquotav1.GetUsageResponse) {
 			_, _ = fmt.Fprintf(w, "app %d, %s edition, catalog %s\n", c.App, out.GetEdition(), out.GetCatalogVersion())
 			printUsage(w, out.GetQuotas())
+			if at := out.GetTailLossTime(); at != nil {
+				_, _ = fmt.Fprintf(w, "  the store lost counts of the app, noticed %s: they may be too low\n", instant(at))
+			}
 			if c.User == "" && c.Group == "" {
 				_, _ = fmt.Fprintf(w, "  %d users online, at most %d at once this month\n", out.GetOnlineUsers(), out.GetPeakOnlineUsers())
 			}

@@ -64,6 +64,7 @@ func apply(tx *bolt.Tx, t *quota.Txn, o *quota.Outcome) error {
 	if !o.Applied {
 		return nil
 	}
+	o.Durability = quota.DurabilitySynced // nobody is answered before the commit is
 	return st.write(o)
 }
 

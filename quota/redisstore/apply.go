@@ -25,6 +25,7 @@ type call struct {
 	request encoder
 	at      []int // positions of its transactions among those of Apply
 	grows   int   // how many of them may grow something
+	known   mark  // of the app's sequence, before it was sent
 }
 
 // Apply implements quota.Store. Transactions of one app travel together in a
@@ -161,6 +162,7 @@ func (s *Store) evaluate(ctx context.Context, deadline time.Time, wave []*call) 
 			c.script = s.scripts.release
 		}
 		c.keys, c.args = c.request.finish()
+		c.known = s.tails.before(c.request.first.App)
 		commands[i] = &c.command
 	}
 	s.deliver(ctx, deadline, commands)
@@ -229,11 +231,20 @@ func (s *Store) decode(c *call, txns []quota.Txn, outcomes []quota.Outcome) {
 	}
 	clockMillis, _ := reply[1].(int64)
 	clock := time.UnixMilli(clockMillis)
+	var tailLost time.Time
+	if sequence, ok := reply[2].(int64); ok {
+		tailLost = s.tails.answered(txns[c.at[0]].App, c.known, sequence, time.Now())
+	}
 	for k, i := range c.at {
 		o := &outcomes[i]
 		values, _ := reply[k+3].([]any)
 		if err := decodeTxn(&txns[i], values, clock, o); err != nil {
 			*o = quota.Outcome{Err: err}
+			continue
+		}
+		o.TailLost = tailLost
+		if o.Applied {
+			o.Durability = c.durability()
 		}
 		if o.Hold.State == quota.HoldPlaced {
 			s.holding.note(txns[i].App, o.Hold.End)

@@ -186,7 +186,7 @@ func (s *Store) settle(ctx context.Context, name string, id uint32, token string
 	}
 	// The directory comes before the header, so that an app which was shown and
 	// is lost is not taken for one that never was.
-	if _, err := s.do(ctx, &command{args: []any{"hset", s.directoryKey(id), appField(id), live + " " + name}}); err != nil {
+	if _, err := s.do(ctx, &command{args: []any{"hset", s.directoryKey(id), appField(id), live + " " + name}, kept: true}); err != nil {
 		return false, err
 	}
 	kept, err := s.repeatable(ctx, settleScript, s.recordKeys(id), token, 1)

@@ -70,13 +70,22 @@ var walkLua string
 var quoteLua string
 
 // script is a Lua script and the name that Redis knows it by.
-type script struct{ source, sha string }
+type script struct {
+	source, sha string
+	waits       bool // what it writes is waited for, whoever runs it
+}
 
 // newScript declares the flags that decide when Redis runs a script at all.
 func newScript(flags, body string) *script {
 	source := "#!lua" + flags + "\n" + body
 	sum := sha1.Sum([]byte(source)) // the name that Redis gives scripts
-	return &script{source, hex.EncodeToString(sum[:])}
+	return &script{source: source, sha: hex.EncodeToString(sum[:]), waits: flags != noWrites}
+}
+
+// unwaited is a script whose writes are no loss, or that may write nothing.
+func unwaited(s *script) *script {
+	s.waits = false
+	return s
 }
 
 // A full Redis refuses what grows; what only judges or gives back still runs, and
@@ -88,7 +97,8 @@ const evenIfFull = " flags=allow-oom"
 type applyScripts struct{ grow, release *script }
 
 func newApplyScripts(body string) applyScripts {
-	return applyScripts{newScript("", body), newScript(evenIfFull, body)}
+	// It judges too, and then writes nothing.
+	return applyScripts{unwaited(newScript("", body)), unwaited(newScript(evenIfFull, body))}
 }
 
 const noWrites = " flags=no-writes"
@@ -106,13 +116,13 @@ var (
 	leaveScript   = newScript(evenIfFull, leaveLua)
 	stayScript    = newScript(evenIfFull, stayLua)
 	freeScript    = newScript(evenIfFull, freeLua)
-	sweepScript   = newScript(evenIfFull, sweepLua)
+	sweepScript   = unwaited(newScript(evenIfFull, sweepLua))
 	walkScript    = newScript(noWrites, clockLua+walkLua)
 	initScript    = newScript("", initLua)
 
 	// What is changed must be announced, and what is gone swept, even then.
-	announceScript = newScript(evenIfFull, clockLua+announceLua)
-	leaseScript    = newScript(evenIfFull, leaseLua)
+	announceScript = unwaited(newScript(evenIfFull, clockLua+announceLua))
+	leaseScript    = unwaited(newScript(evenIfFull, leaseLua))
 
 	quoteScript = newScript("", quoteLua)
 )

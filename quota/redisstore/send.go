@@ -91,21 +91,39 @@ type command struct {
 	keys   []string
 	args   []any
 	writes bool
+	kept   bool // it writes what must last, and may be repeated
 
-	whole bool // the server asked for the script's text
-	cmd   *redis.Cmd
-	err   error // of cmd, or a fault
+	whole      bool // the server asked for the script's text
+	detours    bool // its keys are on their way to another node
+	replicated bool // as many replicas have what it wrote as are to be waited for
+	cmd        *redis.Cmd
+	err        error // of cmd, or a fault
 }
 
 // once is a command that go-redis does not send twice by itself. Its Cluster
 // client would, when a reply is lost: it follows MOVED and ASK with such a
 // command and leaves the rest to deliver.
-type once struct{ *redis.Cmd }
+type once struct {
+	*redis.Cmd
+
+	answered bool
+}
 
 // NoRetry implements redis.Cmder.
-func (once) NoRetry() bool { return true }
+func (*once) NoRetry() bool { return true }
 
-func (c *command) prepare(ctx context.Context) once {
+// SetErr implements redis.Cmder. When a later reply of the pipeline is lost,
+// go-redis calls all of it lost. What was answered before stays answered.
+func (o *once) SetErr(err error) {
+	if o.answered {
+		return
+	}
+	o.answered = err == nil && o.Val() != nil // and not only begun
+	o.Cmd.SetErr(err)
+}
+
+func (c *command) prepare(ctx context.Context) *once {
+	c.replicated = false
 	args := c.args
 	if c.script != nil {
 		name, text := "evalsha", c.script.sha
@@ -122,7 +140,7 @@ func (c *command) prepare(ctx context.Context) once {
 	if c.script != nil {
 		c.cmd.SetFirstKeyPos(3)
 	}
-	return once{c.cmd}
+	return &once{Cmd: c.cmd}
 }
 
 // do runs one command. Its reply is nil when the error is not.
@@ -197,6 +215,7 @@ func (s *Store) deliver(ctx context.Context, deadline time.Time, commands []*com
 			}
 			hurry = hurry && v == noScript && !c.whole
 			c.whole = c.whole || v == noScript
+			c.detours = c.detours || v == moving
 			again = append(again, c)
 		}
 		if len(again) == 0 {
@@ -214,7 +233,13 @@ func (s *Store) deliver(ctx context.Context, deadline time.Time, commands []*com
 
 // dispatch sends commands once: one alone, several in a pipeline.
 func (s *Store) dispatch(ctx context.Context, commands []*command) {
-	if len(commands) == 1 {
+	if s.target.wait > 0 {
+		commands = s.dispatchWaiting(ctx, commands)
+	}
+	switch len(commands) {
+	case 0:
+		return
+	case 1:
 		_ = s.client.Process(ctx, commands[0].prepare(ctx)) // the command has its error
 		return
 	}

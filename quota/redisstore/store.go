@@ -24,6 +24,7 @@ type Store struct {
 	liveLooks liveLooks
 	watchers  watchers
 	holding   holding
+	tails     *tails
 	self      string // who asks for leases
 
 	background context.Context // done when the store is closed
@@ -46,6 +47,9 @@ type Options struct {
 	// while a server's is further away from it than the URL allows. Nil: they
 	// are not compared.
 	Now func() time.Time
+	// TailLost is called when the store is found to have lost its tail: for each
+	// app once a minute at most. Nil: it is only counted.
+	TailLost func(TailLoss)
 }
 
 // silence is go-redis's logger: what goes wrong is told by faults.
@@ -70,7 +74,8 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Store{
 		client: t.client(), target: t, prefix: t.prefix, now: o.Now, scripts: newApplyScripts(applyLua),
-		self: drawID(), background: background, stop: stop,
+		tails: newTails(maxTails, o.TailLost),
+		self:  drawID(), background: background, stop: stop,
 		probed: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go s.probeEvery(background, o.ProbeEvery)

@@ -29,6 +29,9 @@ type target struct {
 	pool     int
 	timeout  time.Duration
 	skew     time.Duration // how far the clocks may be apart; zero: not compared
+
+	wait        int           // for how many replicas; zero: for none
+	waitTimeout time.Duration // and for how long
 }
 
 // Defaults of a URL's options.
@@ -40,7 +43,12 @@ const (
 	// An app's clock never runs backwards: one sidecar whose clock is a day
 	// ahead would take all of them to tomorrow's windows.
 	defaultSkew = 5 * time.Second
+	// A replica is a round trip away from its primary.
+	defaultWaitTimeout = 100 * time.Millisecond
 )
+
+// maxWait is more replicas than any primary has.
+const maxWait = 16
 
 // parseURL reads
 //
@@ -48,12 +56,12 @@ const (
 //	redis+sentinel://H1,H2,H3/NAME[?db=DB]     rediss+sentinel:// for TLS
 //	redis+cluster://H1,H2                      rediss+cluster:// for TLS
 //
-// with the options prefix, pool_size, timeout and max_clock_skew. Its errors never hold the
-// password.
+// with the options prefix, pool_size, timeout, max_clock_skew, wait and
+// wait_timeout. Its errors never hold the password.
 func parseURL(text string) (*target, error) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	base, kind, _ := strings.Cut(scheme, "+")
-	t := &target{prefix: defaultPrefix, pool: defaultPool, timeout: defaultTimeout, skew: defaultSkew}
+	t := &target{prefix: defaultPrefix, pool: defaultPool, timeout: defaultTimeout, skew: defaultSkew, waitTimeout: defaultWaitTimeout}
 	switch base {
 	case "redis":
 	case "rediss":
@@ -87,7 +95,25 @@ func parseURL(text string) (*target, error) {
 	if err != nil {
 		return nil, errTail
 	}
-	return t, t.readOptions(options)
+	if err := t.readOptions(options); err != nil {
+		return nil, err
+	}
+	return t, t.checkWait(options.Has("wait_timeout"))
+}
+
+// checkWait holds the time for replicas against that for the whole reply.
+func (t *target) checkWait(isGiven bool) error {
+	switch {
+	case t.waitTimeout < t.timeout:
+	case isGiven:
+		return fmt.Errorf("option wait_timeout: %v must be less than the timeout, %v", t.waitTimeout, t.timeout)
+	default:
+		t.waitTimeout = t.timeout / 2
+	}
+	if isGiven && t.wait == 0 {
+		return errors.New("option wait_timeout: nothing is waited for without the option wait")
+	}
+	return nil
 }
 
 var (
@@ -194,13 +220,23 @@ func (t *target) readOptions(q url.Values) error {
 			if err == nil && (t.skew < 0 || t.skew > 24*time.Hour || t.skew > 0 && t.skew < time.Second) {
 				err = errors.New("it must be from 1s to 24h, or 0 for any")
 			}
+		case "wait":
+			t.wait, err = strconv.Atoi(value)
+			if err == nil && (t.wait < 0 || t.wait > maxWait) {
+				err = fmt.Errorf("it must be from 0 to %d", maxWait)
+			}
+		case "wait_timeout":
+			t.waitTimeout, err = time.ParseDuration(value)
+			if err == nil && t.waitTimeout < time.Millisecond {
+				err = errors.New("it must be at least 1ms")
+			}
 		case "db":
 			if t.master == "" {
 				return errors.New("the option db belongs to redis+sentinel://; elsewhere the path is the database")
 			}
 			err = t.readDB(value)
 		default:
-			return fmt.Errorf("unknown option %q: prefix, pool_size, timeout, max_clock_skew and db are known", key)
+			return fmt.Errorf("unknown option %q: prefix, pool_size, timeout, max_clock_skew, wait, wait_timeout and db are known", key)
 		}
 		if err != nil {
 			return fmt.Errorf("option %s=%q: %w", key, value, err)

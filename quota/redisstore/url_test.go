@@ -54,8 +54,19 @@ func TestURL(t *testing.T) {
 			false, "Redis at cache:6379",
 		},
 		{
-			"all options", "redis://cache?prefix=other&pool_size=8&timeout=250ms&max_clock_skew=1m",
-			target{addrs: []string{"cache:6379"}, prefix: "other", pool: 8, timeout: 250 * time.Millisecond, skew: time.Minute},
+			"all options", "redis://cache?prefix=other&pool_size=8&timeout=250ms&max_clock_skew=1m&wait=2&wait_timeout=50ms",
+			target{
+				addrs: []string{"cache:6379"}, prefix: "other", pool: 8, timeout: 250 * time.Millisecond, skew: time.Minute,
+				wait: 2, waitTimeout: 50 * time.Millisecond,
+			},
+			false, "Redis at cache:6379",
+		},
+		{
+			"a timeout that leaves less for replicas", "redis://cache?timeout=80ms&prefix=imq&pool_size=1&max_clock_skew=1s&wait=1",
+			target{
+				addrs: []string{"cache:6379"}, prefix: "imq", pool: 1, timeout: 80 * time.Millisecond, skew: time.Second,
+				wait: 1, waitTimeout: 40 * time.Millisecond,
+			},
 			false, "Redis at cache:6379",
 		},
 		{
@@ -85,6 +96,9 @@ func TestURL(t *testing.T) {
 			t.Parallel()
 			if tt.want.prefix == "" {
 				tt.want.prefix, tt.want.pool, tt.want.timeout, tt.want.skew = "imq", 32, time.Second, 5*time.Second
+			}
+			if tt.want.waitTimeout == 0 {
+				tt.want.waitTimeout = 100 * time.Millisecond
 			}
 			got, err := parseURL(tt.url)
 			if err != nil {
@@ -139,6 +153,12 @@ func TestBrokenURL(t *testing.T) {
 		{"a pool of none", "redis://cache?pool_size=0", "from 1 to 10000"},
 		{"a pool that is no number", "redis://cache?pool_size=many", "invalid syntax"},
 		{"a timeout without a unit", "redis://cache?timeout=5", "missing unit"},
+		{"too many replicas", "redis://:s3cret@cache?wait=17", "from 0 to 16"},
+		{"a negative number of replicas", "redis://cache?wait=-1", "from 0 to 16"},
+		{"replicas that are no number", "redis://cache?wait=all", "invalid syntax"},
+		{"no time for replicas", "redis://cache?wait=1&wait_timeout=0s", "at least 1ms"},
+		{"all of the time for replicas", "redis://cache?wait=1&wait_timeout=1s", "less than the timeout"},
+		{"time for no replicas", "redis://cache?wait_timeout=10ms", "without the option wait"},
 		{"a timeout too long", "redis://cache?timeout=2m", "from 1ms to 1m"},
 	}
 	for _, tt := range tests {

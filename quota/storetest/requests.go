@@ -41,6 +41,25 @@ var requestClauses = map[string]func(*fixture){
 			}
 		}
 	},
+	"what was applied has a durability, and nothing else": func(f *fixture) {
+		t := f.once('a', 1, on(groups, 1, catalog.Max(1)))
+		if o := f.one(t); !o.Applied || o.Durability == quota.DurabilityUnknown {
+			f.Errorf("applied: %+v", o)
+		}
+		if o := f.one(t); !o.Replayed || o.Durability != quota.DurabilityUnknown {
+			f.Errorf("replayed: %+v", o)
+		}
+		denied := f.txn(on(groups, 1, catalog.Max(1)))
+		judged := denied
+		judged.Mode = quota.ModeJudge
+		if o := f.apply(judged, denied); o[0].Durability != quota.DurabilityUnknown || o[1].Durability != quota.DurabilityUnknown {
+			f.Errorf("judged and denied: %+v", o)
+		}
+		held := f.reserve('b', on(friends, 1, catalog.Max(1), "alice"))
+		if o := f.one(held); !o.Applied || o.Durability == quota.DurabilityUnknown {
+			f.Errorf("reserved: %+v", o)
+		}
+	},
 	"the same id for something else is refused": func(f *fixture) {
 		f.one(f.once('a', 1, on(groups, 1, catalog.Max(5))))
 		f.wantErr(f.once('a', 2, on(groups, 1, catalog.Max(5))), quota.ErrRequestReused)

@@ -14,17 +14,17 @@ type Proxy struct {
 	Addr string
 
 	listener net.Listener
-	target   string
 	done     chan struct{} // closed with the proxy
 	closed   sync.WaitGroup
 
-	mu    sync.Mutex
-	mode  proxyMode
-	word  string // dropping: of the request whose reply is meant; empty: any
-	asked map[net.Conn]bool
-	conns map[net.Conn]struct{}
-	lag   time.Duration // of every reply
-	hold  *hold
+	mu     sync.Mutex
+	target string
+	mode   proxyMode
+	word   string // dropping: of the request whose reply is meant; empty: any
+	asked  map[net.Conn]bool
+	conns  map[net.Conn]struct{}
+	lag    time.Duration // of every reply
+	hold   *hold
 }
 
 // hold is a request that is kept back until it is released.
@@ -130,7 +130,7 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.target)
+		server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.behind())
 		if err != nil || !p.keep(client, server) {
 			_ = client.Close()
 			if err == nil {
@@ -146,6 +146,20 @@ func (p *Proxy) accept() {
 			})
 		})
 	}
+}
+
+// Retarget leads new connections to another server and cuts those there are.
+func (p *Proxy) Retarget(target string) {
+	p.mu.Lock()
+	p.target = target
+	p.mu.Unlock()
+	p.Cut()
+}
+
+func (p *Proxy) behind() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.target
 }
 
 // keep notes a pair of connections, unless connections are rejected.

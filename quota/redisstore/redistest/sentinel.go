@@ -29,12 +29,9 @@ func Sentinel(t testing.TB) *SentinelServers {
 	s := &SentinelServers{MasterName: "quotas"}
 	s.Primary = Standalone(t, "--repl-diskless-sync-delay", "0")
 	host, port, _ := net.SplitHostPort(s.Primary.Addr)
-	s.Replica = Standalone(t, "--replicaof", host+" "+port)
 	// A Sentinel asks the primary for its replicas when it starts and then
 	// every ten seconds: the replica must be there by the first time.
-	if err := s.Replica.await("the replica to follow", linkUp(s.Replica.Client())); err != nil {
-		t.Fatal(err)
-	}
+	s.Replica = s.Primary.Replica()
 	for range 3 {
 		dir := t.TempDir()
 		conf := filepath.Join(dir, "sentinel.conf")

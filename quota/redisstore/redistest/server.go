@@ -5,6 +5,7 @@ package redistest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -41,6 +42,22 @@ func Standalone(t testing.TB, args ...string) *Server {
 	return start(t, "redis-server", t.TempDir(), func(port int) []string {
 		return append([]string{"--port", strconv.Itoa(port), "--save", "", "--appendonly", "no"}, args...)
 	})
+}
+
+// Replica starts a server that follows this one, and waits until it does.
+func (s *Server) Replica() *Server {
+	s.t.Helper()
+	host, port, _ := net.SplitHostPort(s.Addr)
+	r := Standalone(s.t, "--replicaof", host+" "+port)
+	r.Await("the replica to follow", linkUp(r.Client()))
+	primary := s.Client()
+	s.Await("the replica to acknowledge", func(ctx context.Context) error {
+		if n, err := primary.Wait(ctx, 1, time.Second).Result(); err != nil || n < 1 {
+			return errors.Join(errors.New("none does yet"), err)
+		}
+		return nil
+	})
+	return r
 }
 
 // start runs a server on a free port, on another one when somebody else was
