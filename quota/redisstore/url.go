@@ -91,14 +91,14 @@ func parseURL(text string) (*target, error) {
 	if err := t.readPath(strings.Trim(u.Path, "/"), kind); err != nil {
 		return nil, err
 	}
-	options, err := url.ParseQuery(u.RawQuery)
+	given, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return nil, errTail
 	}
-	if err := t.readOptions(options); err != nil {
+	if err := t.readOptions(given); err != nil {
 		return nil, err
 	}
-	return t, t.checkWait(options.Has("wait_timeout"))
+	return t, t.checkWait(given.Has("wait_timeout"))
 }
 
 // checkWait holds the time for replicas against that for the whole reply.
@@ -194,55 +194,60 @@ func (t *target) readDB(text string) error {
 
 func (t *target) readOptions(q url.Values) error {
 	for _, key := range slices.Sorted(maps.Keys(q)) {
-		value := q[key][0]
 		if len(q[key]) > 1 {
 			return fmt.Errorf("option %s is given twice", key)
 		}
-		var err error
-		switch key {
-		case "prefix":
-			t.prefix = value
-			if value == "" || strings.ContainsAny(value, "{}: ") {
-				err = errors.New("it must not be empty or hold braces, colons or spaces")
-			}
-		case "pool_size":
-			t.pool, err = strconv.Atoi(value)
-			if err == nil && (t.pool < 1 || t.pool > 10_000) {
-				err = errors.New("it must be from 1 to 10000")
-			}
-		case "timeout":
-			t.timeout, err = time.ParseDuration(value)
-			if err == nil && (t.timeout < time.Millisecond || t.timeout > time.Minute) {
-				err = errors.New("it must be from 1ms to 1m")
-			}
-		case "max_clock_skew":
-			t.skew, err = time.ParseDuration(value)
-			if err == nil && (t.skew < 0 || t.skew > 24*time.Hour || t.skew > 0 && t.skew < time.Second) {
-				err = errors.New("it must be from 1s to 24h, or 0 for any")
-			}
-		case "wait":
-			t.wait, err = strconv.Atoi(value)
-			if err == nil && (t.wait < 0 || t.wait > maxWait) {
-				err = fmt.Errorf("it must be from 0 to %d", maxWait)
-			}
-		case "wait_timeout":
-			t.waitTimeout, err = time.ParseDuration(value)
-			if err == nil && t.waitTimeout < time.Millisecond {
-				err = errors.New("it must be at least 1ms")
-			}
-		case "db":
-			if t.master == "" {
-				return errors.New("the option db belongs to redis+sentinel://; elsewhere the path is the database")
-			}
-			err = t.readDB(value)
-		default:
-			return fmt.Errorf("unknown option %q: prefix, pool_size, timeout, max_clock_skew, wait, wait_timeout and db are known", key)
+		switch {
+		case !slices.Contains(options, key):
+			return fmt.Errorf("unknown option %q: %s are known", key, strings.Join(options, ", "))
+		case key == "db" && t.master == "":
+			return errors.New("the option db belongs to redis+sentinel://; elsewhere the path is the database")
 		}
-		if err != nil {
-			return fmt.Errorf("option %s=%q: %w", key, value, err)
+		if err := t.readOption(key, q[key][0]); err != nil {
+			return fmt.Errorf("option %s=%q: %w", key, q[key][0], err)
 		}
 	}
 	return nil
+}
+
+var options = []string{"prefix", "pool_size", "timeout", "max_clock_skew", "wait", "wait_timeout", "db"}
+
+func (t *target) readOption(key, value string) (err error) {
+	switch key {
+	case "prefix":
+		t.prefix = value
+		if value == "" || strings.ContainsAny(value, "{}: ") {
+			err = errors.New("it must not be empty or hold braces, colons or spaces")
+		}
+	case "pool_size":
+		t.pool, err = strconv.Atoi(value)
+		if err == nil && (t.pool < 1 || t.pool > 10_000) {
+			err = errors.New("it must be from 1 to 10000")
+		}
+	case "timeout":
+		t.timeout, err = time.ParseDuration(value)
+		if err == nil && (t.timeout < time.Millisecond || t.timeout > time.Minute) {
+			err = errors.New("it must be from 1ms to 1m")
+		}
+	case "max_clock_skew":
+		t.skew, err = time.ParseDuration(value)
+		if err == nil && (t.skew < 0 || t.skew > 24*time.Hour || t.skew > 0 && t.skew < time.Second) {
+			err = errors.New("it must be from 1s to 24h, or 0 for any")
+		}
+	case "wait":
+		t.wait, err = strconv.Atoi(value)
+		if err == nil && (t.wait < 0 || t.wait > maxWait) {
+			err = fmt.Errorf("it must be from 0 to %d", maxWait)
+		}
+	case "wait_timeout":
+		t.waitTimeout, err = time.ParseDuration(value)
+		if err == nil && t.waitTimeout < time.Millisecond {
+			err = errors.New("it must be at least 1ms")
+		}
+	case "db":
+		err = t.readDB(value)
+	}
+	return err
 }
 
 // String names the target without its password.
