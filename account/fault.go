@@ -1,6 +1,7 @@
 package account
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -40,6 +41,13 @@ func (f *Fault) Error() string {
 		return fmt.Sprintf("%s: %s: %v", f.Reason, f.Detail, f.Err)
 	}
 	return fmt.Sprintf("%s: %s", f.Reason, f.Detail)
+}
+
+// IsAway reports whether an error says that a store could not answer for now,
+// and nothing of what it holds: what was known of it before is not refuted.
+func IsAway(err error) bool {
+	f, ok := errors.AsType[*Fault](err)
+	return ok && (f.Reason == StoreUnavailable || f.Reason == StoreReadOnly || f.Reason == SlotMoving)
 }
 
 // Unwrap returns the driver's own error.

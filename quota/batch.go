@@ -54,6 +54,7 @@ func (b *batch) round(ctx context.Context, pending []int) []int {
 			}
 			again = append(again, i)
 		case plans[k].isDeniedAnyway(o.Err):
+			plans[k].isDegraded = account.IsAway(o.Err)
 			plans[k].denyUnjudged(b.requests[i], &b.results[i].Decision)
 		default:
 			b.results[i].Err = describe(o.Err, t)
@@ -103,6 +104,7 @@ func describe(err error, t *Txn) error {
 type draft struct {
 	planner *planner
 	err     error
+	away    error // of the standing it was made from
 }
 
 // isFinal reports whether the draft decides by itself, without the step of the
@@ -130,7 +132,7 @@ func (b *batch) drafts(ctx context.Context, pending []int) []draft {
 	for k, i := range pending {
 		l := b.apps[b.requests[i].App]
 		drafts[k] = b.draft(l, b.requests[i])
-		if !l.isCurrent && drafts[k].isFinal() && l.err == nil && !slices.Contains(outdated, l) {
+		if !l.isCurrent && drafts[k].isFinal() && l.err == nil && l.away == nil && !slices.Contains(outdated, l) {
 			outdated = append(outdated, l)
 		}
 	}
@@ -156,7 +158,7 @@ func (b *batch) settleLocally(r *Request, d draft, result *Result) bool {
 	case d.err != nil:
 		result.Err = d.err
 		return true
-	case d.planner.isLocal(), d.planner.state.IsGone():
+	case d.planner.isLocal(), d.planner.state.IsGone() && d.away == nil:
 		d.planner.decideLocally(r, &result.Decision)
 		return true
 	}
@@ -182,7 +184,21 @@ func (b *batch) settleLocally(r *Request, d draft, result *Result) bool {
 		}
 		p.txn.Request = r.key()
 	}
+	if d.away != nil {
+		d.settleAway(r, result)
+		return true
+	}
 	return false
+}
+
+// settleAway settles what the store would have been asked for, and is away: a
+// denial that nothing comes before stands, and nothing else is known.
+func (d draft) settleAway(r *Request, result *Result) {
+	if d.planner.isDeniedAnyway(d.away) {
+		d.planner.denyUnjudged(r, &result.Decision)
+		return
+	}
+	result.Err = d.away
 }
 
 // draft plans a request for an app and judges what needs no store.
@@ -204,14 +220,14 @@ func (b *batch) draft(l *standing, r *Request) draft {
 	}
 	p := &planner{
 		catalog: l.cat, app: l.app, state: state, edition: edition, client: r.Client, now: l.now,
-		adjust: r.Mode == Adjust,
+		adjust: r.Mode == Adjust, isDegraded: l.away != nil,
 	}
 	if err := p.plan(r.Action); err != nil {
 		return draft{err: err}
 	}
 	p.suspend()
 	p.sortViolations()
-	return draft{planner: p}
+	return draft{planner: p, away: l.away}
 }
 
 // unknownApp is the denial of every request for an app that does not exist.

@@ -46,6 +46,7 @@ type Source uint8
 const (
 	SourceStore Source = iota + 1
 	SourceCache
+	SourceDegraded // as SourceCache, by records that may be out of date: the store is away
 )
 
 // Reason says why a request is denied. Lower reasons take precedence.

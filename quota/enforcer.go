@@ -32,6 +32,10 @@ type Options struct {
 	// Clock is by which it is judged how current the records at hand are, that
 	// of the Registry; time.Now when nil.
 	Clock func() time.Time
+	// StaleMax is for how long, while the store is away, what a record decides
+	// alone is decided by one that is not current any more, from the last instant
+	// at which it was. Zero: never.
+	StaleMax time.Duration
 }
 
 // New returns an Enforcer.
@@ -42,7 +46,7 @@ func New(o Options) *Enforcer {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	e := &Enforcer{store: o.Store, now: o.Now, records: newRecords(o.Registry, o.Clock)}
+	e := &Enforcer{store: o.Store, now: o.Now, records: newRecords(o.Registry, o.Clock, o.StaleMax)}
 	e.catalog.Store(o.Catalog)
 	return e
 }

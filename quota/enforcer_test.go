@@ -24,6 +24,7 @@ type counting struct {
 	during               func()                // called once, while apps are read
 	duringOwners         func()                // the same for accounts
 	lostOwners           bool                  // the store has lost all accounts
+	away                 error                 // what everything answers; nil: the model does
 }
 
 func (c *counting) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
@@ -33,12 +34,14 @@ func (c *counting) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome 
 		c.arrive = nil
 		arrive()
 	}
-	if c.answer == nil {
+	if c.answer == nil && c.away == nil {
 		return c.Model.Apply(ctx, txns)
 	}
 	outcomes := make([]quota.Outcome, len(txns))
 	for i, t := range txns {
-		outcomes[i].Err = c.answer(t)
+		if outcomes[i].Err = c.away; c.away == nil {
+			outcomes[i].Err = c.answer(t)
+		}
 	}
 	return outcomes
 }
@@ -49,6 +52,11 @@ func (c *counting) Load(ctx context.Context, ids []uint32) []account.Loaded {
 	if during := c.during; during != nil {
 		c.during = nil
 		during()
+	}
+	for i := range loaded {
+		if c.away != nil {
+			loaded[i] = account.Loaded{Err: c.away}
+		}
 	}
 	return loaded
 }
@@ -63,6 +71,9 @@ func (c *counting) Accounts(ctx context.Context, names []string) []account.Loade
 	for i := range loaded {
 		if c.lostOwners {
 			loaded[i].Account = &account.Account{ID: names[i]}
+		}
+		if c.away != nil {
+			loaded[i] = account.LoadedAccount{Err: c.away}
 		}
 	}
 	return loaded
@@ -82,7 +93,7 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{t: t, store: &counting{Model: storetest.NewModel()}, now: noon, clock: noon}
 	f.Enforcer = quota.New(quota.Options{
 		Catalog: catalog.Default(), Store: f.store, Registry: f.store,
-		Now: func() time.Time { return f.now }, Clock: func() time.Time { return f.clock },
+		Now: func() time.Time { return f.now }, Clock: func() time.Time { return f.clock }, StaleMax: time.Minute,
 	})
 	f.Confirmed(noon.Add(time.Hour))
 	app := &account.App{ID: 7, Account: "a", Region: "sg", Edition: "premium", Created: noon, FanoutBits: 8}

@@ -16,6 +16,7 @@ type Entitlements struct {
 	Features  []FeatureEntitlement
 	Limits    []LimitEntitlement
 	Catalog   string // version
+	Source    Source // SourceCache or SourceDegraded
 }
 
 // FeatureEntitlement says why a feature may not be used; no violation: it may.
@@ -37,13 +38,16 @@ type LimitEntitlement struct {
 // as it is known. Errors: account.ErrAppNotFound, an *account.Fault.
 func (e *Enforcer) Entitlements(ctx context.Context, id uint32, client Client) (*Entitlements, error) {
 	now := e.now()
-	s := e.current(ctx, id, e.catalog.Load())
+	s := e.standing(ctx, id, e.catalog.Load())
 	state, edition, err := s.living(now)
 	if err != nil {
 		return nil, err
 	}
 	app, cat := s.app, s.cat
-	out := &Entitlements{Edition: edition.Key, Lifecycle: state, Catalog: cat.Version()}
+	out := &Entitlements{Edition: edition.Key, Lifecycle: state, Catalog: cat.Version(), Source: SourceCache}
+	if s.away != nil {
+		out.Source = SourceDegraded
+	}
 	c := featureCase{catalog: cat, app: app, edition: edition, client: client, now: now}
 	suspended := violateState(id, state, cat)
 	for _, f := range cat.Features() {

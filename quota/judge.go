@@ -9,9 +9,17 @@ import (
 
 // decideLocally makes the decision of a plan that needs no store.
 func (p *planner) decideLocally(r *Request, d *Decision) {
-	d.Source = SourceCache
+	d.Source = p.source()
 	d.Allowed = len(p.violations) == 0
 	p.finish(r, &Outcome{}, p.violations, d)
+}
+
+// source says whether current records decide.
+func (p *planner) source() Source {
+	if p.isDegraded {
+		return SourceDegraded
+	}
+	return SourceCache
 }
 
 // denyUnjudged makes the denial of a plan whose counters the store could not

@@ -20,6 +20,8 @@ type planner struct {
 	client  Client
 	now     time.Time
 	adjust  bool // limits do not deny
+	// isDegraded: the store is away, and the records may be out of date.
+	isDegraded bool
 
 	txn        Txn
 	rows       []row // one for every charge of txn

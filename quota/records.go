@@ -2,6 +2,7 @@ package quota
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 type records struct {
 	registry account.Registry
 	clock    func() time.Time // of this process, whatever time requests are judged at
+	staleMax time.Duration    // how old a record may be that decides while the store is away
 
 	mu        sync.RWMutex
 	apps      map[uint32]kept[*account.App]
@@ -25,6 +27,7 @@ type records struct {
 	derived   map[uint32]derived
 	confirmed time.Time // nothing is current from then on
 	missed    uint64    // what was read before the last miss is not current
+	covered   cover     // the last confirmation, whatever was missed since
 	announced map[account.Subject]announcement
 	number    uint64 // of the last announcement
 	clearAt   int    // how many announcements there are when they are cleared up
@@ -48,6 +51,13 @@ type kept[R any] struct {
 	isOutdated bool
 }
 
+// cover is a confirmation and which records it is of: those that were read after
+// the same miss.
+type cover struct {
+	until  time.Time
+	missed uint64
+}
+
 // announcement says that a record may change.
 type announcement struct {
 	number uint64
@@ -60,6 +70,9 @@ const (
 	maxKept = 100_000
 	// keptFor is when a record is read again though nothing was announced.
 	keptFor = time.Minute
+	// confirmedLag is how old a record may be that is confirmed, by the contract of
+	// account.Watcher.
+	confirmedLag = time.Second
 	// slowestRead bounds for how long an announcement is remembered: what was
 	// read for longer is not kept.
 	slowestRead = 10 * time.Second
@@ -67,9 +80,9 @@ const (
 	fewAnnouncements = 256
 )
 
-func newRecords(r account.Registry, clock func() time.Time) *records {
+func newRecords(r account.Registry, clock func() time.Time, staleMax time.Duration) *records {
 	return &records{
-		registry: r, clock: clock,
+		registry: r, clock: clock, staleMax: staleMax,
 		apps: make(map[uint32]kept[*account.App]), owners: make(map[string]kept[*account.Account]), derived: make(map[uint32]derived),
 		announced: make(map[account.Subject]announcement), clearAt: fewAnnouncements,
 	}
@@ -109,7 +122,7 @@ func outdate[K comparable, R any](all map[K]kept[R], key K) {
 func (c *records) Confirmed(until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.confirmed = until
+	c.confirmed, c.covered = until, cover{until, c.missed}
 }
 
 // IsCurrent reports whether records that are at hand are used unread.
@@ -124,6 +137,9 @@ func (c *records) IsCurrent() bool {
 func (c *records) Missed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if now := c.clock(); now.Before(c.covered.until) {
+		c.covered.until = now
+	}
 	c.missed++
 	c.confirmed = time.Time{}
 }
@@ -144,6 +160,45 @@ func peek[K comparable, R any](c *records, all map[K]kept[R], key K) (record R, 
 	defer c.mu.RUnlock()
 	k, ok := all[key]
 	return k.record, ok && !k.isOutdated && k.missed == c.missed && now.Before(c.confirmed) && now.Sub(k.read) < keptFor
+}
+
+// recentApp returns the record that is kept and was current not longer than
+// staleMax ago, or nil.
+func (c *records) recentApp(id uint32) *account.App { return recent(c, c.apps, id) }
+
+// recentOwner is recentApp for an account.
+func (c *records) recentOwner(name string) *account.Account { return recent(c, c.owners, name) }
+
+// recent returns a record that will do while the store is away. It was current
+// when it was read and, if changes of it would have been heard of since, shortly
+// before the last confirmation. One that was announced to change, and not read
+// since the change must have been made, will not do however young it is: that it
+// is out of date is not just possible, it is likely.
+func recent[K comparable, R any](c *records, all map[K]kept[R], key K) (record R) {
+	now := c.clock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	k, ok := all[key]
+	if !ok || k.isOutdated {
+		return record
+	}
+	current := k.read
+	if k.missed == c.covered.missed {
+		if heard := earlier(c.covered.until, now).Add(-confirmedLag); heard.After(current) {
+			current = heard
+		}
+	}
+	if now.Sub(current) >= c.staleMax {
+		return record
+	}
+	return k.record
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // reading is the state of affairs when records were asked for.
@@ -191,7 +246,9 @@ func (c *records) readApps(ctx context.Context, ids []uint32) []account.Loaded {
 	for i := range loaded {
 		switch l := &loaded[i]; {
 		case l.Err != nil:
-			c.drop(ids[i])
+			if !saysNothing(l.Err) {
+				c.drop(ids[i])
+			}
 			l.Err = account.ForApp(ids[i], l.Err)
 		default:
 			makeRoom(c.apps, c.drop)
@@ -201,6 +258,13 @@ func (c *records) readApps(ctx context.Context, ids []uint32) []account.Loaded {
 	return loaded
 }
 
+// saysNothing reports whether an error leaves what was known of a record as it
+// was: the store is away, or was not asked.
+func saysNothing(err error) bool {
+	f, ok := errors.AsType[*account.Fault](err)
+	return account.IsAway(err) || ok && f.Reason == account.CallerGone
+}
+
 // readOwners is readApps for accounts.
 func (c *records) readOwners(ctx context.Context, names []string) []account.LoadedAccount {
 	r := c.begin()
@@ -208,9 +272,12 @@ func (c *records) readOwners(ctx context.Context, names []string) []account.Load
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range loaded {
-		if loaded[i].Err == nil {
+		switch l := &loaded[i]; {
+		case l.Err == nil:
 			makeRoom(c.owners, func(name string) { delete(c.owners, name) })
-			keep(c, r, c.owners, names[i], account.Subject{Account: names[i]}, loaded[i].Account)
+			keep(c, r, c.owners, names[i], account.Subject{Account: names[i]}, l.Account)
+		case !saysNothing(l.Err):
+			delete(c.owners, names[i])
 		}
 	}
 	return loaded
@@ -240,8 +307,11 @@ type standing struct {
 	app   *account.App
 	owner *account.Account
 	err   error
+	// away is why records could not be read that are not current. Those at hand
+	// are recent, and may decide what no counter does.
+	away error
 	// isCurrent: the app's record may decide by itself. A step of the store
-	// confirms it in any case; the account's is current always.
+	// confirms it in any case; the account's is current unless the store is away.
 	isCurrent bool
 	// cat is the catalog that the app goes by. Where that is not there it is the one
 	// in force, for what is known without, and catErr says so unless the app is gone.
@@ -347,11 +417,19 @@ func (c *records) fill(ctx context.Context, all []*standing) {
 	}
 	for i, l := range c.readApps(ctx, ids) {
 		s := all[i]
+		if app := c.recentApp(s.id); app != nil && isAway(ctx, l.Err) {
+			s.app, s.away = app, l.Err
+			continue
+		}
 		s.app, s.err, s.isCurrent = l.App, l.Err, true
 	}
 }
 
-// findOwners gives each app its account, current.
+// isAway reports whether the store is away: it did not answer, and not because
+// the caller would not wait for it.
+func isAway(ctx context.Context, err error) bool { return account.IsAway(err) && ctx.Err() == nil }
+
+// findOwners gives each app its account, current unless the store is away.
 func (c *records) findOwners(ctx context.Context, all []*standing) {
 	var names []string
 	var waiting map[string][]*standing
@@ -378,6 +456,9 @@ func (c *records) findOwners(ctx context.Context, all []*standing) {
 	for i, l := range c.readOwners(ctx, names) {
 		for _, s := range waiting[names[i]] {
 			s.owner, s.err = l.Account, account.ForApp(s.id, l.Err)
+			if owner := c.recentOwner(names[i]); owner != nil && isAway(ctx, l.Err) && (s.isCurrent || c.recentApp(s.id) == s.app) {
+				s.owner, s.away, s.err = owner, s.err, nil
+			}
 			if s.err == nil {
 				if s.err = account.CheckOwner(s.app, s.owner); s.err != nil {
 					c.refused(s.app) // it may be lost as well: the next request finds out
@@ -389,10 +470,19 @@ func (c *records) findOwners(ctx context.Context, all []*standing) {
 
 // current returns how an app stands, by current records.
 func (c *records) current(ctx context.Context, id uint32, cat *catalog.Snapshot) *standing {
+	s := c.standing(ctx, id, cat)
+	if s.away != nil {
+		s.err = s.away
+	}
+	return s
+}
+
+// standing is current, or by recent records while the store is away.
+func (c *records) standing(ctx context.Context, id uint32, cat *catalog.Snapshot) *standing {
 	s := &standing{id: id}
 	all := []*standing{s}
 	c.load(ctx, all, cat)
-	if s.err == nil && !s.isCurrent {
+	if s.err == nil && s.away == nil && !s.isCurrent {
 		c.refresh(ctx, all, cat)
 	}
 	return s
