@@ -47,6 +47,8 @@ func fromSource(s quota.Source) imquotav1.Source {
 		return imquotav1.Source_SOURCE_STORE
 	case quota.SourceCache:
 		return imquotav1.Source_SOURCE_CACHE
+	case quota.SourceDegraded:
+		return imquotav1.Source_SOURCE_DEGRADED
 	}
 	return imquotav1.Source_SOURCE_UNSPECIFIED
 }

@@ -175,6 +175,7 @@ func (s *quotaService) GetEntitlements(ctx context.Context, in *imquotav1.GetEnt
 	}
 	out := &imquotav1.GetEntitlementsResponse{
 		Edition: e.Edition, AppState: fromStage(e.Lifecycle.Stage), GraceUntil: fromTime(e.Lifecycle.GraceUntil), CatalogVersion: e.Catalog,
+		Source: fromSource(e.Source),
 	}
 	for _, f := range e.Features {
 		out.Features = append(out.Features, &imquotav1.FeatureEntitlement{

@@ -2323,7 +2323,10 @@ type GetEntitlementsResponse struct {
 	// The version of the catalog.
 	CatalogVersion string `protobuf:"bytes,5,opt,name=catalog_version,json=catalogVersion,proto3" json:"catalog_version,omitempty"`
 	// Until when an expired app is still served.
-	GraceUntil    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=grace_until,json=graceUntil,proto3" json:"grace_until,omitempty"`
+	GraceUntil *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=grace_until,json=graceUntil,proto3" json:"grace_until,omitempty"`
+	// SOURCE_CACHE: by current records. SOURCE_DEGRADED: the store could not be
+	// reached, and this is by records that were current a short while ago.
+	Source        Source `protobuf:"varint,7,opt,name=source,proto3,enum=imquota.v1.Source" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2398,6 +2401,13 @@ func (x *GetEntitlementsResponse) GetGraceUntil() *timestamppb.Timestamp {
 		return x.GraceUntil
 	}
 	return nil
+}
+
+func (x *GetEntitlementsResponse) GetSource() Source {
+	if x != nil {
+		return x.Source
+	}
+	return Source_SOURCE_UNSPECIFIED
 }
 
 // FeatureEntitlement says whether a feature may be used now.
@@ -2710,7 +2720,7 @@ const file_imquota_v1_quota_service_proto_rawDesc = "" +
 	"\x0elease_end_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fleaseEndTime\"[\n" +
 	"\x16GetEntitlementsRequest\x12\x15\n" +
 	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12*\n" +
-	"\x06client\x18\x02 \x01(\v2\x12.imquota.v1.ClientR\x06client\"\xbe\x02\n" +
+	"\x06client\x18\x02 \x01(\v2\x12.imquota.v1.ClientR\x06client\"\xea\x02\n" +
 	"\x17GetEntitlementsResponse\x12\x18\n" +
 	"\aedition\x18\x01 \x01(\tR\aedition\x121\n" +
 	"\tapp_state\x18\x02 \x01(\x0e2\x14.imquota.v1.AppStateR\bappState\x12:\n" +
@@ -2718,7 +2728,8 @@ const file_imquota_v1_quota_service_proto_rawDesc = "" +
 	"\x06limits\x18\x04 \x03(\v2\x1c.imquota.v1.LimitEntitlementR\x06limits\x12'\n" +
 	"\x0fcatalog_version\x18\x05 \x01(\tR\x0ecatalogVersion\x12;\n" +
 	"\vgrace_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"graceUntil\"\x7f\n" +
+	"graceUntil\x12*\n" +
+	"\x06source\x18\a \x01(\x0e2\x12.imquota.v1.SourceR\x06source\"\x7f\n" +
 	"\x12FeatureEntitlement\x12\x18\n" +
 	"\afeature\x18\x01 \x01(\tR\afeature\x12\x18\n" +
 	"\aallowed\x18\x02 \x01(\bR\aallowed\x125\n" +
@@ -2810,7 +2821,8 @@ var file_imquota_v1_quota_service_proto_goTypes = []any{
 	(*MonthUsage)(nil),                // 40: imquota.v1.MonthUsage
 	(*timestamppb.Timestamp)(nil),     // 41: google.protobuf.Timestamp
 	(AppState)(0),                     // 42: imquota.v1.AppState
-	(*Violation)(nil),                 // 43: imquota.v1.Violation
+	(Source)(0),                       // 43: imquota.v1.Source
+	(*Violation)(nil),                 // 44: imquota.v1.Violation
 }
 var file_imquota_v1_quota_service_proto_depIdxs = []int32{
 	0,  // 0: imquota.v1.CheckQuotaRequest.mode:type_name -> imquota.v1.Mode
@@ -2854,28 +2866,29 @@ var file_imquota_v1_quota_service_proto_depIdxs = []int32{
 	33, // 38: imquota.v1.GetEntitlementsResponse.features:type_name -> imquota.v1.FeatureEntitlement
 	34, // 39: imquota.v1.GetEntitlementsResponse.limits:type_name -> imquota.v1.LimitEntitlement
 	41, // 40: imquota.v1.GetEntitlementsResponse.grace_until:type_name -> google.protobuf.Timestamp
-	43, // 41: imquota.v1.FeatureEntitlement.violations:type_name -> imquota.v1.Violation
-	2,  // 42: imquota.v1.QuotaService.CheckQuota:input_type -> imquota.v1.CheckQuotaRequest
-	12, // 43: imquota.v1.QuotaService.BatchCheckQuota:input_type -> imquota.v1.BatchCheckQuotaRequest
-	15, // 44: imquota.v1.QuotaService.ReleaseQuota:input_type -> imquota.v1.ReleaseQuotaRequest
-	23, // 45: imquota.v1.QuotaService.CommitReservation:input_type -> imquota.v1.CommitReservationRequest
-	25, // 46: imquota.v1.QuotaService.CancelReservation:input_type -> imquota.v1.CancelReservationRequest
-	27, // 47: imquota.v1.QuotaService.GetUsage:input_type -> imquota.v1.GetUsageRequest
-	29, // 48: imquota.v1.QuotaService.ReportOnline:input_type -> imquota.v1.ReportOnlineRequest
-	31, // 49: imquota.v1.QuotaService.GetEntitlements:input_type -> imquota.v1.GetEntitlementsRequest
-	11, // 50: imquota.v1.QuotaService.CheckQuota:output_type -> imquota.v1.CheckQuotaResponse
-	13, // 51: imquota.v1.QuotaService.BatchCheckQuota:output_type -> imquota.v1.BatchCheckQuotaResponse
-	22, // 52: imquota.v1.QuotaService.ReleaseQuota:output_type -> imquota.v1.ReleaseQuotaResponse
-	24, // 53: imquota.v1.QuotaService.CommitReservation:output_type -> imquota.v1.CommitReservationResponse
-	26, // 54: imquota.v1.QuotaService.CancelReservation:output_type -> imquota.v1.CancelReservationResponse
-	28, // 55: imquota.v1.QuotaService.GetUsage:output_type -> imquota.v1.GetUsageResponse
-	30, // 56: imquota.v1.QuotaService.ReportOnline:output_type -> imquota.v1.ReportOnlineResponse
-	32, // 57: imquota.v1.QuotaService.GetEntitlements:output_type -> imquota.v1.GetEntitlementsResponse
-	50, // [50:58] is the sub-list for method output_type
-	42, // [42:50] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	43, // 41: imquota.v1.GetEntitlementsResponse.source:type_name -> imquota.v1.Source
+	44, // 42: imquota.v1.FeatureEntitlement.violations:type_name -> imquota.v1.Violation
+	2,  // 43: imquota.v1.QuotaService.CheckQuota:input_type -> imquota.v1.CheckQuotaRequest
+	12, // 44: imquota.v1.QuotaService.BatchCheckQuota:input_type -> imquota.v1.BatchCheckQuotaRequest
+	15, // 45: imquota.v1.QuotaService.ReleaseQuota:input_type -> imquota.v1.ReleaseQuotaRequest
+	23, // 46: imquota.v1.QuotaService.CommitReservation:input_type -> imquota.v1.CommitReservationRequest
+	25, // 47: imquota.v1.QuotaService.CancelReservation:input_type -> imquota.v1.CancelReservationRequest
+	27, // 48: imquota.v1.QuotaService.GetUsage:input_type -> imquota.v1.GetUsageRequest
+	29, // 49: imquota.v1.QuotaService.ReportOnline:input_type -> imquota.v1.ReportOnlineRequest
+	31, // 50: imquota.v1.QuotaService.GetEntitlements:input_type -> imquota.v1.GetEntitlementsRequest
+	11, // 51: imquota.v1.QuotaService.CheckQuota:output_type -> imquota.v1.CheckQuotaResponse
+	13, // 52: imquota.v1.QuotaService.BatchCheckQuota:output_type -> imquota.v1.BatchCheckQuotaResponse
+	22, // 53: imquota.v1.QuotaService.ReleaseQuota:output_type -> imquota.v1.ReleaseQuotaResponse
+	24, // 54: imquota.v1.QuotaService.CommitReservation:output_type -> imquota.v1.CommitReservationResponse
+	26, // 55: imquota.v1.QuotaService.CancelReservation:output_type -> imquota.v1.CancelReservationResponse
+	28, // 56: imquota.v1.QuotaService.GetUsage:output_type -> imquota.v1.GetUsageResponse
+	30, // 57: imquota.v1.QuotaService.ReportOnline:output_type -> imquota.v1.ReportOnlineResponse
+	32, // 58: imquota.v1.QuotaService.GetEntitlements:output_type -> imquota.v1.GetEntitlementsResponse
+	51, // [51:59] is the sub-list for method output_type
+	43, // [43:51] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_quota_service_proto_init() }
