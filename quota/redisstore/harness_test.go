@@ -31,7 +31,12 @@ func open(t testing.TB, url string) *Store {
 
 func openProbing(t testing.TB, url string, every time.Duration) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), url, Options{ProbeEvery: every})
+	return openWith(t, url, Options{ProbeEvery: every})
+}
+
+func openWith(t testing.TB, url string, o Options) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), url, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/imquota/imquota/account"
@@ -25,7 +26,7 @@ const directoryMark = "mark"
 func (s *Store) Init(ctx context.Context, acceptLoss bool) (id string, created bool, err error) {
 	s.probing.Lock() // a probe that began before would report what is over
 	defer s.probing.Unlock()
-	if f := s.probeServers(ctx); f != nil {
+	if f := s.probeServers(ctx, &atomic.Int64{}); f != nil {
 		return "", false, f
 	}
 	// Directories first: where another Init has marked one, the store's key is

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/imquota/imquota/account"
@@ -15,8 +16,10 @@ import (
 // health is what the last probe found; without a fault the store is healthy.
 type health struct {
 	fault *account.Fault
-	// isAway: no server answered. Nothing is known to be wrong but that.
+	// isAway: a server did not answer. Nothing is known to be wrong but that.
 	isAway bool
+	// isGone: no server answered at all.
+	isGone bool
 }
 
 // newHealth tells a server that answered, whatever it answered, from none.
@@ -39,11 +42,13 @@ const oldestMajor = 7
 func (s *Store) Ready(ctx context.Context) error {
 	s.probing.Lock()
 	defer s.probing.Unlock()
-	f := s.probe(ctx)
-	s.note(newHealth(f))
-	s.first.Do(func() { close(s.probed) })
-	if f != nil {
-		return f
+	h := s.probe(ctx)
+	if ctx.Err() == nil || h.fault == nil { // else the caller left, and nothing was found out
+		s.note(h)
+		s.first.Do(func() { close(s.probed) })
+	}
+	if h.fault != nil {
+		return h.fault
 	}
 	return nil
 }
@@ -54,26 +59,51 @@ func (s *Store) note(h *health) {
 		s.wasSound.Store(h.fault == nil)
 	}
 	s.health.Store(h)
+	s.circuit.set(h)
 }
 
-// probeEvery keeps the health current until the store is closed.
-func (s *Store) probeEvery(ctx context.Context, every time.Duration) {
+// probeEvery keeps the health current until the store is closed. It looks at once
+// when a call did not reach a server, and often while there is none.
+func (s *Store) probeEvery(ctx context.Context, every, away time.Duration) {
 	defer close(s.stopped)
-	tick := time.NewTicker(every)
-	defer tick.Stop()
 	for {
 		_ = s.Ready(ctx)
+		pause, suspected := every, s.suspected
+		if s.circuit.isOpen() {
+			pause, suspected = away, nil
+		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
+		case <-timer.C:
+		case <-suspected:
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
 			return
-		case <-tick.C:
 		}
 	}
 }
 
-// trusted answers from the last probe, the first of which it awaits. A store
-// that was sound and is away is tried all the same, so that a call finds out
-// first that it is back.
+// suspect has the store looked at when an error says that no server answered.
+// That a caller or the pool had no time for it does not.
+func (s *Store) suspect(ctx context.Context, err error) {
+	dialed, isDial := errors.AsType[*dialError](err)
+	if _, answered := errors.AsType[redis.Error](err); answered || ctx.Err() != nil && (!isDial || dialed.isTimeout) {
+		return
+	}
+	if errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed) {
+		return
+	}
+	select {
+	case s.suspected <- struct{}{}:
+	default:
+	}
+}
+
+// trusted answers from the last probe, the first of which it awaits. While only
+// some of a cluster's servers are away, and it was sound, it is tried all the
+// same.
 func (s *Store) trusted(ctx context.Context) error {
 	h := s.health.Load()
 	if h == nil {
@@ -88,7 +118,7 @@ func (s *Store) trusted(ctx context.Context) error {
 			return gone(ctx.Err())
 		}
 	}
-	if h.fault == nil || h.isAway && s.wasSound.Load() {
+	if h.fault == nil || h.isAway && !h.isGone && s.wasSound.Load() {
 		return nil
 	}
 	return h.fault
@@ -100,12 +130,24 @@ func (s *Store) isSound() bool {
 	return h != nil && h.fault == nil
 }
 
-func (s *Store) probe(ctx context.Context) *account.Fault {
-	ctx, cancel := context.WithTimeout(ctx, 2*s.target.timeout)
-	defer cancel()
-	if f := s.probeServers(ctx); f != nil {
-		return f
+func (s *Store) probe(ctx context.Context) *health {
+	limit := 2 * s.target.timeout
+	if s.circuit.isOpen() {
+		limit = min(limit, awayTimeout)
 	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var sound atomic.Int64
+	if f := s.probeServers(ctx, &sound); f != nil {
+		h := newHealth(f)
+		h.isGone = h.isAway && sound.Load() == 0
+		return h
+	}
+	return newHealth(s.probeMark(ctx))
+}
+
+// probeMark looks for the store's id.
+func (s *Store) probeMark(ctx context.Context) *account.Fault {
 	found, err := s.client.HMGet(ctx, s.storeKey(), "id", "format").Result()
 	switch {
 	case err != nil:
@@ -129,8 +171,9 @@ func (s *Store) notInitialized() *account.Fault {
 	return s.fault(account.StoreNotInitialized, "has no store id: it was never initialised (imquota store init), or it lost its mark")
 }
 
-// probeServers looks at the server, or at every primary of a cluster.
-func (s *Store) probeServers(ctx context.Context) *account.Fault {
+// probeServers looks at the server, or at every primary of a cluster, and counts
+// those that answer as they should.
+func (s *Store) probeServers(ctx context.Context, sound *atomic.Int64) *account.Fault {
 	cluster, ok := s.client.(*redis.ClusterClient)
 	if !ok {
 		return s.probeServer(ctx, s.client)
@@ -140,6 +183,7 @@ func (s *Store) probeServers(ctx context.Context) *account.Fault {
 		if f := s.probeServer(ctx, c); f != nil {
 			return f
 		}
+		sound.Add(1)
 		return nil
 	})
 	if err != nil && !errors.As(err, &fault) {

@@ -349,7 +349,7 @@ func TestAwayFromTheStart(t *testing.T) {
 	app := newApp(t, first, 7)
 	proxy := redistest.NewProxy(t, server.Addr)
 	proxy.Reject()
-	s := open(t, "redis://"+proxy.Addr)
+	s := openWith(t, "redis://"+proxy.Addr, Options{ProbeEvery: time.Hour, AwayEvery: time.Hour})
 	wantReason(t, s.Ready(t.Context()), account.StoreUnavailable)
 	redisDo(t, server, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 	proxy.Pass()
@@ -362,7 +362,11 @@ func TestAwayFromTheStart(t *testing.T) {
 	proxy.Reject()
 	wantReason(t, s.Ready(t.Context()), account.StoreUnavailable)
 	proxy.Pass()
-	mustApply(t, s, txnOf(app, add("users", 1))) // it was sound: a call finds out first
+	wantReason(t, applyOne(t.Context(), s, txnOf(app, add("users", 1))).Err, account.StoreUnavailable) // the probe finds out first
+	if err := s.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustApply(t, s, txnOf(app, add("users", 1)))
 
 	redisDo(t, server, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 	wantReason(t, s.Ready(t.Context()), account.StoreEvicting)

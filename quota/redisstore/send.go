@@ -58,8 +58,9 @@ var final = map[account.FaultReason]bool{account.StoreOutOfMemory: true, account
 
 func judge(err error) (verdict, account.FaultReason) {
 	var op *net.OpError
+	var dialed *dialError
 	switch {
-	case errors.As(err, &op) && op.Op == "dial",
+	case errors.As(err, &dialed), errors.As(err, &op) && op.Op == "dial",
 		errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):
 		return notSent, account.StoreUnavailable
 	}
@@ -208,6 +209,7 @@ func (s *Store) deliver(ctx context.Context, deadline time.Time, commands []*com
 			if c.err = c.cmd.Err(); c.err == nil {
 				continue
 			}
+			s.suspect(ctx, c.err)
 			v, reason := judge(c.err)
 			if v == ran || final[reason] {
 				c.err = s.faultOf(c.err, c.writes)
@@ -251,12 +253,15 @@ func (s *Store) dispatch(ctx context.Context, commands []*command) {
 }
 
 // wait pauses before commands are sent again, and finds out who has the keys
-// now. It reports whether there is time for another attempt.
+// now. While the circuit is open nothing is sent. It reports whether there is
+// time for another attempt.
 func (s *Store) wait(ctx context.Context, deadline time.Time, pause time.Duration) bool {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	if time.Now().Add(pause).After(deadline) {
 		return false
 	}
-	return rest(ctx, s.client, pause)
+	return s.circuit.await(ctx) && rest(ctx, s.client, pause) && s.circuit.await(ctx)
 }
 
 // rest pauses, and has a client find out who has the keys now. It reports

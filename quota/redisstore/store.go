@@ -29,6 +29,9 @@ type Store struct {
 
 	background context.Context // done when the store is closed
 
+	circuit   circuit
+	suspected chan struct{} // has one when a call did not reach a server
+
 	health   atomic.Pointer[health]
 	wasSound atomic.Bool // the last probe that was answered found nothing wrong
 	probing  sync.Mutex
@@ -50,6 +53,12 @@ type Options struct {
 	// TailLost is called when the store is found to have lost its tail: for each
 	// app once a minute at most. Nil: it is only counted.
 	TailLost func(TailLoss)
+	// AwayEvery is the pause between two looks while no server answers; 100 ms
+	// when it is zero.
+	AwayEvery time.Duration
+	// Circuit is told when the store's circuit opens and closes. It must not
+	// block. Nil: nobody is.
+	Circuit func(CircuitChange)
 }
 
 // silence is go-redis's logger: what goes wrong is told by faults.
@@ -71,14 +80,18 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.ProbeEvery == 0 {
 		o.ProbeEvery = time.Second
 	}
+	if o.AwayEvery == 0 {
+		o.AwayEvery = awayEvery
+	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Store{
 		client: t.client(), target: t, prefix: t.prefix, now: o.Now, scripts: newApplyScripts(applyLua),
 		tails: newTails(maxTails, o.TailLost),
 		self:  drawID(), background: background, stop: stop,
+		circuit: circuit{notify: o.Circuit}, suspected: make(chan struct{}, 1),
 		probed: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	go s.probeEvery(background, o.ProbeEvery)
+	go s.probeEvery(background, o.ProbeEvery, o.AwayEvery)
 	return s, nil
 }
 

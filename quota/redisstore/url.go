@@ -267,7 +267,7 @@ func (t *target) client() redis.UniversalClient {
 	o := &redis.UniversalOptions{
 		Addrs: slices.Clone(t.addrs), MasterName: t.master, IsClusterMode: t.cluster, DB: t.db,
 		Username: t.user, Password: t.password, TLSConfig: t.tls,
-		MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
+		Dialer: t.dial, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 		DialTimeout: dialTimeout, ReadTimeout: t.timeout, WriteTimeout: t.timeout, PoolTimeout: t.timeout,
 		PoolSize: t.pool, DisableIdentity: true, Protocol: 2,
 	}

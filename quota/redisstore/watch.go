@@ -101,6 +101,7 @@ func (s *Store) Watch(ctx context.Context, w account.Watcher) {
 		}
 		w.Missed()
 		rest(ctx, t.client, pause)
+		s.circuit.await(ctx)
 		pause = min(2*pause, retryMost)
 	}
 }

@@ -25,6 +25,7 @@ type Proxy struct {
 	conns  map[net.Conn]struct{}
 	lag    time.Duration // of every reply
 	hold   *hold
+	count  int // of connections
 }
 
 // hold is a request that is kept back until it is released.
@@ -88,6 +89,13 @@ func (p *Proxy) Lag(by time.Duration) {
 	p.lag = by
 }
 
+// Connections returns how many were opened or tried to be.
+func (p *Proxy) Connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count
+}
+
 // Hold keeps the next request back that holds a word. The channel is closed when
 // it has come; release lets it go on.
 func (p *Proxy) Hold(word string) (held <-chan struct{}, release func()) {
@@ -130,6 +138,9 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
+		p.mu.Lock()
+		p.count++
+		p.mu.Unlock()
 		server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.behind())
 		if err != nil || !p.keep(client, server) {
 			_ = client.Close()
