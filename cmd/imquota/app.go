@@ -151,6 +151,7 @@ func (c *appEntitlementsCmd) Run(ctx context.Context, s *streams) error {
 			_, _ = fmt.Fprintf(w, "app %d, %s edition, %s, catalog %s\n", c.App, out.GetEdition(),
 				lower(out.GetAppState(), "APP_STATE_"), out.GetCatalogVersion())
 			printGrace(w, out.GetGraceUntil())
+			printSource(w, out.GetSource())
 			t := &table{}
 			for _, l := range out.GetLimits() {
 				t.add(entitlementName(l), entitlementText(l))

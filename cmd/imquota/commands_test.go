@@ -286,6 +286,8 @@ func TestExitCodes(t *testing.T) {
 		{"an address without a port", append(login, "--server", "localhost"), exitFault, "--server: \"localhost\" is not HOST:PORT"},
 		{"a URL as an address", append(login, "--server", "http://127.0.0.1:7400"), exitFault, "--server"},
 		{"no patience", append(login, "--timeout", "0s"), exitFault, "--timeout"},
+		{"records that are current for less than is known", []string{"serve", "--stale-max", "500ms"}, exitFault, "--stale-max: 500ms is not from 1s"},
+		{"records of yesterday", []string{"serve", "--stale-max", "25h"}, exitFault, "--stale-max: 25h0m0s is not from 1s"},
 		{"no calls at all", []string{"serve", "--max-in-flight", "0"}, exitFault, "--max-in-flight: 0 is not from 1"},
 		{"more calls of one than of all", []string{"serve", "--max-in-flight", "10"}, exitFault, "--max-in-flight-per-connection: 1024 is not from 1 to --max-in-flight, 10"},
 		{"a hold of no reservation", append(login, "--hold", "3s"), exitFault, "--hold: is for --reserve alone"},

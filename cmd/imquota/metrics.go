@@ -15,19 +15,24 @@ type metrics struct {
 	registry *prometheus.Registry
 	calls    *server.Metrics
 	ready    prometheus.Gauge
+	circuit  prometheus.Gauge
 }
 
 func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		ready:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "imquota_store_ready", Help: "1 while the store can be trusted, else 0."}),
+		circuit: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "imquota_store_circuit_open",
+			Help: "1 while no server of the store answers and calls that need it fail at once, else 0. The embedded store has none.",
+		}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "imquota_build_info", Help: "1, with the version as a label.",
 		ConstLabels: prometheus.Labels{"version": version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.ready, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.ready, m.circuit, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.calls = server.NewMetrics(m.registry)
 	return m
 }

@@ -55,6 +55,14 @@ func printDecision(w io.Writer, d *imquotav1.Decision, done string, dryRun bool)
 		_, _ = fmt.Fprintf(w, "  reservation %s holds until %s\n", id, instant(d.GetReservationExpireTime()))
 	}
 	printGrace(w, d.GetGraceUntil())
+	printSource(w, d.GetSource())
+}
+
+// printSource says that an answer may be out of date.
+func printSource(w io.Writer, s imquotav1.Source) {
+	if s == imquotav1.Source_SOURCE_DEGRADED {
+		_, _ = fmt.Fprintln(w, "  degraded: the store is away, and this is by what was known a short while ago")
+	}
 }
 
 // printGrace says that an app is served for a short while only.
@@ -85,6 +93,7 @@ func printDenial(w io.Writer, d *imquotav1.Decision) {
 		_, _ = fmt.Fprintf(w, "  upgrade: %s would allow it, %s %s a month\n",
 			u.GetEdition(), u.GetMonthlyPrice().GetAmount(), u.GetMonthlyPrice().GetCurrencyCode())
 	}
+	printSource(w, d.GetSource())
 }
 
 // counterName is "friends of alice", or "users" for one of the app.

@@ -15,6 +15,7 @@ import (
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
+	"github.com/imquota/imquota/quota/redisstore"
 	"github.com/imquota/imquota/server"
 )
 
@@ -35,6 +36,8 @@ type serveCmd struct {
 	MaxInFlight              int `help:"How many calls may be under way; more are refused with OVERLOADED." default:"4096"`
 	MaxInFlightPerConnection int `help:"How many of them may be of one connection." default:"1024"`
 
+	StaleMax time.Duration `help:"For how long, while the store is away, features and states are answered by what is at hand, as SOURCE_DEGRADED; 0: not at all." default:"60s"`
+
 	Demo         bool          `help:"Make the apps 1400000001 (developer), 1400000002 (standard), 1400000003 (premium), 1400000004 (standard, expired an hour ago and in grace) and 1400000005 (standard, expired and suspended), of the account demo."`
 	DrainTimeout time.Duration `help:"How long calls under way may take after SIGTERM." default:"10s"`
 	LogFormat    string        `help:"How to write the log: text or json." enum:"text,json" default:"text"`
@@ -48,6 +51,12 @@ catalog files again; a broken one is reported and the old ones stay in force.
 
 The embedded store is one process's. Two sidecars share one with --store redis://.`
 }
+
+// Bounds of --stale-max. What is at hand is known to be current to the second.
+const (
+	leastStaleMax = time.Second
+	mostStaleMax  = time.Hour
+)
 
 // maxInFlight is more calls than any machine carries out at once.
 const maxInFlight = 1_000_000
@@ -63,6 +72,8 @@ func (c *serveCmd) Validate() error {
 		return fmt.Errorf("--max-in-flight: %d is not from 1 to %d", c.MaxInFlight, maxInFlight)
 	case c.MaxInFlightPerConnection < 1 || c.MaxInFlightPerConnection > c.MaxInFlight:
 		return fmt.Errorf("--max-in-flight-per-connection: %d is not from 1 to --max-in-flight, %d", c.MaxInFlightPerConnection, c.MaxInFlight)
+	case c.StaleMax != 0 && (c.StaleMax < leastStaleMax || c.StaleMax > mostStaleMax):
+		return fmt.Errorf("--stale-max: %v is not from %v to %v, or 0 for not at all", c.StaleMax, leastStaleMax, mostStaleMax)
 	}
 	return nil
 }
@@ -74,7 +85,11 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	opened, isShared, err := c.open(ctx, logTailLoss(log))
+	metrics := newMetrics()
+	opened, isShared, err := c.openWith(ctx, redisstore.Options{
+		TailLost: logTailLoss(log),
+		Circuit:  func(change redisstore.CircuitChange) { tellCircuit(change, metrics, log) },
+	})
 	if err != nil {
 		return err
 	}
@@ -84,7 +99,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 		}
 	}()
 
-	enforcer, metrics := quota.New(quota.Options{Catalog: cat, Store: opened, Registry: opened}), newMetrics()
+	enforcer := quota.New(quota.Options{Catalog: cat, Store: opened, Registry: opened, StaleMax: c.StaleMax})
 	metrics.watching(enforcer.IsCurrent)
 	losses := tailLossesOf(opened)
 	metrics.losing(losses)
@@ -147,6 +162,17 @@ func (c *serveCmd) loadAll() (*catalog.Snapshot, error) {
 		return nil, err
 	}
 	return cat.With(pinned...)
+}
+
+// tellCircuit tells operators whether calls are sent to the store.
+func tellCircuit(change redisstore.CircuitChange, m *metrics, log *slog.Logger) {
+	if change.IsOpen {
+		m.circuit.Set(1)
+		log.Error("the store is away: calls that need it fail at once until it answers", "error", change.Why)
+		return
+	}
+	m.circuit.Set(0)
+	log.Info("the store answers again", "away", change.After.Round(time.Millisecond).String())
 }
 
 func (c *serveCmd) logger(w io.Writer) *slog.Logger {

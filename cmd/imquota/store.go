@@ -42,11 +42,16 @@ type storeFlag struct {
 // boltPath returns the path of an embedded store.
 func (f *storeFlag) boltPath() (string, bool) { return strings.CutPrefix(f.Store, "bolt:") }
 
-// open opens the store. isShared: other processes may use it at once. tailLost,
-// which may be nil, is told when it is found to have lost its tail.
-func (f *storeFlag) open(ctx context.Context, tailLost func(redisstore.TailLoss)) (s store, isShared bool, err error) {
+// open opens the store. isShared: other processes may use it at once.
+func (f *storeFlag) open(ctx context.Context) (s store, isShared bool, err error) {
+	return f.openWith(ctx, redisstore.Options{})
+}
+
+// openWith is open with options of a Redis, whose clock is set.
+func (f *storeFlag) openWith(ctx context.Context, o redisstore.Options) (s store, isShared bool, err error) {
 	if redisstore.IsURL(f.Store) {
-		s, err := redisstore.Open(ctx, f.Store, redisstore.Options{Now: time.Now, TailLost: tailLost})
+		o.Now = time.Now
+		s, err := redisstore.Open(ctx, f.Store, o)
 		if err != nil {
 			return nil, true, fmt.Errorf("--store: %w", err)
 		}
@@ -83,7 +88,7 @@ type storeInitCmd struct {
 func (c *storeInitCmd) Run(ctx context.Context, s *streams) error {
 	path, isBolt := c.boltPath()
 	_, statErr := os.Stat(path)
-	opened, _, err := c.open(ctx, nil)
+	opened, _, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -127,7 +132,7 @@ func (c *storeStatusCmd) Run(ctx context.Context, s *streams) error {
 			return fmt.Errorf("--store: there is no %s yet; imquota serve makes it", path)
 		}
 	}
-	opened, _, err := c.open(ctx, nil)
+	opened, _, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
