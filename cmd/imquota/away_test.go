@@ -16,11 +16,13 @@ import (
 func within(t *testing.T, limit time.Duration, what string, done func() bool) time.Duration {
 	t.Helper()
 	begun := time.Now()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for !done() {
 		if time.Since(begun) > limit {
 			t.Fatalf("waited %v for %s", limit, what)
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-tick.C
 	}
 	return time.Since(begun)
 }

@@ -161,3 +161,29 @@ func TestManyUnderWay(t *testing.T) {
 		t.Errorf("%d connections for %d callers", n, callers)
 	}
 }
+
+// TestManyRefused: more connections are refused than the pool has places, which
+// must not keep a server waiting that is back.
+func TestManyRefused(t *testing.T) {
+	t.Parallel()
+	server := redistest.Standalone(t)
+	first := initialized(t, "redis://"+server.Addr)
+	app := newApp(t, first, 1)
+	if err := server.Client().Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := openWith(t, "redis://"+server.Addr+"?pool_size=2", Options{})
+	mustApply(t, s, txnOf(app, add("users", 1)))
+	server.Kill()
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() { _ = applyOne(t.Context(), s, txnOf(app, add("users", 1))) })
+	}
+	all.Wait()
+	server.Restart()
+	back := time.Now()
+	eventually(t, time.Second, "a call to be counted", func() error {
+		return applyOne(t.Context(), s, txnOf(app, add("users", 1))).Err
+	})
+	t.Logf("counted %v after it was back", time.Since(back))
+}
