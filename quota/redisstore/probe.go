@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -43,6 +44,9 @@ func (s *Store) Ready(ctx context.Context) error {
 	s.probing.Lock()
 	defer s.probing.Unlock()
 	h := s.probe(ctx)
+	if h.isGone && !s.circuit.isOpen() && !isTimeout(h.fault) {
+		h = s.probe(ctx) // one connection that broke is no server that is gone
+	}
 	if ctx.Err() == nil || h.fault == nil { // else the caller left, and nothing was found out
 		s.note(h)
 		s.first.Do(func() { close(s.probed) })
@@ -51,6 +55,12 @@ func (s *Store) Ready(ctx context.Context) error {
 		return h.fault
 	}
 	return nil
+}
+
+// isTimeout reports whether a server was given all the time there is.
+func isTimeout(f *account.Fault) bool {
+	timed, ok := errors.AsType[net.Error](f.Err)
+	return ok && timed.Timeout()
 }
 
 // note keeps what is known of the store's health now.

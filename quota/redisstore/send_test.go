@@ -47,7 +47,7 @@ func testLostReply(t *testing.T, proxy *redistest.Proxy, s *Store) {
 			txns := []quota.Txn{txn, txnOf(other, add("users", 1))}[:apps]
 			before := used(t, s, app, "users")
 
-			proxy.DropReply()
+			proxy.DropReplyTo("evalsha")
 			o := s.Apply(t.Context(), txns)[0]
 			wantReason(t, o.Err, account.OutcomeUnknown)
 			var f *account.Fault
@@ -69,7 +69,7 @@ func TestLostReplyOfRead(t *testing.T) {
 	t.Parallel()
 	_, proxy, s := throughProxy(t, "")
 	newApp(t, s, 1)
-	proxy.DropReply()
+	proxy.DropReplyTo("hmget")
 	_, err := s.App(t.Context(), 1)
 	wantReason(t, err, account.StoreUnavailable)
 }
@@ -268,7 +268,7 @@ func TestLimitHoldsUnderLostReplies(t *testing.T) {
 		txn.Charges[0].Limit = catalog.Max(20)
 		txn.Request = requestOf(fmt.Sprintf("request %d", i))
 		if i%3 == 0 {
-			proxy.DropReply()
+			proxy.DropReplyTo("evalsha")
 		}
 		o := applyOne(t.Context(), s, txn)
 		if o.Err != nil {
