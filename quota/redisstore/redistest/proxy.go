@@ -20,7 +20,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	target string
 	mode   proxyMode
-	word   string // dropping: of the request whose reply is meant; empty: any
+	word   string // dropping: of the request whose reply is meant
 	asked  map[net.Conn]bool
 	conns  map[net.Conn]struct{}
 	lag    time.Duration // of every reply
@@ -69,12 +69,8 @@ func NewProxy(t testing.TB, target string) *Proxy {
 // Pass lets everything through again.
 func (p *Proxy) Pass() { p.set(passing) }
 
-// DropReply forwards what clients send, swallows the next reply and cuts its
-// connection; afterwards everything passes.
-func (p *Proxy) DropReply() { p.set(dropping) }
-
-// DropReplyTo is DropReply for the next request that holds a word, whatever
-// else is asked meanwhile.
+// DropReplyTo swallows the reply to the next request that holds a word, whatever
+// else is asked meanwhile, and cuts its connection; afterwards everything passes.
 func (p *Proxy) DropReplyTo(word string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
