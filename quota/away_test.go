@@ -196,21 +196,15 @@ func TestAwayReasons(t *testing.T) {
 func TestTimeDecidesWhileAway(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	current, err := f.store.App(t.Context(), 7)
-	if err != nil {
-		t.Fatal(err)
-	}
-	app := current.Clone()
-	app.Orders = []account.Order{{ID: "o", Edition: "premium", Start: noon.AddDate(0, -1, 0), End: noon.Add(-24*time.Hour + 30*time.Second)}}
-	if err := f.store.UpdateApp(t.Context(), app, account.Event{}); err != nil {
-		t.Fatal(err)
-	}
-	f.Announced(theApp, time.Time{})
+	f.endPlan(noon.Add(-24*time.Hour + 30*time.Second))
 	f.check(feature)
 	f.leave()
-	for after, want := range map[time.Duration]string{30*time.Second - 1: "allowed degraded", 30 * time.Second: "denied degraded"} {
-		f.now = noon.Add(after)
-		f.want(after.String(), want, quota.Request{Action: feature})
+	for _, tt := range []struct {
+		after time.Duration
+		want  string
+	}{{30*time.Second - 1, "allowed degraded"}, {30 * time.Second, "denied degraded"}} {
+		f.now = noon.Add(tt.after)
+		f.want(tt.after.String(), tt.want, quota.Request{Action: feature})
 	}
 	f.want("suspended", "denied degraded", quota.Request{Action: counted})
 	f.want("suspended, with an id", "STORE_UNAVAILABLE", quota.Request{Action: counted, ID: "r"})

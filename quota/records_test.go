@@ -183,21 +183,27 @@ func TestOverdueAccountIsSeenByCounting(t *testing.T) {
 	}
 }
 
+// endPlan has the app hold a plan that ends then.
+func (f *fixture) endPlan(end time.Time) {
+	f.t.Helper()
+	current, err := f.store.App(f.t.Context(), 7)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	app := current.Clone()
+	app.Orders = []account.Order{{ID: "o", Edition: "premium", Start: noon.AddDate(0, -1, 0), End: end}}
+	if err := f.store.UpdateApp(f.t.Context(), app, account.Event{}); err != nil {
+		f.t.Fatal(err)
+	}
+	f.Announced(theApp, time.Time{})
+}
+
 // TestTimeAloneSuspends: what a record says of an instant to come holds from it
 // on, however long ago the record was read.
 func TestTimeAloneSuspends(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	current, err := f.store.App(t.Context(), 7)
-	if err != nil {
-		t.Fatal(err)
-	}
-	app := current.Clone()
-	app.Orders = []account.Order{{ID: "o", Edition: "premium", Start: noon.AddDate(0, -1, 0), End: noon.Add(time.Minute)}}
-	if err := f.store.UpdateApp(t.Context(), app, account.Event{}); err != nil {
-		t.Fatal(err)
-	}
-	f.Announced(theApp, time.Time{})
+	f.endPlan(noon.Add(time.Minute))
 	f.check(feature)
 	f.store.reads = 0
 	expiry := noon.Add(time.Minute)
