@@ -164,25 +164,14 @@ func (b *batch) settleLocally(r *Request, d draft, result *Result) bool {
 	}
 	// A local denial still goes to the store, to find what else denies the
 	// action; with a request id, because an effect it had before comes first.
-	switch p := d.planner; {
-	case r.Mode == CheckOnly, p.txn.Group.Op == GroupRead:
-		p.txn.Mode = ModeJudge
-	case r.Mode == Reserve:
-		p.txn.Mode = ModeReserve
-		if len(p.violations) > 0 {
-			p.txn.Mode = ModeJudge
+	if p := d.planner; r.Mode != CheckOnly && p.txn.Group.Op != GroupRead {
+		p.txn.Request = r.key()
+		if r.Mode == Reserve {
+			p.txn.Hold = p.hold(r)
 		}
-		p.txn.Request = r.key()
-		p.txn.Hold = p.hold(r)
-	case len(p.violations) > 0:
-		p.txn.Mode = ModeJudge
-		p.txn.Request = r.key()
-	default:
-		p.txn.Mode = ModeConsume
-		if r.Mode == Adjust {
-			p.txn.Mode = ModeForce
+		if len(p.violations) == 0 {
+			p.txn.Mode = writing[r.Mode]
 		}
-		p.txn.Request = r.key()
 	}
 	if d.away != nil {
 		d.settleAway(r, result)
@@ -190,6 +179,9 @@ func (b *batch) settleLocally(r *Request, d draft, result *Result) bool {
 	}
 	return false
 }
+
+// writing is how a transaction writes what a request asks for.
+var writing = [...]TxnMode{Consume: ModeConsume, Adjust: ModeForce, Reserve: ModeReserve}
 
 // settleAway settles what the store would have been asked for, and is away: a
 // denial that nothing comes before stands, and nothing else is known.

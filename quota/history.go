@@ -100,10 +100,8 @@ func (e *Enforcer) totalsTxn(app *account.App, months []catalog.Window) (Txn, er
 	if err != nil {
 		return Txn{}, err
 	}
-	t := Txn{
-		App: app.ID, FanoutBits: app.FanoutBits, Version: app.Version, Now: e.now(),
-		Online: OnlineStep{Op: OnlineRead, Months: months},
-	}
+	t := newTxn(app, e.now())
+	t.Online = OnlineStep{Op: OnlineRead, Months: months}
 	for _, month := range months {
 		for _, q := range cat.Quotas() {
 			if q.Scope == catalog.ScopeApp && q.Kind == catalog.KindMonth {

@@ -41,10 +41,7 @@ type row struct {
 
 // plan fills in the planner.
 func (p *planner) plan(a Action) error {
-	p.txn.App = p.app.ID
-	p.txn.FanoutBits = p.app.FanoutBits
-	p.txn.Version = p.app.Version
-	p.txn.Now = p.now
+	p.txn = newTxn(p.app, p.now)
 	if err := a.plan(p); err != nil {
 		return err
 	}

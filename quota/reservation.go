@@ -82,8 +82,7 @@ func (p *planner) hold(r *Request) HoldStep {
 		_, _ = rand.Read(step.ID[:]) // never fails
 		return step
 	}
-	k := newKey(r.Caller, r.ID, nil)
-	copy(step.ID[:], k.Hash[:])
+	step.ID = HoldID(p.txn.Request.Hash)
 	return step
 }
 
@@ -159,10 +158,8 @@ func (e *Enforcer) endHold(ctx context.Context, r ReservationEnd, plan func(*hol
 			return nil, err
 		}
 		h := &holdEnd{request: Request{App: r.App, Basic: r.Basic}}
-		read := Txn{
-			App: s.app.ID, FanoutBits: s.app.FanoutBits, Version: s.app.Version, Now: now,
-			Hold: HoldStep{Op: HoldRead, ID: r.ID},
-		}
+		read := newTxn(s.app, now)
+		read.Hold = HoldStep{Op: HoldRead, ID: r.ID}
 		o := e.store.Apply(ctx, []Txn{read})[0]
 		if o.Err == nil {
 			h.found, h.clock = o.Hold, o.Clock
@@ -219,15 +216,10 @@ func (h *holdEnd) read() (*heldAction, error) {
 	return held, nil
 }
 
-// bare fills in a transaction that is about the reservation alone.
-func (h *holdEnd) bare() {
-	h.txn = Txn{App: h.app.ID, FanoutBits: h.app.FanoutBits, Version: h.app.Version, Now: h.clock}
-}
-
 // commit plans to count what is held.
 func (h *holdEnd) commit(r ReservationEnd) error {
 	if h.found.State != HoldPlaced { // the store says what it came to
-		h.bare()
+		h.txn = newTxn(h.app, h.clock)
 		h.txn.Mode, h.txn.Hold = ModeForce, HoldStep{Op: HoldCommit, ID: r.ID}
 		return nil
 	}
@@ -264,7 +256,7 @@ func (h *holdEnd) commit(r ReservationEnd) error {
 // cancel plans to give back what is held, and to show its counters.
 func (h *holdEnd) cancel(r ReservationEnd) error {
 	if h.found.State != HoldPlaced {
-		h.bare()
+		h.txn = newTxn(h.app, h.clock)
 	} else {
 		held, err := h.read()
 		if err != nil {

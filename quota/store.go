@@ -103,6 +103,11 @@ type Txn struct {
 	Charges []Charge
 }
 
+// newTxn begins a transaction of an app, which judges.
+func newTxn(app *account.App, now time.Time) Txn {
+	return Txn{App: app.ID, FanoutBits: app.FanoutBits, Version: app.Version, Now: now}
+}
+
 // RequestKey identifies a request that takes effect at most once. The zero
 // value is not remembered. Stores remember a key for RequestHorizon at least.
 type RequestKey struct {

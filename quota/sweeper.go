@@ -271,10 +271,9 @@ func (s *Sweeper) tryRemove(ctx context.Context, w *sweepWork, g GoneApp, from i
 func (s *Sweeper) settleOnline(ctx context.Context, app *account.App) error {
 	now := s.Apps.Now()
 	running := catalog.WindowAt(catalog.KindMonth, now, app.RulesIn(s.Apps.Catalog()).Zone())
-	err := s.Store.Apply(ctx, []Txn{{
-		App: app.ID, FanoutBits: app.FanoutBits, Version: app.Version, Now: now, Mode: ModeForce,
-		Online: OnlineStep{Op: OnlineReport, Months: []catalog.Window{running}},
-	}})[0].Err
+	t := newTxn(app, now)
+	t.Mode, t.Online = ModeForce, OnlineStep{Op: OnlineReport, Months: []catalog.Window{running}}
+	err := s.Store.Apply(ctx, []Txn{t})[0].Err
 	if fault, ok := errors.AsType[*account.Fault](err); ok && (fault.Reason == account.UsageUnknown || fault.Reason == account.StoreOutOfMemory) {
 		return nil // what is damaged is not found out any more, and a full store has to be swept
 	}

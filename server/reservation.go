@@ -20,7 +20,6 @@ func (v *invalidFields) hold(d *durationpb.Duration, r *quota.Request) {
 	if r.Action != nil && !quota.CanReserve(r.Action) {
 		v.add("mode", "MODE_RESERVE is for create_group, add_group_members and add_friend")
 	}
-	r.Hold = quota.DefaultHold
 	if d == nil {
 		return
 	}

@@ -69,14 +69,14 @@ func (m *metrics) losing(l *tailLosses) {
 	)
 }
 
-func (m *metrics) page() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
-}
-
 // admits shows how many calls are under way.
 func (m *metrics) admits(inFlight func() int64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "imquota_in_flight",
 		Help: "Calls under way. More than --max-in-flight are refused with OVERLOADED.",
 	}, func() float64 { return float64(inFlight()) }))
+}
+
+func (m *metrics) page() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }

@@ -131,6 +131,20 @@ func (s *step) judge(o *quota.Outcome) error {
 	return nil
 }
 
+// fits reports whether a charge fits its limit, and whether it stays exact.
+func fits(c *quota.Charge, found *quota.ChargeOutcome) (fits, isExact bool) {
+	fits, isExact = true, true
+	for k, used := range found.Used {
+		if found.Held != nil {
+			used += found.Held[k]
+		}
+		fits = fits && c.Limit.Allows(used, found.Delta)
+		after := used + found.Delta
+		isExact = isExact && (found.Delta <= 0 || after <= catalog.MaxLimit) && (found.Delta >= 0 || after >= -catalog.MaxLimit)
+	}
+	return fits, isExact
+}
+
 // headerAt reads an app's header, which must have this version.
 func headerAt(tx *bolt.Tx, app uint32, version account.Version) (header, error) {
 	stored := tx.Bucket(appsBucket).Get(appKey(app))

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 	bolt "go.etcd.io/bbolt"
 )
@@ -375,18 +374,4 @@ func (s *step) endHold(o *quota.Outcome, state quota.HoldState) error {
 	o.Hold, s.changed = r.record(), true
 	// Of one that has ended, settle does this.
 	return errors.Join(h.bucket.Delete(endKey(r.end, s.txn.Hold.ID)), h.bucket.Put(h.key, r.encode()))
-}
-
-// fits reports whether a charge fits its limit, and whether it stays exact.
-func fits(c *quota.Charge, found *quota.ChargeOutcome) (fits, isExact bool) {
-	fits, isExact = true, true
-	for k, used := range found.Used {
-		if found.Held != nil {
-			used += found.Held[k]
-		}
-		fits = fits && c.Limit.Allows(used, found.Delta)
-		after := used + found.Delta
-		isExact = isExact && (found.Delta <= 0 || after <= catalog.MaxLimit) && (found.Delta >= 0 || after >= -catalog.MaxLimit)
-	}
-	return fits, isExact
 }

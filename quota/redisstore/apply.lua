@@ -224,10 +224,18 @@ local function settle()
   end
 end
 
+-- problem is a reply that says what was raised: by this script, or by Redis.
+local function problem(raised)
+  if type(raised) == 'table' and not raised.err then
+    return raised
+  end
+  return {7, type(raised) == 'table' and raised.err or tostring(raised)}
+end
+
 if holds then
-  local ok, problem = pcall(settle)
+  local ok, raised = pcall(settle)
   if not ok then
-    return type(problem) == 'table' and not problem.err and problem or {7, KEYS[HELD] .. ': ' .. tostring(type(problem) == 'table' and problem.err or problem)}
+    return problem(raised)
   end
 end
 
@@ -829,11 +837,11 @@ local replies, before = {0, 0, 0}, sequence
 for i = 1, number() do
   local t, already = parse(), writes
   local ok, reply = pcall(run, t)
-  if not ok and (type(reply) ~= 'table' or reply.err) then
-    reply = {7, type(reply) == 'table' and reply.err or tostring(reply)}
-  end
-  if not ok and writes > already then
-    reply[1], sequence = 9, sequence + 1
+  if not ok then
+    reply = problem(reply)
+    if writes > already then
+      reply[1], sequence = 9, sequence + 1
+    end
   end
   replies[i + 3] = reply
 end

@@ -102,7 +102,7 @@ func (s *Store) suspect(ctx context.Context, err error) {
 	if _, answered := errors.AsType[redis.Error](err); answered || ctx.Err() != nil && (!isDial || dialed.isTimeout) {
 		return
 	}
-	if errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed) {
+	if isOfPool(err) {
 		return
 	}
 	select {

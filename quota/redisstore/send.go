@@ -61,7 +61,7 @@ func judge(err error) (verdict, account.FaultReason) {
 	var dialed *dialError
 	switch {
 	case errors.As(err, &dialed), errors.As(err, &op) && op.Op == "dial",
-		errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):
+		isOfPool(err):
 		return notSent, account.StoreUnavailable
 	}
 	if reply, ok := errors.AsType[redis.Error](err); ok {
@@ -76,6 +76,11 @@ func judge(err error) (verdict, account.FaultReason) {
 		return notSent, account.StoreUnavailable
 	}
 	return ran, account.OutcomeUnknown
+}
+
+// isOfPool reports whether it is this process that had no connection to give.
+func isOfPool(err error) bool {
+	return errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, redis.ErrClosed)
 }
 
 // How long a refused command is tried again, and at what pace.
