@@ -42,8 +42,23 @@ type Store interface {
 	// Sweep removes what an app counted that is gone for good, a bounded part of
 	// it: go on with Swept.Next until that is zero. It may be repeated, and by
 	// several at once. Errors: ErrStale when the record has another version than
-	// Sweep.Version, and nothing was removed.
+	// Sweep.Version, and nothing was removed. A zero Version is that of an app
+	// without a record.
 	Sweep(ctx context.Context, s Sweep) (Swept, error)
+
+	// Export reads what an app counted, a part at a time, beside all that goes on:
+	// every entry is as it was when its part was read, and one that is there from
+	// the first part to the last is read once. Errors: ErrStale when the record has
+	// another version; an *account.InvalidError of page_token when Export.From is
+	// no place in this export; an *account.Fault.
+	Export(ctx context.Context, e Export) (Exported, error)
+
+	// Restore writes entries of an app that has no record, and that nobody can
+	// ask about therefore: they count from its creation on. What is there already
+	// is written over; Sweep with a zero Version takes away what an earlier life or
+	// a restoration that broke off has left. Errors: account.ErrAppExists when it
+	// has a record, and nothing was written; an *account.Fault. It may be repeated.
+	Restore(ctx context.Context, r Restoration) error
 
 	// Lease reports whether this process, of all that use the store, is the one
 	// to do the named work for so long from now on. The one that has it renews
@@ -130,6 +145,7 @@ const (
 	UsersRegister        // each unknown user becomes known
 	UsersLogin           // the same, and each becomes active in Month
 	UsersDelete          // each known user becomes unknown; Drop is forgotten
+	UsersActive          // each becomes active in Month, known or not
 )
 
 // UserStep changes the set of registered users, of whom the store keeps the
@@ -139,7 +155,7 @@ const (
 type UserStep struct {
 	Op    UserOp
 	IDs   []string  // distinct
-	Month int32     // catalog.Month; UsersLogin and UsersDelete
+	Month int32     // catalog.Month; of all but UsersRegister
 	Drop  []Counter // UsersDelete: user-scoped counters, Subject empty, dropped for each id
 }
 

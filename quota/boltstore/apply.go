@@ -207,10 +207,10 @@ func (s *step) readUsers(replayed bool) error {
 			s.counts.gone++
 		case step.Op == quota.UsersDelete:
 		default:
-			if !s.known[i] {
+			if !s.known[i] && step.Op != quota.UsersActive {
 				s.counts.added++
 			}
-			if step.Op == quota.UsersLogin && s.users[i].month < step.Month {
+			if step.Op != quota.UsersRegister && s.users[i].month < step.Month {
 				s.counts.active++
 			}
 		}

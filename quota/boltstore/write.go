@@ -110,6 +110,11 @@ func (s *step) writeUsers() error {
 				s.changed = true
 				err = b.Put(key, encodeUser(user{month: max(u.month, step.Month)}))
 			}
+		case quota.UsersActive:
+			if u.month < step.Month {
+				s.changed = true
+				err = b.Put(key, encodeUser(user{month: step.Month, deleted: !s.known[i]}))
+			}
 		case quota.UsersDelete:
 			s.changed = s.changed || s.known[i]
 			err = s.deleteUser(b, key, step.IDs[i], u)

@@ -6,7 +6,7 @@
 -- KEYS[i]  every other key, named by its index i in ARGV; 0 names none
 --            request generations  hash: 16-byte id -> 8-byte fingerprint
 --            users                hash: user -> last active month; -1 never
---                                 active; -2-month deleted, was active then
+--                                 active; -2-month not known, was active then
 --            groups               hash: group -> type letter, day, ".", members;
 --                                 or "-", day of dissolution
 --            gateways             hash: "g", gateway -> users, " ", end of lease;
@@ -27,9 +27,9 @@
 --   windowEnd     0: depends on no window
 --   id            "" or the 16 bytes; if not "": key of this generation, key
 --                 of the one before, fingerprint, time to live
---   userOp        0 none, 1 register, 2 login, 3 delete; if not 0: month,
---                 users, then for each: key, user; if 3: counters to drop,
---                 then for each: key, field
+--   userOp        0 none, 1 register, 2 login, 3 delete, 4 active; if not 0:
+--                 month, users, then for each: key, user; if 3: counters to
+--                 drop, then for each: key, field
 --   groupOp       0 none, 1 read, 2 create, 3 touch, 4 leave, 5 dissolve; if
 --                 not 0: key, group, type letter or "", day
 --   onlineOp      0 none, 1 read, 2 report; if not 0: key of the gateways, key
@@ -424,16 +424,16 @@ local function users(t)
         t.userWrites[#t.userWrites + 1] = {key, user, last >= t.month and -2 - last or nil}
       end
     else
-      local becomes = last
-      if t.userOp == 2 and last < t.month then
+      local becomes, enters = last, not known and t.userOp ~= 4
+      if t.userOp ~= 1 and last < t.month then
         t.active = t.active + 1
         becomes = t.month
       end
-      if not known then
+      if enters then
         t.new = t.new + 1
       end
-      if not known or becomes ~= last then
-        t.userWrites[#t.userWrites + 1] = {key, user, becomes}
+      if enters or becomes ~= last then
+        t.userWrites[#t.userWrites + 1] = {key, user, (known or enters) and becomes or -2 - becomes}
       end
     end
   end

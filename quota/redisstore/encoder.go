@@ -65,7 +65,8 @@ func grows(t *quota.Txn) bool {
 	if t.Hold.Op == quota.HoldCommit {
 		return false // it was promised
 	}
-	return t.Mode == quota.ModeReserve || t.Online.Op == quota.OnlineReport || t.Users.Op == quota.UsersRegister || t.Users.Op == quota.UsersLogin ||
+	return t.Mode == quota.ModeReserve || t.Online.Op == quota.OnlineReport ||
+		t.Users.Op != quota.UsersNone && t.Users.Op != quota.UsersDelete ||
 		t.Group.Op == quota.GroupCreate || t.Group.Op == quota.GroupTouch ||
 		slices.ContainsFunc(t.Charges, func(c quota.Charge) bool { return c.Delta > 0 || c.Basis == quota.Absolute })
 }

@@ -211,8 +211,8 @@ func (s *modelStep) delta(c *quota.Charge, used []int64) int64 {
 	for _, id := range s.txn.Users.IDs {
 		known, active := s.app.known[id], s.app.active[id] >= s.txn.Users.Month
 		switch {
-		case c.Basis == quota.PerNewUser && s.txn.Users.Op != quota.UsersDelete && !known,
-			c.Basis == quota.PerNewActive && s.txn.Users.Op == quota.UsersLogin && !active,
+		case c.Basis == quota.PerNewUser && (s.txn.Users.Op == quota.UsersRegister || s.txn.Users.Op == quota.UsersLogin) && !known,
+			c.Basis == quota.PerNewActive && (s.txn.Users.Op == quota.UsersLogin || s.txn.Users.Op == quota.UsersActive) && !active,
 			c.Basis == quota.PerGoneUser && s.txn.Users.Op == quota.UsersDelete && known:
 			times++
 		}
@@ -279,6 +279,9 @@ func (s *modelStep) writeUsers() (changed bool) {
 		case quota.UsersRegister:
 			changed = changed || !s.app.known[id]
 			s.app.known[id] = true
+		case quota.UsersActive:
+			changed = changed || s.app.active[id] < step.Month
+			s.app.active[id] = max(s.app.active[id], step.Month)
 		case quota.UsersDelete:
 			changed = changed || s.app.known[id]
 			delete(s.app.known, id)

@@ -164,7 +164,7 @@ func (p *pair) draw() quota.Txn {
 		p.drawCharge(&c)
 		t.Charges = append(t.Charges, c)
 	}
-	if op := rapid.SampledFrom([]quota.UserOp{quota.UsersNone, quota.UsersRegister, quota.UsersLogin, quota.UsersDelete}).Draw(r, "users"); op != quota.UsersNone {
+	if op := rapid.SampledFrom([]quota.UserOp{quota.UsersNone, quota.UsersRegister, quota.UsersLogin, quota.UsersDelete, quota.UsersActive}).Draw(r, "users"); op != quota.UsersNone {
 		t.Users = quota.UserStep{Op: op, IDs: ids("users"), Month: catalog.Month(p.now, zone)}
 		if t.WindowEnd.IsZero() {
 			t.WindowEnd = thisMonth.End

@@ -21,7 +21,7 @@ func (f *fixture) userTxn(op quota.UserOp, m int32, ids ...string) quota.Txn {
 	}
 	t := f.txn(registered)
 	t.Users = quota.UserStep{Op: op, IDs: ids, Month: m}
-	if op == quota.UsersLogin {
+	if op == quota.UsersLogin || op == quota.UsersActive {
 		active := mau
 		active.Window = catalog.WindowAt(catalog.KindMonth, time.Date(int(m/12), time.Month(m%12)+1, 2, 0, 0, 0, 0, zone), zone)
 		t.Charges = append(t.Charges, quota.Charge{Counter: active, Delta: 1, Basis: quota.PerNewActive, Limit: catalog.Max(100)})
@@ -87,6 +87,17 @@ var userClauses = map[string]func(*fixture){
 		f.wantDeltas(f.userTxn(quota.UsersLogin, nextMonth, "a"), 1, 1)
 		f.wantDeltas(f.userTxn(quota.UsersDelete, nextMonth+1, "a"), -1)
 		f.wantDeltas(f.userTxn(quota.UsersLogin, nextMonth+1, "a"), 1, 1)
+	},
+	"being active is not being registered": func(f *fixture) {
+		f.wantDeltas(f.userTxn(quota.UsersActive, month, "a", "b"), 0, 2)
+		f.wantDeltas(f.userTxn(quota.UsersActive, month, "a"), 0, 0)
+		f.wantDeltas(f.userTxn(quota.UsersDelete, month, "a"), 0)
+		f.wantDeltas(f.userTxn(quota.UsersLogin, month, "a"), 1, 0)
+		f.wantDeltas(f.userTxn(quota.UsersRegister, month, "b"), 1)
+		f.wantDeltas(f.userTxn(quota.UsersActive, nextMonth, "a", "b", "c"), 0, 3)
+		f.wantDeltas(f.userTxn(quota.UsersLogin, nextMonth, "a", "b", "c"), 1, 0)
+		f.wantUsed(users, 3)
+		f.wantUsed(mau, 2)
 	},
 	"deleting drops the user's counters alone": func(f *fixture) {
 		f.wantDeltas(f.userTxn(quota.UsersRegister, month, "a", "b"), 2)
