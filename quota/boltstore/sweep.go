@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 
+	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/quota"
 	bolt "go.etcd.io/bbolt"
 )
@@ -14,7 +15,7 @@ import (
 func (s *Store) Sweep(ctx context.Context, w quota.Sweep) (quota.Swept, error) {
 	var b *broom
 	err := s.submit(ctx, func(tx *bolt.Tx) error {
-		if _, err := headerAt(tx, w.App, w.Version); err != nil {
+		if err := maySweep(tx, w); err != nil {
 			return answer{err}
 		}
 		b = &broom{app: w.App, limit: max(w.Limit, 1)}
@@ -28,6 +29,18 @@ func (s *Store) Sweep(ctx context.Context, w quota.Sweep) (quota.Swept, error) {
 		swept.Next = w.From + swept.Removed
 	}
 	return swept, nil
+}
+
+// maySweep refuses to sweep an app whose record is another than the caller's.
+func maySweep(tx *bolt.Tx, w quota.Sweep) error {
+	if w.Version != (account.Version{}) {
+		_, err := headerAt(tx, w.App, w.Version)
+		return err
+	}
+	if tx.Bucket(appsBucket).Get(appKey(w.App)) != nil {
+		return quota.ErrStale
+	}
+	return nil
 }
 
 // broom removes keys of an app, up to a limit.

@@ -148,7 +148,7 @@ func (e *encoder) addUsers(t *quota.Txn) {
 	}
 	e.put(u.Month, len(u.IDs))
 	for _, id := range u.IDs {
-		e.put(e.key("u:"+bucket(id, t.FanoutBits)), id)
+		e.put(e.key(usersName+bucket(id, t.FanoutBits)), id)
 	}
 	if u.Op != quota.UsersDelete {
 		return
@@ -171,7 +171,7 @@ func (e *encoder) addGroup(t *quota.Txn) {
 	if g.Type != 0 {
 		letter = string(rune(g.Type))
 	}
-	e.put(e.key("g:"+bucket(g.ID, t.FanoutBits)), g.ID, letter, g.Day)
+	e.put(e.key(groupsName+bucket(g.ID, t.FanoutBits)), g.ID, letter, g.Day)
 }
 
 func (e *encoder) addOnline(t *quota.Txn) {

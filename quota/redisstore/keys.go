@@ -74,6 +74,12 @@ const (
 	peaksName    = "op"
 )
 
+// The beginnings of the names of users' and groups' buckets, after the app's prefix.
+const (
+	usersName  = "u:"
+	groupsName = "g:"
+)
+
 // recordKeys are what is made and replaced with an app's record.
 func (s *Store) recordKeys(app uint32) []string { return []string{s.headerKey(app), s.eventsKey(app)} }
 

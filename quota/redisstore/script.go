@@ -69,6 +69,12 @@ var walkLua string
 //go:embed quote.lua
 var quoteLua string
 
+//go:embed export.lua
+var exportLua string
+
+//go:embed restore.lua
+var restoreLua string
+
 // script is a Lua script and the name that Redis knows it by.
 type script struct {
 	source, sha string
@@ -119,6 +125,8 @@ var (
 	sweepScript   = unwaited(newScript(evenIfFull, sweepLua))
 	walkScript    = newScript(noWrites, clockLua+walkLua)
 	initScript    = newScript("", initLua)
+	exportScript  = newScript(noWrites, exportLua)
+	restoreScript = newScript("", restoreLua)
 
 	// What is changed must be announced, and what is gone swept, even then.
 	announceScript = unwaited(newScript(evenIfFull, clockLua+announceLua))

@@ -3,10 +3,10 @@
 --
 -- KEYS[1]  the header
 -- KEYS[i]  what is removed
--- ARGV     epoch.revision
+-- ARGV     epoch.revision; empty: there must be no header
 -- Returns how many keys there were, -1 when the record has another version.
 
-if redis.call('HGET', KEYS[1], 'v') ~= ARGV[1] then
+if (redis.call('HGET', KEYS[1], 'v') or '') ~= ARGV[1] then
   return -1
 end
 return redis.call('UNLINK', unpack(KEYS, 2))

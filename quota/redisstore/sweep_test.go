@@ -94,7 +94,7 @@ func TestSweptNames(t *testing.T) {
 	sweep := &quota.Sweep{FanoutBits: 20, Counters: []quota.Counter{
 		{Quota: "friends", Scope: catalog.ScopeUser}, {Quota: "friends", Scope: catalog.ScopeUser}, {Quota: "users", Scope: catalog.ScopeApp},
 	}}
-	n := namesOf(sweep, time.UnixMilli(5*generation.Milliseconds()))
+	n := sweptNames(sweep, time.UnixMilli(5*generation.Milliseconds()))
 	if want := int64(4 + 3<<20 + 6<<19); n.total() != want {
 		t.Errorf("%d keys, want %d", n.total(), want)
 	}
@@ -103,7 +103,7 @@ func TestSweptNames(t *testing.T) {
 		2<<20 + 4 + 3<<19: "v:0:0", n.total() - 1: "s:friends:" + bucketName(1<<20-1),
 		n.total(): "",
 	} {
-		if got := n.at(i); got != want {
+		if got, _ := n.at(i); got != want {
 			t.Errorf("key %d is %q, want %q", i, got, want)
 		}
 	}
@@ -115,7 +115,7 @@ func TestSweepIsBounded(t *testing.T) {
 	_, s := standalone(t)
 	app := newApp(t, s, 1)
 	sweep := quota.Sweep{App: 1, FanoutBits: app.FanoutBits, Version: app.Version}
-	here := namesOf(&sweep, time.UnixMilli(0)).sequence() << positionBits // the app's clock has not begun
+	here := sweptNames(&sweep, time.UnixMilli(0)).token(0) // the app's clock has not begun
 	for _, tt := range []struct {
 		from  int64
 		limit int

@@ -17,13 +17,14 @@ type Model struct {
 	mu       sync.Mutex
 	accounts map[string]*modelAccount
 	apps     map[uint32]*modelApp
+	restored map[uint32]*modelApp // those without a record yet
 	quotes   map[modelQuote][]byte
 	watchers []account.Watcher
 }
 
 // NewModel returns an empty store.
 func NewModel() *Model {
-	return &Model{accounts: make(map[string]*modelAccount), apps: make(map[uint32]*modelApp), quotes: make(map[modelQuote][]byte)}
+	return &Model{accounts: make(map[string]*modelAccount), apps: make(map[uint32]*modelApp), restored: make(map[uint32]*modelApp), quotes: make(map[modelQuote][]byte)}
 }
 
 type modelApp struct {

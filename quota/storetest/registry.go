@@ -42,11 +42,21 @@ func (m *Model) CreateApp(_ context.Context, app *account.App, event account.Eve
 	app.Version = account.FirstVersion()
 	event.Revision = app.Version.Revision
 	owner.apps[app.ID] = true
-	m.apps[app.ID] = &modelApp{
-		record: app.Clone(), events: []account.Event{event}, known: make(map[string]bool), active: make(map[string]int32),
-		groups: make(map[string]quota.GroupRecord), gone: make(map[string]int32), counters: make(map[modelCounter]int64), requests: make(map[[16]byte]remembered), holds: make(map[quota.HoldID]*modelHold),
+	a := m.restored[app.ID]
+	if a == nil {
+		a = newModelApp()
 	}
+	delete(m.restored, app.ID)
+	a.record, a.events = app.Clone(), []account.Event{event}
+	m.apps[app.ID] = a
 	return nil
+}
+
+func newModelApp() *modelApp {
+	return &modelApp{
+		known: make(map[string]bool), active: make(map[string]int32), groups: make(map[string]quota.GroupRecord), gone: make(map[string]int32),
+		counters: make(map[modelCounter]int64), requests: make(map[[16]byte]remembered), holds: make(map[quota.HoldID]*modelHold),
+	}
 }
 
 // App implements account.Registry.
@@ -224,8 +234,15 @@ func (m *Model) announce(s account.Subject) {
 func (m *Model) Sweep(_ context.Context, s quota.Sweep) (quota.Swept, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a := m.apps[s.App]
-	if a == nil || a.record.Version != s.Version {
+	a, version := m.apps[s.App], account.Version{}
+	switch {
+	case a != nil:
+		version = a.record.Version
+	case s.Version == version:
+		delete(m.restored, s.App)
+		return quota.Swept{}, nil
+	}
+	if version != s.Version {
 		return quota.Swept{}, quota.ErrStale
 	}
 	removed := len(a.known) + len(a.groups)

@@ -25,6 +25,7 @@ func testTransactions(t *testing.T, d Driver) {
 		for range rapid.IntRange(5, 30).Draw(r, "calls") {
 			p.step()
 		}
+		p.compareEntries()
 	})
 }
 
