@@ -192,7 +192,15 @@ func checkSubject(q *catalog.Quota, subject string) error {
 		return &account.InvalidError{Field: "subject", Description: q.Key + " is counted for the app as a whole: leave the subject empty"}
 	case q.Scope != catalog.ScopeApp && subject == "":
 		return &account.InvalidError{Field: "subject", Description: q.Key + " is counted for each " + string(q.Scope) + ": name one"}
-	case q.Scope == catalog.ScopeUser && len(subject) > MaxUserID:
+	case q.Scope == catalog.ScopeUser:
+		return checkUserID(subject)
+	}
+	return nil
+}
+
+// checkUserID refuses a subject that is too long for a user.
+func checkUserID(id string) error {
+	if len(id) > MaxUserID {
 		return &account.InvalidError{Field: "subject", Description: "a user id has at most " + strconv.Itoa(MaxUserID) + " bytes"}
 	}
 	return nil

@@ -230,7 +230,7 @@ func (e *Enforcer) checkGroupKnown(ctx context.Context, s *UsageSetting) error {
 	}
 	_, o, err := e.apply(ctx, e.catalog.Load(), s.App, func(p *planner) error { return s.plan(p) })
 	if err == nil && !o.Group.Found {
-		return &account.InvalidError{Field: "group_type", Description: "group " + quote(s.Subject) + " is not known yet: say its type"}
+		return unknownGroup(s.Subject)
 	}
 	return err
 }

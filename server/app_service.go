@@ -108,7 +108,7 @@ func (s *appService) GetApp(ctx context.Context, in *imquotav1.GetAppRequest) (*
 func (s *appService) ListApps(ctx context.Context, in *imquotav1.ListAppsRequest) (*imquotav1.ListAppsResponse, error) {
 	v := &invalidFields{}
 	v.account(in.GetAccountId())
-	size := v.pageSize(in.GetPageSize())
+	size := v.pageSize(in.GetPageSize(), defaultPage, maxPageSize)
 	after := v.numberToken(in.GetPageToken(), 32)
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)
@@ -138,7 +138,7 @@ func (s *appService) ListApps(ctx context.Context, in *imquotav1.ListAppsRequest
 func (s *appService) ListAppEvents(ctx context.Context, in *imquotav1.ListAppEventsRequest) (*imquotav1.ListAppEventsResponse, error) {
 	v := &invalidFields{}
 	v.app(in.GetAppId())
-	size := v.pageSize(in.GetPageSize())
+	size := v.pageSize(in.GetPageSize(), defaultPage, maxPageSize)
 	before := v.numberToken(in.GetPageToken(), 64)
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)

@@ -250,7 +250,7 @@ func (s *billingService) RejectReturn(ctx context.Context, in *imquotav1.RejectR
 func (s *billingService) ListOrders(ctx context.Context, in *imquotav1.ListOrdersRequest) (*imquotav1.ListOrdersResponse, error) {
 	v := &invalidFields{}
 	v.app(in.GetAppId())
-	size := v.pageSize(in.GetPageSize())
+	size := v.pageSize(in.GetPageSize(), defaultPage, maxPageSize)
 	first := v.numberToken(in.GetPageToken(), 31)
 	if err := v.err(); err != nil {
 		return nil, toStatus(err)

@@ -60,15 +60,16 @@ func changeOf(in change) account.Change {
 
 func kindOf(m proto.Message) protoreflect.FullName { return m.ProtoReflect().Descriptor().FullName() }
 
-// pageSize returns how long a page may be.
-func (v *invalidFields) pageSize(asked int32) int {
+// pageSize returns how long a page may be: as many as are asked for, if they are
+// not too many, or the usual number.
+func (v *invalidFields) pageSize(asked int32, usual, most int) int {
 	switch {
 	case asked < 0:
 		v.add("page_size", "is %d; it must not be negative", asked)
 	case asked == 0:
-		return defaultPage
+		return usual
 	}
-	return min(int(asked), maxPageSize)
+	return min(int(asked), most)
 }
 
 // numberToken reads a token that is a number; zero when there is none.

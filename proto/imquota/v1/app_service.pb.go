@@ -2269,6 +2269,434 @@ func (x *SetUsageResponse) GetReplayed() bool {
 	return false
 }
 
+// UsageRow is a counter and its value, or a member of a distinct quota.
+type UsageRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quota's key.
+	Quota string `protobuf:"bytes,1,opt,name=quota,proto3" json:"quota,omitempty"`
+	// The user or group, by the quota's scope; empty for an app quota. Of a distinct
+	// quota, such as "users": one user.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The value, zero or more. Of a distinct quota: 1 makes the user one of those
+	// that count, 0 none of them. Who was active in a month stays so. A daily net may
+	// be below zero.
+	Used int64 `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"`
+	// As in SetUsageRequest; not for distinct quotas.
+	Observed *int64 `protobuf:"varint,4,opt,name=observed,proto3,oneof" json:"observed,omitempty"`
+	// `group_members` alone: the type of the group. An import needs it of a group
+	// that imquota does not know yet.
+	GroupType string `protobuf:"bytes,5,opt,name=group_type,json=groupType,proto3" json:"group_type,omitempty"`
+	// The day or month that the quota is counted in, such as "2024-06-15" or
+	// "2024-06". An import that names another than the running one is refused.
+	Window        string `protobuf:"bytes,6,opt,name=window,proto3" json:"window,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageRow) Reset() {
+	*x = UsageRow{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageRow) ProtoMessage() {}
+
+func (x *UsageRow) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageRow.ProtoReflect.Descriptor instead.
+func (*UsageRow) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *UsageRow) GetQuota() string {
+	if x != nil {
+		return x.Quota
+	}
+	return ""
+}
+
+func (x *UsageRow) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *UsageRow) GetUsed() int64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *UsageRow) GetObserved() int64 {
+	if x != nil && x.Observed != nil {
+		return *x.Observed
+	}
+	return 0
+}
+
+func (x *UsageRow) GetGroupType() string {
+	if x != nil {
+		return x.GroupType
+	}
+	return ""
+}
+
+func (x *UsageRow) GetWindow() string {
+	if x != nil {
+		return x.Window
+	}
+	return ""
+}
+
+// ImportUsageRequest carries a part of an import.
+type ImportUsageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// As in CheckQuotaRequest: within ten minutes each row takes effect once.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// 1 to 1000 rows.
+	Rows []*UsageRow `protobuf:"bytes,3,rep,name=rows,proto3" json:"rows,omitempty"`
+	// Answer what would change; change nothing. A row does not see what those
+	// before it would have changed.
+	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUsageRequest) Reset() {
+	*x = ImportUsageRequest{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportUsageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportUsageRequest) ProtoMessage() {}
+
+func (x *ImportUsageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUsageRequest.ProtoReflect.Descriptor instead.
+func (*ImportUsageRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ImportUsageRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *ImportUsageRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ImportUsageRequest) GetRows() []*UsageRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ImportUsageRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// ImportUsageResponse has one result for each row, in order.
+type ImportUsageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What became of each row.
+	Results       []*UsageRowResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUsageResponse) Reset() {
+	*x = ImportUsageResponse{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportUsageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportUsageResponse) ProtoMessage() {}
+
+func (x *ImportUsageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUsageResponse.ProtoReflect.Descriptor instead.
+func (*ImportUsageResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ImportUsageResponse) GetResults() []*UsageRowResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// UsageRowResult is what became of a row.
+type UsageRowResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The counter before. Of a distinct quota: 1 if the user counted.
+	Before int64 `protobuf:"varint,1,opt,name=before,proto3" json:"before,omitempty"`
+	// The counter after.
+	After int64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	// The request id was seen before: nothing was changed now.
+	Replayed bool `protobuf:"varint,3,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// Why the row had no effect; absent when it had.
+	Error         *ItemError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageRowResult) Reset() {
+	*x = UsageRowResult{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageRowResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageRowResult) ProtoMessage() {}
+
+func (x *UsageRowResult) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageRowResult.ProtoReflect.Descriptor instead.
+func (*UsageRowResult) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *UsageRowResult) GetBefore() int64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *UsageRowResult) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *UsageRowResult) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
+}
+
+func (x *UsageRowResult) GetError() *ItemError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// ExportUsageRequest names an app.
+type ExportUsageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The app (SDKAppID).
+	AppId uint32 `protobuf:"varint,1,opt,name=app_id,json=appId,proto3" json:"app_id,omitempty"`
+	// About this many rows, or somewhat more; 1000 when zero, counted as 5000 when
+	// it is more than that.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportUsageRequest) Reset() {
+	*x = ExportUsageRequest{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportUsageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportUsageRequest) ProtoMessage() {}
+
+func (x *ExportUsageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportUsageRequest.ProtoReflect.Descriptor instead.
+func (*ExportUsageRequest) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ExportUsageRequest) GetAppId() uint32 {
+	if x != nil {
+		return x.AppId
+	}
+	return 0
+}
+
+func (x *ExportUsageRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ExportUsageRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ExportUsageResponse is a part of what an app uses. It may be empty though more
+// follows.
+type ExportUsageResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rows.
+	Rows []*UsageRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	// The next page; empty after the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// How far the export is: `done` of `total` parts.
+	Done int64 `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	// See `done`; zero: it is not known.
+	Total         int64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportUsageResponse) Reset() {
+	*x = ExportUsageResponse{}
+	mi := &file_imquota_v1_app_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportUsageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportUsageResponse) ProtoMessage() {}
+
+func (x *ExportUsageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_imquota_v1_app_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportUsageResponse.ProtoReflect.Descriptor instead.
+func (*ExportUsageResponse) Descriptor() ([]byte, []int) {
+	return file_imquota_v1_app_service_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ExportUsageResponse) GetRows() []*UsageRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ExportUsageResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ExportUsageResponse) GetDone() int64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *ExportUsageResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 var File_imquota_v1_app_service_proto protoreflect.FileDescriptor
 
 const file_imquota_v1_app_service_proto_rawDesc = "" +
@@ -2439,7 +2867,40 @@ const file_imquota_v1_app_service_proto_rawDesc = "" +
 	"\x06before\x18\x01 \x01(\x03R\x06before\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\x03R\x05after\x12,\n" +
 	"\x05state\x18\x03 \x01(\v2\x16.imquota.v1.QuotaStateR\x05state\x12\x1a\n" +
-	"\breplayed\x18\x04 \x01(\bR\breplayed2\xe9\b\n" +
+	"\breplayed\x18\x04 \x01(\bR\breplayed\"\xb3\x01\n" +
+	"\bUsageRow\x12\x14\n" +
+	"\x05quota\x18\x01 \x01(\tR\x05quota\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
+	"\x04used\x18\x03 \x01(\x03R\x04used\x12\x1f\n" +
+	"\bobserved\x18\x04 \x01(\x03H\x00R\bobserved\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"group_type\x18\x05 \x01(\tR\tgroupType\x12\x16\n" +
+	"\x06window\x18\x06 \x01(\tR\x06windowB\v\n" +
+	"\t_observed\"\x8d\x01\n" +
+	"\x12ImportUsageRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12(\n" +
+	"\x04rows\x18\x03 \x03(\v2\x14.imquota.v1.UsageRowR\x04rows\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"K\n" +
+	"\x13ImportUsageResponse\x124\n" +
+	"\aresults\x18\x01 \x03(\v2\x1a.imquota.v1.UsageRowResultR\aresults\"\x87\x01\n" +
+	"\x0eUsageRowResult\x12\x16\n" +
+	"\x06before\x18\x01 \x01(\x03R\x06before\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\x03R\x05after\x12\x1a\n" +
+	"\breplayed\x18\x03 \x01(\bR\breplayed\x12+\n" +
+	"\x05error\x18\x04 \x01(\v2\x15.imquota.v1.ItemErrorR\x05error\"g\n" +
+	"\x12ExportUsageRequest\x12\x15\n" +
+	"\x06app_id\x18\x01 \x01(\rR\x05appId\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x91\x01\n" +
+	"\x13ExportUsageResponse\x12(\n" +
+	"\x04rows\x18\x01 \x03(\v2\x14.imquota.v1.UsageRowR\x04rows\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\x03R\x04done\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\x03R\x05total2\x89\n" +
+	"\n" +
 	"\n" +
 	"AppService\x12H\n" +
 	"\tCreateApp\x12\x1c.imquota.v1.CreateAppRequest\x1a\x1d.imquota.v1.CreateAppResponse\x12?\n" +
@@ -2456,7 +2917,9 @@ const file_imquota_v1_app_service_proto_rawDesc = "" +
 	"\rActivateAddOn\x12 .imquota.v1.ActivateAddOnRequest\x1a!.imquota.v1.ActivateAddOnResponse\x12]\n" +
 	"\x10SetLimitOverride\x12#.imquota.v1.SetLimitOverrideRequest\x1a$.imquota.v1.SetLimitOverrideResponse\x12W\n" +
 	"\x0eMigrateBilling\x12!.imquota.v1.MigrateBillingRequest\x1a\".imquota.v1.MigrateBillingResponse\x12E\n" +
-	"\bSetUsage\x12\x1b.imquota.v1.SetUsageRequest\x1a\x1c.imquota.v1.SetUsageResponseB7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
+	"\bSetUsage\x12\x1b.imquota.v1.SetUsageRequest\x1a\x1c.imquota.v1.SetUsageResponse\x12N\n" +
+	"\vImportUsage\x12\x1e.imquota.v1.ImportUsageRequest\x1a\x1f.imquota.v1.ImportUsageResponse\x12N\n" +
+	"\vExportUsage\x12\x1e.imquota.v1.ExportUsageRequest\x1a\x1f.imquota.v1.ExportUsageResponseB7Z5github.com/imquota/imquota/proto/imquota/v1;imquotav1b\x06proto3"
 
 var (
 	file_imquota_v1_app_service_proto_rawDescOnce sync.Once
@@ -2470,7 +2933,7 @@ func file_imquota_v1_app_service_proto_rawDescGZIP() []byte {
 	return file_imquota_v1_app_service_proto_rawDescData
 }
 
-var file_imquota_v1_app_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_imquota_v1_app_service_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_imquota_v1_app_service_proto_goTypes = []any{
 	(*CreateAppRequest)(nil),         // 0: imquota.v1.CreateAppRequest
 	(*AppImport)(nil),                // 1: imquota.v1.AppImport
@@ -2505,76 +2968,91 @@ var file_imquota_v1_app_service_proto_goTypes = []any{
 	(*ReclaimedApp)(nil),             // 30: imquota.v1.ReclaimedApp
 	(*SetUsageRequest)(nil),          // 31: imquota.v1.SetUsageRequest
 	(*SetUsageResponse)(nil),         // 32: imquota.v1.SetUsageResponse
-	(*Order)(nil),                    // 33: imquota.v1.Order
-	(*Approval)(nil),                 // 34: imquota.v1.Approval
-	(*AddOnActivation)(nil),          // 35: imquota.v1.AddOnActivation
-	(*timestamppb.Timestamp)(nil),    // 36: google.protobuf.Timestamp
-	(*App)(nil),                      // 37: imquota.v1.App
-	(ErrorReason)(0),                 // 38: imquota.v1.ErrorReason
-	(AppState)(0),                    // 39: imquota.v1.AppState
-	(*QuotaState)(nil),               // 40: imquota.v1.QuotaState
+	(*UsageRow)(nil),                 // 33: imquota.v1.UsageRow
+	(*ImportUsageRequest)(nil),       // 34: imquota.v1.ImportUsageRequest
+	(*ImportUsageResponse)(nil),      // 35: imquota.v1.ImportUsageResponse
+	(*UsageRowResult)(nil),           // 36: imquota.v1.UsageRowResult
+	(*ExportUsageRequest)(nil),       // 37: imquota.v1.ExportUsageRequest
+	(*ExportUsageResponse)(nil),      // 38: imquota.v1.ExportUsageResponse
+	(*Order)(nil),                    // 39: imquota.v1.Order
+	(*Approval)(nil),                 // 40: imquota.v1.Approval
+	(*AddOnActivation)(nil),          // 41: imquota.v1.AddOnActivation
+	(*timestamppb.Timestamp)(nil),    // 42: google.protobuf.Timestamp
+	(*App)(nil),                      // 43: imquota.v1.App
+	(ErrorReason)(0),                 // 44: imquota.v1.ErrorReason
+	(AppState)(0),                    // 45: imquota.v1.AppState
+	(*QuotaState)(nil),               // 46: imquota.v1.QuotaState
+	(*ItemError)(nil),                // 47: imquota.v1.ItemError
 }
 var file_imquota_v1_app_service_proto_depIdxs = []int32{
 	1,  // 0: imquota.v1.CreateAppRequest.import:type_name -> imquota.v1.AppImport
-	33, // 1: imquota.v1.AppImport.orders:type_name -> imquota.v1.Order
-	34, // 2: imquota.v1.AppImport.approvals:type_name -> imquota.v1.Approval
-	35, // 3: imquota.v1.AppImport.add_ons:type_name -> imquota.v1.AddOnActivation
-	36, // 4: imquota.v1.AppImport.create_time:type_name -> google.protobuf.Timestamp
-	37, // 5: imquota.v1.CreateAppResponse.app:type_name -> imquota.v1.App
-	37, // 6: imquota.v1.GetAppResponse.app:type_name -> imquota.v1.App
-	37, // 7: imquota.v1.ListAppsResponse.apps:type_name -> imquota.v1.App
-	36, // 8: imquota.v1.ApproveFeatureRequest.approve_time:type_name -> google.protobuf.Timestamp
-	37, // 9: imquota.v1.ApproveFeatureResponse.app:type_name -> imquota.v1.App
-	37, // 10: imquota.v1.ActivateAddOnResponse.app:type_name -> imquota.v1.App
-	36, // 11: imquota.v1.SetLimitOverrideRequest.end_time:type_name -> google.protobuf.Timestamp
-	37, // 12: imquota.v1.SetLimitOverrideResponse.app:type_name -> imquota.v1.App
-	37, // 13: imquota.v1.DisableAppResponse.app:type_name -> imquota.v1.App
-	37, // 14: imquota.v1.EnableAppResponse.app:type_name -> imquota.v1.App
-	37, // 15: imquota.v1.DeleteAppResponse.app:type_name -> imquota.v1.App
-	37, // 16: imquota.v1.MigrateBillingResponse.app:type_name -> imquota.v1.App
-	37, // 17: imquota.v1.RevokeFeatureResponse.app:type_name -> imquota.v1.App
+	39, // 1: imquota.v1.AppImport.orders:type_name -> imquota.v1.Order
+	40, // 2: imquota.v1.AppImport.approvals:type_name -> imquota.v1.Approval
+	41, // 3: imquota.v1.AppImport.add_ons:type_name -> imquota.v1.AddOnActivation
+	42, // 4: imquota.v1.AppImport.create_time:type_name -> google.protobuf.Timestamp
+	43, // 5: imquota.v1.CreateAppResponse.app:type_name -> imquota.v1.App
+	43, // 6: imquota.v1.GetAppResponse.app:type_name -> imquota.v1.App
+	43, // 7: imquota.v1.ListAppsResponse.apps:type_name -> imquota.v1.App
+	42, // 8: imquota.v1.ApproveFeatureRequest.approve_time:type_name -> google.protobuf.Timestamp
+	43, // 9: imquota.v1.ApproveFeatureResponse.app:type_name -> imquota.v1.App
+	43, // 10: imquota.v1.ActivateAddOnResponse.app:type_name -> imquota.v1.App
+	42, // 11: imquota.v1.SetLimitOverrideRequest.end_time:type_name -> google.protobuf.Timestamp
+	43, // 12: imquota.v1.SetLimitOverrideResponse.app:type_name -> imquota.v1.App
+	43, // 13: imquota.v1.DisableAppResponse.app:type_name -> imquota.v1.App
+	43, // 14: imquota.v1.EnableAppResponse.app:type_name -> imquota.v1.App
+	43, // 15: imquota.v1.DeleteAppResponse.app:type_name -> imquota.v1.App
+	43, // 16: imquota.v1.MigrateBillingResponse.app:type_name -> imquota.v1.App
+	43, // 17: imquota.v1.RevokeFeatureResponse.app:type_name -> imquota.v1.App
 	25, // 18: imquota.v1.ListAppEventsResponse.events:type_name -> imquota.v1.AppEvent
-	36, // 19: imquota.v1.AppEvent.event_time:type_name -> google.protobuf.Timestamp
+	42, // 19: imquota.v1.AppEvent.event_time:type_name -> google.protobuf.Timestamp
 	26, // 20: imquota.v1.AppEvent.changes:type_name -> imquota.v1.FieldChange
 	30, // 21: imquota.v1.ReclaimAppsResponse.apps:type_name -> imquota.v1.ReclaimedApp
 	29, // 22: imquota.v1.ReclaimAppsResponse.failures:type_name -> imquota.v1.ReclaimFailure
-	38, // 23: imquota.v1.ReclaimFailure.reason:type_name -> imquota.v1.ErrorReason
-	39, // 24: imquota.v1.ReclaimedApp.state:type_name -> imquota.v1.AppState
-	36, // 25: imquota.v1.ReclaimedApp.since:type_name -> google.protobuf.Timestamp
-	40, // 26: imquota.v1.SetUsageResponse.state:type_name -> imquota.v1.QuotaState
-	0,  // 27: imquota.v1.AppService.CreateApp:input_type -> imquota.v1.CreateAppRequest
-	3,  // 28: imquota.v1.AppService.GetApp:input_type -> imquota.v1.GetAppRequest
-	5,  // 29: imquota.v1.AppService.ListApps:input_type -> imquota.v1.ListAppsRequest
-	23, // 30: imquota.v1.AppService.ListAppEvents:input_type -> imquota.v1.ListAppEventsRequest
-	13, // 31: imquota.v1.AppService.DisableApp:input_type -> imquota.v1.DisableAppRequest
-	15, // 32: imquota.v1.AppService.EnableApp:input_type -> imquota.v1.EnableAppRequest
-	17, // 33: imquota.v1.AppService.DeleteApp:input_type -> imquota.v1.DeleteAppRequest
-	27, // 34: imquota.v1.AppService.ReclaimApps:input_type -> imquota.v1.ReclaimAppsRequest
-	7,  // 35: imquota.v1.AppService.ApproveFeature:input_type -> imquota.v1.ApproveFeatureRequest
-	21, // 36: imquota.v1.AppService.RevokeFeature:input_type -> imquota.v1.RevokeFeatureRequest
-	9,  // 37: imquota.v1.AppService.ActivateAddOn:input_type -> imquota.v1.ActivateAddOnRequest
-	11, // 38: imquota.v1.AppService.SetLimitOverride:input_type -> imquota.v1.SetLimitOverrideRequest
-	19, // 39: imquota.v1.AppService.MigrateBilling:input_type -> imquota.v1.MigrateBillingRequest
-	31, // 40: imquota.v1.AppService.SetUsage:input_type -> imquota.v1.SetUsageRequest
-	2,  // 41: imquota.v1.AppService.CreateApp:output_type -> imquota.v1.CreateAppResponse
-	4,  // 42: imquota.v1.AppService.GetApp:output_type -> imquota.v1.GetAppResponse
-	6,  // 43: imquota.v1.AppService.ListApps:output_type -> imquota.v1.ListAppsResponse
-	24, // 44: imquota.v1.AppService.ListAppEvents:output_type -> imquota.v1.ListAppEventsResponse
-	14, // 45: imquota.v1.AppService.DisableApp:output_type -> imquota.v1.DisableAppResponse
-	16, // 46: imquota.v1.AppService.EnableApp:output_type -> imquota.v1.EnableAppResponse
-	18, // 47: imquota.v1.AppService.DeleteApp:output_type -> imquota.v1.DeleteAppResponse
-	28, // 48: imquota.v1.AppService.ReclaimApps:output_type -> imquota.v1.ReclaimAppsResponse
-	8,  // 49: imquota.v1.AppService.ApproveFeature:output_type -> imquota.v1.ApproveFeatureResponse
-	22, // 50: imquota.v1.AppService.RevokeFeature:output_type -> imquota.v1.RevokeFeatureResponse
-	10, // 51: imquota.v1.AppService.ActivateAddOn:output_type -> imquota.v1.ActivateAddOnResponse
-	12, // 52: imquota.v1.AppService.SetLimitOverride:output_type -> imquota.v1.SetLimitOverrideResponse
-	20, // 53: imquota.v1.AppService.MigrateBilling:output_type -> imquota.v1.MigrateBillingResponse
-	32, // 54: imquota.v1.AppService.SetUsage:output_type -> imquota.v1.SetUsageResponse
-	41, // [41:55] is the sub-list for method output_type
-	27, // [27:41] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	44, // 23: imquota.v1.ReclaimFailure.reason:type_name -> imquota.v1.ErrorReason
+	45, // 24: imquota.v1.ReclaimedApp.state:type_name -> imquota.v1.AppState
+	42, // 25: imquota.v1.ReclaimedApp.since:type_name -> google.protobuf.Timestamp
+	46, // 26: imquota.v1.SetUsageResponse.state:type_name -> imquota.v1.QuotaState
+	33, // 27: imquota.v1.ImportUsageRequest.rows:type_name -> imquota.v1.UsageRow
+	36, // 28: imquota.v1.ImportUsageResponse.results:type_name -> imquota.v1.UsageRowResult
+	47, // 29: imquota.v1.UsageRowResult.error:type_name -> imquota.v1.ItemError
+	33, // 30: imquota.v1.ExportUsageResponse.rows:type_name -> imquota.v1.UsageRow
+	0,  // 31: imquota.v1.AppService.CreateApp:input_type -> imquota.v1.CreateAppRequest
+	3,  // 32: imquota.v1.AppService.GetApp:input_type -> imquota.v1.GetAppRequest
+	5,  // 33: imquota.v1.AppService.ListApps:input_type -> imquota.v1.ListAppsRequest
+	23, // 34: imquota.v1.AppService.ListAppEvents:input_type -> imquota.v1.ListAppEventsRequest
+	13, // 35: imquota.v1.AppService.DisableApp:input_type -> imquota.v1.DisableAppRequest
+	15, // 36: imquota.v1.AppService.EnableApp:input_type -> imquota.v1.EnableAppRequest
+	17, // 37: imquota.v1.AppService.DeleteApp:input_type -> imquota.v1.DeleteAppRequest
+	27, // 38: imquota.v1.AppService.ReclaimApps:input_type -> imquota.v1.ReclaimAppsRequest
+	7,  // 39: imquota.v1.AppService.ApproveFeature:input_type -> imquota.v1.ApproveFeatureRequest
+	21, // 40: imquota.v1.AppService.RevokeFeature:input_type -> imquota.v1.RevokeFeatureRequest
+	9,  // 41: imquota.v1.AppService.ActivateAddOn:input_type -> imquota.v1.ActivateAddOnRequest
+	11, // 42: imquota.v1.AppService.SetLimitOverride:input_type -> imquota.v1.SetLimitOverrideRequest
+	19, // 43: imquota.v1.AppService.MigrateBilling:input_type -> imquota.v1.MigrateBillingRequest
+	31, // 44: imquota.v1.AppService.SetUsage:input_type -> imquota.v1.SetUsageRequest
+	34, // 45: imquota.v1.AppService.ImportUsage:input_type -> imquota.v1.ImportUsageRequest
+	37, // 46: imquota.v1.AppService.ExportUsage:input_type -> imquota.v1.ExportUsageRequest
+	2,  // 47: imquota.v1.AppService.CreateApp:output_type -> imquota.v1.CreateAppResponse
+	4,  // 48: imquota.v1.AppService.GetApp:output_type -> imquota.v1.GetAppResponse
+	6,  // 49: imquota.v1.AppService.ListApps:output_type -> imquota.v1.ListAppsResponse
+	24, // 50: imquota.v1.AppService.ListAppEvents:output_type -> imquota.v1.ListAppEventsResponse
+	14, // 51: imquota.v1.AppService.DisableApp:output_type -> imquota.v1.DisableAppResponse
+	16, // 52: imquota.v1.AppService.EnableApp:output_type -> imquota.v1.EnableAppResponse
+	18, // 53: imquota.v1.AppService.DeleteApp:output_type -> imquota.v1.DeleteAppResponse
+	28, // 54: imquota.v1.AppService.ReclaimApps:output_type -> imquota.v1.ReclaimAppsResponse
+	8,  // 55: imquota.v1.AppService.ApproveFeature:output_type -> imquota.v1.ApproveFeatureResponse
+	22, // 56: imquota.v1.AppService.RevokeFeature:output_type -> imquota.v1.RevokeFeatureResponse
+	10, // 57: imquota.v1.AppService.ActivateAddOn:output_type -> imquota.v1.ActivateAddOnResponse
+	12, // 58: imquota.v1.AppService.SetLimitOverride:output_type -> imquota.v1.SetLimitOverrideResponse
+	20, // 59: imquota.v1.AppService.MigrateBilling:output_type -> imquota.v1.MigrateBillingResponse
+	32, // 60: imquota.v1.AppService.SetUsage:output_type -> imquota.v1.SetUsageResponse
+	35, // 61: imquota.v1.AppService.ImportUsage:output_type -> imquota.v1.ImportUsageResponse
+	38, // 62: imquota.v1.AppService.ExportUsage:output_type -> imquota.v1.ExportUsageResponse
+	47, // [47:63] is the sub-list for method output_type
+	31, // [31:47] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_imquota_v1_app_service_proto_init() }
@@ -2591,13 +3069,14 @@ func file_imquota_v1_app_service_proto_init() {
 		(*SetLimitOverrideRequest_Clear)(nil),
 	}
 	file_imquota_v1_app_service_proto_msgTypes[31].OneofWrappers = []any{}
+	file_imquota_v1_app_service_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_imquota_v1_app_service_proto_rawDesc), len(file_imquota_v1_app_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

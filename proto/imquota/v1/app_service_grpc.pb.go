@@ -33,6 +33,8 @@ const (
 	AppService_SetLimitOverride_FullMethodName = "/imquota.v1.AppService/SetLimitOverride"
 	AppService_MigrateBilling_FullMethodName   = "/imquota.v1.AppService/MigrateBilling"
 	AppService_SetUsage_FullMethodName         = "/imquota.v1.AppService/SetUsage"
+	AppService_ImportUsage_FullMethodName      = "/imquota.v1.AppService/ImportUsage"
+	AppService_ExportUsage_FullMethodName      = "/imquota.v1.AppService/ExportUsage"
 )
 
 // AppServiceClient is the client API for AppService service.
@@ -100,6 +102,17 @@ type AppServiceClient interface {
 	// SetUsage sets one counter to what is known from elsewhere.
 	// INVALID_ARGUMENT for a distinct quota: its members are what counts.
 	SetUsage(ctx context.Context, in *SetUsageRequest, opts ...grpc.CallOption) (*SetUsageResponse, error)
+	// ImportUsage sets many counters of an app to what is known from elsewhere, and
+	// says who the members of its distinct quotas are. Each row is one step beside
+	// all that is counted meanwhile, in the order of the rows; what is not named
+	// stays. The error of a row is that row's alone. A row takes effect once, however
+	// often the call is repeated with the same request id within ten minutes.
+	ImportUsage(ctx context.Context, in *ImportUsageRequest, opts ...grpc.CallOption) (*ImportUsageResponse, error)
+	// ExportUsage reads what an app uses now, in rows that ImportUsage takes, beside
+	// all that is counted meanwhile: each row is as it was when it was read. Totals
+	// of distinct quotas are left out, for their members are what counts; so are
+	// groups whose members are not counted, and what is only held.
+	ExportUsage(ctx context.Context, in *ExportUsageRequest, opts ...grpc.CallOption) (*ExportUsageResponse, error)
 }
 
 type appServiceClient struct {
@@ -250,6 +263,26 @@ func (c *appServiceClient) SetUsage(ctx context.Context, in *SetUsageRequest, op
 	return out, nil
 }
 
+func (c *appServiceClient) ImportUsage(ctx context.Context, in *ImportUsageRequest, opts ...grpc.CallOption) (*ImportUsageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ImportUsageResponse)
+	err := c.cc.Invoke(ctx, AppService_ImportUsage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *appServiceClient) ExportUsage(ctx context.Context, in *ExportUsageRequest, opts ...grpc.CallOption) (*ExportUsageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExportUsageResponse)
+	err := c.cc.Invoke(ctx, AppService_ExportUsage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AppServiceServer is the server API for AppService service.
 // All implementations must embed UnimplementedAppServiceServer
 // for forward compatibility.
@@ -315,6 +348,17 @@ type AppServiceServer interface {
 	// SetUsage sets one counter to what is known from elsewhere.
 	// INVALID_ARGUMENT for a distinct quota: its members are what counts.
 	SetUsage(context.Context, *SetUsageRequest) (*SetUsageResponse, error)
+	// ImportUsage sets many counters of an app to what is known from elsewhere, and
+	// says who the members of its distinct quotas are. Each row is one step beside
+	// all that is counted meanwhile, in the order of the rows; what is not named
+	// stays. The error of a row is that row's alone. A row takes effect once, however
+	// often the call is repeated with the same request id within ten minutes.
+	ImportUsage(context.Context, *ImportUsageRequest) (*ImportUsageResponse, error)
+	// ExportUsage reads what an app uses now, in rows that ImportUsage takes, beside
+	// all that is counted meanwhile: each row is as it was when it was read. Totals
+	// of distinct quotas are left out, for their members are what counts; so are
+	// groups whose members are not counted, and what is only held.
+	ExportUsage(context.Context, *ExportUsageRequest) (*ExportUsageResponse, error)
 	mustEmbedUnimplementedAppServiceServer()
 }
 
@@ -366,6 +410,12 @@ func (UnimplementedAppServiceServer) MigrateBilling(context.Context, *MigrateBil
 }
 func (UnimplementedAppServiceServer) SetUsage(context.Context, *SetUsageRequest) (*SetUsageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetUsage not implemented")
+}
+func (UnimplementedAppServiceServer) ImportUsage(context.Context, *ImportUsageRequest) (*ImportUsageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ImportUsage not implemented")
+}
+func (UnimplementedAppServiceServer) ExportUsage(context.Context, *ExportUsageRequest) (*ExportUsageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExportUsage not implemented")
 }
 func (UnimplementedAppServiceServer) mustEmbedUnimplementedAppServiceServer() {}
 func (UnimplementedAppServiceServer) testEmbeddedByValue()                    {}
@@ -640,6 +690,42 @@ func _AppService_SetUsage_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AppService_ImportUsage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportUsageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppServiceServer).ImportUsage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppService_ImportUsage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppServiceServer).ImportUsage(ctx, req.(*ImportUsageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AppService_ExportUsage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExportUsageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AppServiceServer).ExportUsage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AppService_ExportUsage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AppServiceServer).ExportUsage(ctx, req.(*ExportUsageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AppService_ServiceDesc is the grpc.ServiceDesc for AppService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -702,6 +788,14 @@ var AppService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetUsage",
 			Handler:    _AppService_SetUsage_Handler,
+		},
+		{
+			MethodName: "ImportUsage",
+			Handler:    _AppService_ImportUsage_Handler,
+		},
+		{
+			MethodName: "ExportUsage",
+			Handler:    _AppService_ExportUsage_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
