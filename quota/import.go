@@ -72,7 +72,7 @@ func (e *Enforcer) ImportUsage(ctx context.Context, in UsageImport) ([]RowChange
 			}
 		}
 		endTogether(txns)
-		pending = nil
+		var again []int
 		for k, o := range e.store.Apply(ctx, txns) {
 			i, passed := planned[k], (*WindowPassedError)(nil)
 			switch {
@@ -80,19 +80,20 @@ func (e *Enforcer) ImportUsage(ctx context.Context, in UsageImport) ([]RowChange
 				changes[i] = in.Rows[i].change(plans[k], &o)
 			case errors.Is(o.Err, ErrStale):
 				e.refused(s.app)
-				pending = append(pending, i)
+				again = append(again, i)
 			case errors.As(o.Err, &passed):
 				now = passed.Clock
-				pending = append(pending, i)
+				again = append(again, i)
 			case account.IsOfRecord(o.Err) || !isFault(o.Err): // of this counter alone
 				changes[i].Err = describe(o.Err, &txns[k])
 			default:
 				return nil, o.Err
 			}
 		}
-		if len(pending) == 0 {
+		if len(again) == 0 {
 			return changes, nil
 		}
+		pending = again
 	}
 	return nil, ErrUnsettled
 }

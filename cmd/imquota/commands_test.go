@@ -153,6 +153,11 @@ func (p *process) replay(session string) {
 		happened := fmt.Sprintln(last)
 		if command != "echo $?" {
 			args := strings.Fields(strings.TrimPrefix(strings.TrimPrefix(command, ".bin/"), "imquota "))
+			for i, arg := range args {
+				if strings.HasPrefix(arg, "docs/") { // commands are run in the repository's root
+					args[i] = "../../" + arg
+				}
+			}
 			if args[0] != "catalog" {
 				args = append(args, "--server", p.addresses[0])
 			}

@@ -301,6 +301,16 @@ type scripted struct {
 	reclaim func(context.Context, *imquotav1.ReclaimAppsRequest) (*imquotav1.ReclaimAppsResponse, error)
 	notices func(*imquotav1.ListNoticesRequest) *imquotav1.ListNoticesResponse
 	events  func(*imquotav1.ListAppEventsRequest) *imquotav1.ListAppEventsResponse
+	imports func(context.Context, *imquotav1.ImportUsageRequest) (*imquotav1.ImportUsageResponse, error)
+	exports func(context.Context, *imquotav1.ExportUsageRequest) (*imquotav1.ExportUsageResponse, error)
+}
+
+func (s *scripted) ImportUsage(ctx context.Context, in *imquotav1.ImportUsageRequest) (*imquotav1.ImportUsageResponse, error) {
+	return s.imports(ctx, in)
+}
+
+func (s *scripted) ExportUsage(ctx context.Context, in *imquotav1.ExportUsageRequest) (*imquotav1.ExportUsageResponse, error) {
+	return s.exports(ctx, in)
 }
 
 func (s *scripted) ReclaimApps(ctx context.Context, in *imquotav1.ReclaimAppsRequest) (*imquotav1.ReclaimAppsResponse, error) {

@@ -49,7 +49,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Serve the quotas of apps over gRPC."`
 	Check   checkCmd   `cmd:"" help:"Ask whether an action is allowed, and count it."`
 	Release releaseCmd `cmd:"" help:"Give back what an action counted."`
-	Usage   usageCmd   `cmd:"" help:"Show and set counters."`
+	Usage   usageCmd   `cmd:"" help:"Show, set, import and export counters."`
 
 	Reservation reservationCmd `cmd:"" help:"Commit or cancel what a check with --reserve holds."`
 

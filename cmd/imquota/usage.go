@@ -14,6 +14,8 @@ type usageCmd struct {
 	History usageHistoryCmd `cmd:"" help:"List what an app used month by month; also of one that is deleted."`
 	Online  usageOnlineCmd  `cmd:"" help:"Report how many users are online through a gateway."`
 	Set     usageSetCmd     `cmd:"" help:"Set one counter to what is known from elsewhere."`
+	Import  usageImportCmd  `cmd:"" help:"Set many counters to what a file says, or show where they differ."`
+	Export  usageExportCmd  `cmd:"" help:"Write what an app uses to a file that import takes."`
 }
 
 type usageShowCmd struct {
