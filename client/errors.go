@@ -1,0 +1,61 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+
+	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+)
+
+// ErrOutcomeUnknown is what a creation wraps when it cannot tell whether it
+// happened, as when its own database did not answer. Reserve then neither counts
+// nor gives back; see [UnsettledError].
+var ErrOutcomeUnknown = errors.New("the outcome of the creation is unknown")
+
+// NotCountedError says that the creation succeeded and that imquota does not
+// count it, now or later: the reservation is cancelled. Undo the creation, or
+// count it over the limit with MODE_ADJUST.
+type NotCountedError struct {
+	AppID         uint32
+	ReservationID string
+	// Decision is the denial of a commit that came after the hold had ended; nil
+	// when Err says why.
+	Decision *imquotav1.Decision
+	// Err is the error of the commit, such as GROUP_EXISTS when another creation
+	// of the group was counted after the hold had ended.
+	Err error
+}
+
+// Error implements error.
+func (e *NotCountedError) Error() string {
+	why := "the hold had ended, and by now it is denied"
+	if e.Err != nil {
+		why = e.Err.Error()
+	} else if v := e.Decision.GetViolations(); len(v) > 0 {
+		why += ": " + v[0].GetMessage()
+	}
+	return fmt.Sprintf("imquota: created, but not counted (reservation %s): %s", e.ReservationID, why)
+}
+
+// Unwrap returns Err.
+func (e *NotCountedError) Unwrap() error { return e.Err }
+
+// UnsettledError says that a reservation is neither known to be committed nor to
+// be cancelled: imquota could not be asked in time although the creation
+// succeeded, or the creation said [ErrOutcomeUnknown]. Keep the id. [Client.Commit]
+// counts what was created, once, up to a day later; [Client.Cancel] goes with
+// undoing it, and answers RESERVATION_COMMITTED if it was counted after all and
+// is to be released. What is left alone stops holding by itself.
+type UnsettledError struct {
+	AppID         uint32
+	ReservationID string
+	Err           error // why
+}
+
+// Error implements error.
+func (e *UnsettledError) Error() string {
+	return fmt.Sprintf("imquota: reservation %s is not settled: %v", e.ReservationID, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *UnsettledError) Unwrap() error { return e.Err }

@@ -1,0 +1,105 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// Others back off from the same fault, so the pause is drawn below a bound
+	// that doubles from firstPause to longestPause.
+	firstPause   = 25 * time.Millisecond
+	longestPause = time.Second
+	// attemptTimeout ends an attempt that hangs, so that another may find a
+	// sidecar that does not. Many times what an answer takes.
+	attemptTimeout = 2 * time.Second
+)
+
+// repeat calls until it is answered, the error is one that does not pass, or ctx
+// has no time for another attempt. What is called must take effect once, however
+// often it is called.
+func repeat[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	for bound := firstPause; ; bound = min(2*bound, longestPause) {
+		out, err := attempt(ctx, call)
+		if err == nil || !passes(err) {
+			return out, err
+		}
+		if !pause(ctx, retryDelay(err)+rand.N(bound)) {
+			if ctx.Err() != nil {
+				err = fmt.Errorf("%w: %w", ctx.Err(), err)
+			}
+			return out, err
+		}
+	}
+}
+
+func attempt[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return call(ctx)
+}
+
+// pause waits; not at all when ctx would end before.
+func pause(ctx context.Context, d time.Duration) bool {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// isUndecided reports whether an error says that nothing was decided, or not
+// what: the same call may be answered later.
+func isUndecided(err error) bool {
+	c := status.Code(err)
+	return c == codes.Unavailable || c == codes.DeadlineExceeded || c == codes.Canceled
+}
+
+// passes reports whether an error is gone in a while by itself: all that is
+// undecided, but for what an operator has to see to.
+func passes(err error) bool {
+	if !isUndecided(err) {
+		return false
+	}
+	switch reason(err) {
+	case "STORE_EVICTING", "STORE_NOT_INITIALIZED", "STORE_OUT_OF_MEMORY", "USAGE_UNKNOWN", "CLOCK_SKEW", "RECORD_NEWER":
+		return false
+	}
+	return true
+}
+
+// errorDomain is the domain of imquota's ErrorInfo.
+const errorDomain = "imquota"
+
+// reason returns the ErrorReason of an error, without its prefix; none when the
+// error is not imquota's.
+func reason(err error) string {
+	for _, d := range status.Convert(err).Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == errorDomain {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
+// retryDelay returns what an error asks to wait before the call is repeated.
+func retryDelay(err error) time.Duration {
+	for _, d := range status.Convert(err).Details() {
+		if info, ok := d.(*errdetails.RetryInfo); ok {
+			return max(info.GetRetryDelay().AsDuration(), 0)
+		}
+	}
+	return 0
+}
