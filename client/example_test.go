@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"net"
 	"os"
 	"time"
@@ -20,13 +19,8 @@ import (
 // A group service creates groups until an app of the developer edition may have
 // no more of a type: ten live groups.
 func ExampleClient_Reserve() {
-	address, stop := exampleServer() // or that of a sidecar: 127.0.0.1:7400
+	conn, stop := exampleConn() // grpc.NewClient("127.0.0.1:7400", …) to a sidecar
 	defer stop()
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer conn.Close()
 	quotas := client.New(conn, client.Options{ID: "group-service"})
 
 	create := func(name string, insert func(context.Context) error) {
@@ -73,36 +67,31 @@ func ExampleClient_Reserve() {
 	// music is denied: REASON_LIMIT_EXCEEDED
 }
 
-// exampleServer serves app 1400000001 from a file of its own.
-func exampleServer() (address string, stop func()) {
+// exampleConn connects to a sidecar of its own, which has app 1400000001.
+func exampleConn() (conn *grpc.ClientConn, stop func()) {
+	must := func(err error) {
+		if err != nil {
+			panic(err)
+		}
+	}
 	dir, err := os.MkdirTemp("", "imquota")
-	if err != nil {
-		log.Fatal(err)
-	}
+	must(err)
 	store, err := boltstore.Open(dir+"/example.db", boltstore.Options{})
-	if err != nil {
-		log.Fatal(err)
-	}
+	must(err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
+	must(err)
 	g, unwatch := serve(store, time.Now, func(ctx context.Context, in any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 		return handle(ctx, in)
 	})
 	go func() { _ = g.Serve(listener) }()
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer conn.Close()
+	conn, err = grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	must(err)
 	_, err = imquotav1.NewAppServiceClient(conn).CreateApp(context.Background(), &imquotav1.CreateAppRequest{
 		AppId: 1400000001, AccountId: "example", Import: &imquotav1.AppImport{Edition: "developer"},
 	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	return listener.Addr().String(), func() {
+	must(err)
+	return conn, func() {
+		_ = conn.Close()
 		g.Stop()
 		unwatch()
 		_ = store.Close()

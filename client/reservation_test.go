@@ -169,7 +169,7 @@ func TestCancelFails(t *testing.T) {
 		s.lose("CancelReservation", 1000, losesRequest)
 		c := client.New(s.conn, client.Options{Settle: 200 * time.Millisecond})
 		_, err := c.Reserve(t.Context(), group("g1"), func(context.Context) error { return broken })
-		if !errors.Is(err, broken) || status.Code(err) != codes.Unavailable {
+		if !errors.Is(err, broken) || (status.Code(err) != codes.Unavailable && status.Code(err) != codes.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		s.wantJoined(limit-1, 1)
@@ -328,8 +328,8 @@ func TestServerRestarts(t *testing.T) {
 	})
 }
 
-// TestManyAtOnce: half of what is sent is lost, and a third of the creations
-// fail; what was created is counted, up to the limit.
+// TestManyAtOnce: a quarter of what is sent breaks the connection of all, and a
+// third of the creations fail; what was created is counted, up to the limit.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	const callers, room = 60, 15
