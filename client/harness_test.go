@@ -51,13 +51,13 @@ func (c *clock) Advance(d time.Duration) {
 type sidecar struct {
 	imquotav1.QuotaServiceClient
 	*wire
-	t       testing.TB
-	clock   *clock
-	open    func() backend
-	address string
-	stop    func()
-	apps    imquotav1.AppServiceClient
-	conn    *grpc.ClientConn
+	t      testing.TB
+	clock  *clock
+	open   func() backend
+	socket string // a file: nobody else takes it while the server is away, as a port
+	stop   func()
+	apps   imquotav1.AppServiceClient
+	conn   *grpc.ClientConn
 }
 
 // onStores runs a test with a sidecar on each store. It has app 1, where alice
@@ -87,7 +87,7 @@ const limit = 50 // of a user's joined groups in a developer app
 func newSidecar(t *testing.T, open func() (backend, error)) *sidecar {
 	t.Helper()
 	s := &sidecar{
-		t: t, wire: &wire{calls: map[string]int{}, conns: map[string]net.Conn{}}, address: "127.0.0.1:0",
+		t: t, wire: &wire{calls: map[string]int{}, conns: map[string]net.Conn{}}, socket: t.TempDir() + "/socket",
 		clock: &clock{now: time.Date(2024, 6, 15, 4, 0, 0, 0, time.UTC)},
 		open: func() backend {
 			b, err := open()
@@ -110,20 +110,19 @@ func newSidecar(t *testing.T, open func() (backend, error)) *sidecar {
 	return s
 }
 
-// start serves, at the address of before if there is one.
+// start serves, where it did before.
 func (s *sidecar) start() {
 	s.t.Helper()
-	l, err := net.Listen("tcp", s.address)
+	l, err := net.Listen("unix", s.socket)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.address = l.Addr().String()
 	b := s.open()
 	g, stop := serve(b, s.clock.Now, s.intercept)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = g.Serve(&listener{l, s.wire})
+		_ = g.Serve(&listener{Listener: l, wire: s.wire})
 	}()
 	s.stop = sync.OnceFunc(func() {
 		g.Stop()
@@ -157,9 +156,11 @@ func serve(b backend, now func() time.Time, intercept grpc.UnaryServerIntercepto
 	}
 }
 
+func (s *sidecar) address() string { return "unix:" + s.socket }
+
 func (s *sidecar) dial() *grpc.ClientConn {
 	s.t.Helper()
-	conn, err := grpc.NewClient(s.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(s.address(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func TestProcessKilled(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(t *testing.T, s *sidecar) {
 		child := exec.CommandContext(t.Context(), os.Args[0])
-		child.Env = append(os.Environ(), childAddress+"="+s.address)
+		child.Env = append(os.Environ(), childAddress+"="+s.address())
 		child.Stderr = os.Stderr
 		out, err := child.StdoutPipe()
 		if err != nil {

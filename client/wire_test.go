@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"path"
 	"sync"
@@ -25,7 +26,7 @@ const (
 // wire is between a client and its server.
 type wire struct {
 	mu     sync.Mutex
-	conns  map[string]net.Conn // by the client's address
+	conns  map[string]net.Conn // by the client's name
 	calls  map[string]int      // by method
 	decide func(method string, n int) fate
 	stray  func() error
@@ -101,18 +102,31 @@ func (w *wire) cut(ctx context.Context) {
 	_ = w.conns[p.Addr.String()].Close()
 }
 
-// listener tells a wire of its connections.
+// listener tells a wire of its connections, and gives each client a name.
 type listener struct {
 	net.Listener
-	wire *wire
+	wire     *wire
+	accepted int
 }
 
 func (l *listener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
-	if err == nil {
-		l.wire.mu.Lock()
-		l.wire.conns[conn.RemoteAddr().String()] = conn
-		l.wire.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
-	return conn, err
+	l.accepted++
+	named := &namedConn{conn, &net.UnixAddr{Net: "unix", Name: fmt.Sprintf("%p %d", l, l.accepted)}}
+	l.wire.mu.Lock()
+	defer l.wire.mu.Unlock()
+	l.wire.conns[named.RemoteAddr().String()] = conn
+	return named, nil
 }
+
+// namedConn is a connection whose other end has a name, as those of a socket in
+// a file have not.
+type namedConn struct {
+	net.Conn
+	name net.Addr
+}
+
+func (c *namedConn) RemoteAddr() net.Addr { return c.name }
