@@ -13,13 +13,13 @@ import (
 var ErrOutcomeUnknown = errors.New("the outcome of the creation is unknown")
 
 // NotCountedError says that the creation succeeded and that imquota does not
-// count it, now or later: the reservation is cancelled. Undo the creation, or
-// count it over the limit with MODE_ADJUST.
+// count it, now or later: the reservation is cancelled, or gone, or its app is.
+// Undo the creation, or count it over the limit with MODE_ADJUST.
 type NotCountedError struct {
 	AppID         uint32
 	ReservationID string
-	// Decision is the denial of a commit that came after the hold had ended; nil
-	// when Err says why.
+	// Decision is the denial of a commit that came after the hold had ended, or to
+	// an app that is gone; nil when Err says why.
 	Decision *imquotav1.Decision
 	// Err is the error of the commit, such as GROUP_EXISTS when another creation
 	// of the group was counted after the hold had ended.
@@ -28,7 +28,7 @@ type NotCountedError struct {
 
 // Error implements error.
 func (e *NotCountedError) Error() string {
-	why := "the hold had ended, and by now it is denied"
+	why := "it is denied by now"
 	if e.Err != nil {
 		why = e.Err.Error()
 	} else if v := e.Decision.GetViolations(); len(v) > 0 {

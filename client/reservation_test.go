@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 func never(context.Context) error { panic("created") }
@@ -54,6 +55,14 @@ func TestReserveRefused(t *testing.T) {
 		if status.Code(err) != codes.InvalidArgument || s.called("CheckQuota") != 1 {
 			t.Errorf("%v after %d calls", err, s.called("CheckQuota"))
 		}
+		for _, hold := range []time.Duration{-time.Second, time.Millisecond, time.Hour} {
+			r := group("g1")
+			r.Hold = durationpb.New(hold)
+			if _, err := s.client().Reserve(t.Context(), r, never); status.Code(err) != codes.InvalidArgument {
+				t.Errorf("hold %v: %v", hold, err)
+			}
+		}
+		s.on(nil)
 		own, consuming := group("g1"), group("g1")
 		own.RequestId, consuming.Mode = "mine", imquotav1.Mode_MODE_CONSUME
 		for _, r := range []*imquotav1.CheckQuotaRequest{own, consuming} {
@@ -61,7 +70,7 @@ func TestReserveRefused(t *testing.T) {
 				t.Errorf("%v: %v", r, d)
 			}
 		}
-		if n := s.called("CheckQuota"); n != 1 {
+		if n := s.called("CheckQuota"); n != 0 {
 			t.Errorf("what is not Reserve's was sent: %d calls", n)
 		}
 	})
@@ -328,26 +337,29 @@ func TestServerRestarts(t *testing.T) {
 	})
 }
 
-// TestManyAtOnce: a quarter of what is sent breaks the connection of all, and a
-// third of the creations fail; what was created is counted, up to the limit.
+// TestManyAtOnce: a quarter of what is sent breaks the connection of all, for a
+// while, and a third of the creations fail; what was created is counted, up to
+// the limit.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	const callers, room = 60, 15
 	broken := errors.New("broken")
 	onStores(t, func(t *testing.T, s *sidecar) {
 		s.setJoined(limit - room)
-		s.on(func(method string, n int) fate {
-			if n%4 == 1 && method != "GetUsage" {
+		s.on(func(_ string, n int) fate {
+			if n%4 == 1 && n < callers {
 				return []fate{losesReply, losesRequest}[n/4%2]
 			}
 			return arrives
 		})
-		c := s.client()
+		c := client.New(s.conn, client.Options{Settle: time.Minute})
 		var counted atomic.Int64
 		var running sync.WaitGroup
 		for i := range callers {
 			running.Go(func() {
-				d, err := c.Reserve(t.Context(), group(fmt.Sprint("g", i)), func(context.Context) error {
+				r := group(fmt.Sprint("g", i))
+				r.Hold = durationpb.New(15 * time.Minute)
+				d, err := c.Reserve(t.Context(), r, func(context.Context) error {
 					if i%3 == 0 {
 						return broken
 					}
@@ -363,6 +375,7 @@ func TestManyAtOnce(t *testing.T) {
 			})
 		}
 		running.Wait()
+		s.on(nil)
 		if n := counted.Load(); n == 0 || n > room {
 			t.Errorf("%d were created, with room for %d", n, room)
 		}

@@ -94,6 +94,8 @@ func TestWhatIsRepeated(t *testing.T) {
 		fault(codes.PermissionDenied, "of somebody else's", 0):   false,
 		errors.New("of a connection that does not speak status"): false,
 	}
+	other, _ := status.New(codes.Unavailable, "a proxy's").WithDetails(&errdetails.ErrorInfo{Reason: "USAGE_UNKNOWN", Domain: "proxy"})
+	faults[other.Err()] = true
 	for _, reason := range []string{
 		"STORE_UNAVAILABLE", "STORE_READ_ONLY", "STORE_EVICTING", "STORE_NOT_INITIALIZED", "STORE_OUT_OF_MEMORY",
 		"OUTCOME_UNKNOWN", "USAGE_UNKNOWN", "SLOT_MOVING", "CONFLICT", "OVERLOADED", "CLOCK_SKEW", "RECORD_NEWER",
@@ -324,6 +326,46 @@ func TestWhatStaysOpen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReservationLost by a store that lost its tail: what was created is not
+// counted.
+func TestReservationLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lost := fault(codes.NotFound, "RESERVATION_NOT_FOUND", 0)
+		s := script(func(_ context.Context, method string, _ int) (*imquotav1.Decision, error) {
+			if method == "CheckQuota" {
+				return allowed, nil
+			}
+			return nil, lost
+		})
+		d, err := client.New(s, client.Options{}).Reserve(t.Context(), group("g1"), created)
+		if e, ok := errors.AsType[*client.NotCountedError](err); !ok || d != nil || e.Err != lost { //nolint:errorlint // the very value
+			t.Errorf("%v, %v", d, err)
+		}
+	})
+}
+
+// TestAppGoes between a stray commit and the denial of another: what was created
+// has no app, and a denial with no error would say that it was not created.
+func TestAppGoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := script(func(_ context.Context, method string, _ int) (*imquotav1.Decision, error) {
+			switch method {
+			case "CheckQuota":
+				return allowed, nil
+			case "CancelReservation":
+				return nil, fault(codes.FailedPrecondition, "RESERVATION_COMMITTED", 0)
+			}
+			return &imquotav1.Decision{}, nil
+		})
+		d, err := client.New(s, client.Options{}).Reserve(t.Context(), group("g1"), created)
+		if e, ok := errors.AsType[*client.NotCountedError](err); !ok || d != nil || e.Decision == nil {
+			t.Errorf("%v, %v", d, err)
+		}
+	})
 }
 
 // TestCallerID stands in where a request has none.
