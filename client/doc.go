@@ -13,8 +13,8 @@
 // # Answers
 //
 // A denial is an answer and no error: Decision.Allowed is false, the violations
-// say why, and nothing was created. An error is never a denial. Those that come
-// after the creation have a type, because something has to be done about them:
+// say why, and nothing was created. Errors that come after the creation have a
+// type, because something has to be done about them:
 //
 //   - [NotCountedError]: it is created, and imquota does not count it. Undo it, or
 //     count it over the limit with MODE_ADJUST.

@@ -218,6 +218,15 @@ func TestLateCommit(t *testing.T) {
 		}
 		s.wantJoined(limit-1, 0)
 
+		s.setJoined(limit)
+		kept := group("denied")
+		kept.Mode = imquotav1.Mode_MODE_ADJUST
+		if out, err := s.CheckQuota(t.Context(), kept); err != nil || !out.GetDecision().GetAllowed() {
+			t.Errorf("kept over the limit: %v, %v", out, err)
+		}
+		s.wantJoined(limit+1, 0)
+		s.setJoined(limit - 1)
+
 		d, err = s.client().Reserve(t.Context(), group("taken"), func(context.Context) error {
 			late()
 			r := group("taken")
