@@ -202,13 +202,9 @@ func (b *batch) draft(l *standing, r *Request) draft {
 		return draft{err: l.catErr}
 	}
 	state := l.state(l.now)
-	edition, ok := l.cat.Edition(state.Edition)
-	switch {
-	case ok:
-	case state.IsGone():
-		edition = l.cat.DefaultEdition() // whichever: it is denied
-	default:
-		return draft{err: unknownEdition(r.App, state.Edition, l.cat)}
+	edition, err := l.editionIn(state)
+	if err != nil {
+		return draft{err: err}
 	}
 	p := &planner{
 		catalog: l.cat, app: l.app, state: state, edition: edition, client: r.Client, now: l.now,

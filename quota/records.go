@@ -353,11 +353,21 @@ func (s *standing) living(now time.Time) (*account.State, *catalog.Edition, erro
 	if state.IsGone() {
 		return nil, nil, account.ForApp(s.id, account.Gone(state))
 	}
+	edition, err := s.editionIn(state)
+	return state, edition, err
+}
+
+// editionIn returns the edition of a state, or whichever for an app that is gone,
+// to which everything is denied.
+func (s *standing) editionIn(state *account.State) (*catalog.Edition, error) {
 	edition, ok := s.cat.Edition(state.Edition)
-	if !ok {
-		return nil, nil, unknownEdition(s.id, state.Edition, s.cat)
+	switch {
+	case ok:
+		return edition, nil
+	case state.IsGone():
+		return s.cat.DefaultEdition(), nil
 	}
-	return state, edition, nil
+	return nil, unknownEdition(s.id, state.Edition, s.cat)
 }
 
 // derive derives the states of an app, once for the records that it is made

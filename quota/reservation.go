@@ -130,18 +130,27 @@ type holdEnd struct {
 	isAnew  bool      // it is judged again
 }
 
-// denyGone denies to commit or cancel for an app that is not there.
-func (s *standing) denyGone(r ReservationEnd, cat *catalog.Snapshot, now time.Time) *Decision {
+// notLiving answers about the end of a reservation of an app that nothing is
+// counted for: one that is gone is a denial.
+func (s *standing) notLiving(r ReservationEnd, cat *catalog.Snapshot, now time.Time, err error) (*Decision, error) {
+	if !errors.Is(err, account.ErrAppNotFound) {
+		return nil, err
+	}
+	request := &Request{App: r.App, Basic: r.Basic}
 	if s.app == nil {
-		d := (&batch{catalog: cat}).unknownApp(&Request{App: r.App, Basic: r.Basic})
-		return &d
+		d := (&batch{catalog: cat}).unknownApp(request)
+		return &d, nil
 	}
-	d := &Decision{Source: SourceStore, Violations: violateState(r.App, s.state(now), cat)}
-	d.ViolationCount = len(d.Violations)
-	if !r.Basic {
-		d.CatalogVersion = cat.Version()
+	state := s.state(now)
+	edition, err := s.editionIn(state)
+	if err != nil {
+		return nil, err
 	}
-	return d
+	p := &planner{catalog: s.cat, app: s.app, state: state, edition: edition, now: now}
+	p.suspend()
+	d := &Decision{}
+	p.decideLocally(request, d)
+	return d, nil
 }
 
 // endHold reads the reservation, plans its end and has the store carry it out,
@@ -150,12 +159,8 @@ func (e *Enforcer) endHold(ctx context.Context, r ReservationEnd, plan func(*hol
 	cat, now := e.catalog.Load(), e.now()
 	for range maxRounds {
 		s := e.current(ctx, r.App, cat)
-		_, _, err := s.living(now)
-		if errors.Is(err, account.ErrAppNotFound) {
-			return s.denyGone(r, cat, now), nil
-		}
-		if err != nil {
-			return nil, err
+		if _, _, err := s.living(now); err != nil {
+			return s.notLiving(r, cat, now, err)
 		}
 		h := &holdEnd{request: Request{App: r.App, Basic: r.Basic}}
 		read := newTxn(s.app, now)
@@ -165,7 +170,7 @@ func (e *Enforcer) endHold(ctx context.Context, r ReservationEnd, plan func(*hol
 			h.found, h.clock = o.Hold, o.Clock
 			state, edition, err := s.living(h.clock)
 			if err != nil {
-				return nil, err
+				return s.notLiving(r, cat, h.clock, err)
 			}
 			h.planner = &planner{catalog: s.cat, app: s.app, state: state, edition: edition, now: h.clock}
 			if err := plan(h, r); err != nil {

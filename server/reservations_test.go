@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/imquota/imquota/catalog"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -243,6 +245,34 @@ func TestReserveInvalid(t *testing.T) {
 			wantFault(t, err, codes.InvalidArgument, "INVALID_FIELD")
 			_, err = s.cancel(id)
 			wantFault(t, err, codes.InvalidArgument, "INVALID_FIELD")
+		}
+	})
+}
+
+// TestReservationOfAnAppThatIsGone is denied to be committed or cancelled, as the
+// action is.
+func TestReservationOfAnAppThatIsGone(t *testing.T) {
+	t.Parallel()
+	onStores(t, func(t *testing.T, st stores) {
+		s := start(t, st.first, newClock("2024-06-15T12:00:00+08:00"), catalog.Default())
+		s.app(1, "standard")
+		id := s.allow(reserve(addFriend(1, "alice", "bob"), 0)).GetReservationId()
+		if _, err := s.apps.DisableApp(t.Context(), &imquotav1.DisableAppRequest{AppId: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.apps.DeleteApp(t.Context(), &imquotav1.DeleteAppRequest{AppId: 1}); err != nil {
+			t.Fatal(err)
+		}
+		want := s.check(addFriend(1, "alice", "bob"))
+		for name, end := range map[string]func(string) (*imquotav1.Decision, error){"commit": s.commit, "cancel": s.cancel} {
+			got, err := end(id)
+			if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" || err != nil {
+				t.Errorf("%s of a deleted app: %v (-checked +answered):\n%s", name, err, diff)
+			}
+		}
+		unknown, err := s.CommitReservation(t.Context(), &imquotav1.CommitReservationRequest{AppId: 9, ReservationId: id})
+		if diff := cmp.Diff(s.check(addFriend(9, "alice", "bob")), unknown.GetDecision(), protocmp.Transform()); diff != "" || err != nil {
+			t.Errorf("commit of an unknown app: %v (-checked +answered):\n%s", err, diff)
 		}
 	})
 }
