@@ -67,6 +67,33 @@ func ExampleClient_Reserve() {
 	// music is denied: REASON_LIMIT_EXCEEDED
 }
 
+// What the README shows.
+func Example() {
+	conn, stop := exampleConn()
+	defer stop()
+	ctx := context.Background()
+	var groups groupTable
+
+	quotas := client.New(conn, client.Options{ID: "group-service"})
+	decision, err := quotas.Reserve(ctx, &imquotav1.CheckQuotaRequest{
+		AppId: 1400000001,
+		Action: &imquotav1.CheckQuotaRequest_CreateGroup{
+			CreateGroup: &imquotav1.CreateGroup{GroupId: "g1", GroupType: "work", OwnerId: "alice"},
+		},
+	}, func(ctx context.Context) error { return groups.Insert(ctx, "g1") })
+
+	fmt.Println(decision.GetAllowed(), err, groups)
+	// Output: true <nil> [g1]
+}
+
+// groupTable is where a group service keeps its groups.
+type groupTable []string
+
+func (t *groupTable) Insert(_ context.Context, name string) error {
+	*t = append(*t, name)
+	return nil
+}
+
 // exampleConn connects to a sidecar of its own, which has app 1400000001.
 func exampleConn() (conn *grpc.ClientConn, stop func()) {
 	must := func(err error) {
