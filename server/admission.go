@@ -19,6 +19,10 @@ import (
 type Limits struct {
 	InFlight              int // of all connections
 	InFlightPerConnection int // of one, so that it leaves some for others
+	// LongestArrival ends calls whose request is not whole by then. As many may be
+	// arriving as may be under way, and they do not count as such: who sends slowly
+	// takes no place from those who do not.
+	LongestArrival time.Duration
 	// LongestCall ends calls that have no deadline, or one that is further away:
 	// nobody keeps a place for ever.
 	LongestCall time.Duration
@@ -27,12 +31,13 @@ type Limits struct {
 // Admission takes calls up to its limits and refuses more of them at once: what
 // waited in a queue would be answered when its caller no longer cares.
 //
-// Intercept is a grpc.UnaryServerInterceptor. An Admission is a stats.Handler as
-// well, by which a grpc.Server tells it connections apart; calls of no connection
-// count in all alone.
+// Intercept is a grpc.UnaryServerInterceptor, and Tap what grpc.InTapHandle takes.
+// An Admission is a stats.Handler as well, by which a grpc.Server tells it
+// connections apart; calls of no connection count in all alone.
 type Admission struct {
 	limits           Limits
 	inFlight         atomic.Int64
+	arriving         arriving
 	full, connection error // the answers, made once: a refusal has to cost little
 }
 
@@ -69,11 +74,11 @@ func (a *Admission) Intercept(ctx context.Context, in any, info *grpc.UnaryServe
 	if err := timeUp(ctx); err != nil {
 		return nil, toStatus(&account.Fault{Reason: account.CallerGone, Detail: "the caller's time was up before the call was begun", Err: err})
 	}
-	if c, ok := ctx.Value(connectionKey{}).(*atomic.Int64); ok {
-		if !take(c, a.limits.InFlightPerConnection) {
+	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
+		if !take(&c.inFlight, a.limits.InFlightPerConnection) {
 			return nil, a.connection
 		}
-		defer c.Add(-1)
+		defer c.inFlight.Add(-1)
 	}
 	if !take(&a.inFlight, a.limits.InFlight) {
 		return nil, a.full
@@ -113,13 +118,19 @@ func timeUp(ctx context.Context) error {
 	return nil
 }
 
-// connectionKey is where a context has the count of its connection's calls.
+// connectionKey is where a context has its connection.
 type connectionKey struct{}
 
-// TagConn implements stats.Handler: it begins a connection's count, which goes
+// connection counts the calls of one.
+type connection struct {
+	inFlight atomic.Int64
+	arriving arriving
+}
+
+// TagConn implements stats.Handler: it begins a connection's counts, which go
 // with the connection.
 func (a *Admission) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
-	return context.WithValue(ctx, connectionKey{}, new(atomic.Int64))
+	return context.WithValue(ctx, connectionKey{}, new(connection))
 }
 
 // HandleConn implements stats.Handler.
@@ -128,5 +139,12 @@ func (*Admission) HandleConn(context.Context, stats.ConnStats) {}
 // TagRPC implements stats.Handler.
 func (*Admission) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
 
-// HandleRPC implements stats.Handler.
-func (*Admission) HandleRPC(context.Context, stats.RPCStats) {}
+// HandleRPC implements stats.Handler: it hears when a request is whole.
+func (*Admission) HandleRPC(ctx context.Context, event stats.RPCStats) {
+	if _, ok := event.(*stats.InPayload); !ok {
+		return
+	}
+	if in, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
+		in.whole()
+	}
+}

@@ -37,8 +37,8 @@ func Guard(log *slog.Logger) grpc.UnaryServerInterceptor {
 	}
 }
 
-// Codec returns the codec of protobuf, but for requests that it cannot read:
-// grpc-go would answer them by itself, as a defect of the server. They become
+// Codec returns the codec of protobuf, but for requests that it cannot read, and
+// those that are larger than any valid one: grpc-go would answer them by itself, as a defect of the server. They become
 // empty ones that carry the reason, for Guard to answer.
 func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2(encodingproto.Name)} }
 
@@ -50,10 +50,16 @@ const reasonField = protowire.MaxValidNumber
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	err := c.CodecV2.Unmarshal(data, v)
 	m, ok := v.(proto.Message)
-	if err == nil || !ok {
-		return err
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	err := tooLarge(data, m.ProtoReflect())
+	if err == nil {
+		err = c.CodecV2.Unmarshal(data, v)
+	}
+	if err == nil {
+		return nil
 	}
 	proto.Reset(m)
 	m.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, reasonField, protowire.BytesType), err.Error()))

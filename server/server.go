@@ -66,8 +66,3 @@ var (
 	QuotaServices = []string{imquotav1.QuotaService_ServiceDesc.ServiceName}
 	AdminServices = []string{imquotav1.AppService_ServiceDesc.ServiceName, imquotav1.BillingService_ServiceDesc.ServiceName}
 )
-
-// MaxMessageBytes bounds a request. A full batch with a thousand user ids takes a
-// fortieth of it; the rest is there so that a list that is far too long is
-// answered with its field's name, not by grpc-go with RESOURCE_EXHAUSTED.
-const MaxMessageBytes = 4 << 20

@@ -37,6 +37,9 @@ type front struct {
 	log                *slog.Logger
 }
 
+// longestArrival is how long the request of a call may take to arrive.
+const longestArrival = 10 * time.Second
+
 // longestCall is how long a call without a deadline may take.
 const longestCall = 30 * time.Second
 
@@ -47,6 +50,8 @@ const spareStreams = 64
 // Limits of connections.
 const (
 	handshake      = 10 * time.Second // a connection that is not set up by then is none
+	connWindow     = 1 << 20          // of all its calls; given back as it comes in
+	window         = 64 << 10         // of bytes that nobody has asked for yet; grpc-go lets it grow to 16 MiB otherwise
 	maxHeaderBytes = 16 << 10         // of a call; certificates are not in it
 	pingAfter      = time.Minute      // of silence: a gateway that is gone is noticed
 	pingTimeout    = 10 * time.Second
@@ -58,17 +63,17 @@ var errNotProbed = errors.New("the store was not looked at yet")
 
 func (c *serveCmd) front(s *server.Server, m *metrics, log *slog.Logger) (*front, error) {
 	f := &front{services: s, health: health.NewServer(), metrics: m, log: log}
-	f.admission = server.NewAdmission(server.Limits{InFlight: c.MaxInFlight, InFlightPerConnection: c.MaxInFlightPerConnection, LongestCall: longestCall})
+	f.admission = server.NewAdmission(server.Limits{InFlight: c.MaxInFlight, InFlightPerConnection: c.MaxInFlightPerConnection, LongestArrival: longestArrival, LongestCall: longestCall})
 	f.streams = uint32(2*c.MaxInFlightPerConnection + spareStreams)
-	m.admits(f.admission.InFlight)
+	m.admits(f.admission.InFlight, f.admission.Arriving)
 	f.intercept = chain(m.calls.Intercept, chain(server.Guard(log), f.admission.Intercept))
 	var err error
 	if f.tls, err = c.tlsConfig(); err != nil {
 		return nil, err
 	}
-	f.all = f.server(s.RegisterQuota, s.RegisterAdmin)
-	f.quotas = f.server(s.RegisterQuota)
-	f.admin = f.server(s.RegisterAdmin)
+	f.all = f.server(server.MaxMessageBytes, s.RegisterQuota, s.RegisterAdmin)
+	f.quotas = f.server(server.MaxQuotaBytes, s.RegisterQuota)
+	f.admin = f.server(server.MaxMessageBytes, s.RegisterAdmin)
 	f.setReady(errNotProbed)
 	return f, nil
 }
@@ -80,10 +85,10 @@ func chain(outer, inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor
 	}
 }
 
-func (f *front) server(register ...func(grpc.ServiceRegistrar)) *grpc.Server {
+func (f *front) server(messageBytes int, register ...func(grpc.ServiceRegistrar)) *grpc.Server {
 	options := []grpc.ServerOption{
-		grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(f.intercept),
-		grpc.StatsHandler(f.admission), grpc.MaxConcurrentStreams(f.streams),
+		grpc.MaxRecvMsgSize(messageBytes), grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(connWindow), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(f.intercept),
+		grpc.StatsHandler(f.admission), grpc.InTapHandle(f.admission.Tap), grpc.MaxConcurrentStreams(f.streams),
 		grpc.ConnectionTimeout(handshake), grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: fastestPings, PermitWithoutStream: true}),

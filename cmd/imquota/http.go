@@ -27,6 +27,7 @@ import (
 const (
 	httpHeaderTimeout = 5 * time.Second
 	httpReadTimeout   = 30 * time.Second
+	httpWriteTimeout  = httpReadTimeout + longestCall // from the header on, so after what may come before
 	httpIdleTimeout   = 2 * time.Minute
 )
 
@@ -59,8 +60,9 @@ func (f *front) newHTTP(ctx context.Context, isQuotasOnly, isLoopback bool) (*ht
 	mux.HandleFunc("GET /readyz", f.readyz)
 	return &http.Server{
 		Handler:           http.MaxBytesHandler(mux, server.MaxMessageBytes),
-		ReadHeaderTimeout: httpHeaderTimeout, ReadTimeout: httpReadTimeout, IdleTimeout: httpIdleTimeout,
-		ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: httpHeaderTimeout, ReadTimeout: httpReadTimeout, WriteTimeout: httpWriteTimeout, IdleTimeout: httpIdleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(f.log.Handler(), slog.LevelWarn),
 	}, nil
 }
 
@@ -83,8 +85,31 @@ func (j *strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
 		if !ok {
 			return j.Unmarshal(text, v)
 		}
+		// An empty object takes two bytes, and a hundred times as many once it is read.
+		if most := leastObjects + len(text)/16; objects(text) > most {
+			return fmt.Errorf("it has more than %d objects", most)
+		}
 		return protojson.Unmarshal(text, m)
 	})
+}
+
+// leastObjects are in a full batch, and more.
+const leastObjects = 2048
+
+// objects counts the objects and lists of a JSON text.
+func objects(text []byte) (n int) {
+	isString := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			isString = !isString
+		case c == '\\' && isString:
+			i++
+		case (c == '{' || c == '[') && !isString:
+			n++
+		}
+	}
+	return n
 }
 
 // byAddress refuses requests that came to loopback by a name that may be

@@ -88,7 +88,7 @@ func (c *serveCmd) listenHTTP(ctx context.Context, f *front) (*listener, error) 
 	if isQuotasOnly {
 		l.services = "QuotaService"
 	}
-	_, isUnix := l.Listener.(*net.UnixListener)
+	isUnix := l.Addr().Network() == "unix"
 	if f.http, err = f.newHTTP(ctx, isQuotasOnly, !isBeyond && !isUnix); err != nil {
 		return l, err
 	}
@@ -112,5 +112,5 @@ func (c *serveCmd) openAddress(ctx context.Context, f *front, flag, address stri
 	if err != nil {
 		return nil, false, fmt.Errorf("%s %s: %w", flag, address, err)
 	}
-	return &listener{Listener: opened}, isBeyond, nil
+	return &listener{Listener: &door{Listener: opened, most: int64(c.MaxConnections), all: f.metrics.connections, refused: f.metrics.refused}}, isBeyond, nil
 }

@@ -16,6 +16,9 @@ type metrics struct {
 	calls    *server.Metrics
 	ready    prometheus.Gauge
 	circuit  prometheus.Gauge
+
+	connections prometheus.Gauge
+	refused     prometheus.Counter // connections
 }
 
 func newMetrics() *metrics {
@@ -26,13 +29,18 @@ func newMetrics() *metrics {
 			Name: "imquota_store_circuit_open",
 			Help: "1 while no server of the store answers and calls that need it fail at once, else 0. The embedded store has none.",
 		}),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "imquota_connections", Help: "Open connections, of all addresses."}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "imquota_connections_refused_total",
+			Help: "Connections that were closed at once, because --max-connections of their address were open.",
+		}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "imquota_build_info", Help: "1, with the version as a label.",
 		ConstLabels: prometheus.Labels{"version": version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.ready, m.circuit, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.ready, m.circuit, m.connections, m.refused, build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.calls = server.NewMetrics(m.registry)
 	return m
 }
@@ -69,12 +77,15 @@ func (m *metrics) losing(l *tailLosses) {
 	)
 }
 
-// admits shows how many calls are under way.
-func (m *metrics) admits(inFlight func() int64) {
+// admits shows how many calls are under way, and how many arriving.
+func (m *metrics) admits(inFlight, arriving func() int64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "imquota_in_flight",
 		Help: "Calls under way. More than --max-in-flight are refused with OVERLOADED.",
-	}, func() float64 { return float64(inFlight()) }))
+	}, func() float64 { return float64(inFlight()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "imquota_arriving",
+		Help: "Calls over gRPC whose request is not whole yet. More than --max-in-flight are refused with OVERLOADED.",
+	}, func() float64 { return float64(arriving()) }))
 }
 
 func (m *metrics) page() http.Handler {

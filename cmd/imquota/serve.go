@@ -36,6 +36,8 @@ type serveCmd struct {
 	MaxInFlight              int `help:"How many calls may be under way; more are refused with OVERLOADED." default:"4096"`
 	MaxInFlightPerConnection int `help:"How many of them may be of one connection." default:"1024"`
 
+	MaxConnections int `help:"How many connections an address may have open; more are closed at once." default:"1024"`
+
 	StaleMax time.Duration `help:"For how long, while the store is away, features and states are answered by what is at hand, as SOURCE_DEGRADED; 0: not at all." default:"60s"`
 
 	Demo         bool          `help:"Make the apps 1400000001 (developer), 1400000002 (standard), 1400000003 (premium), 1400000004 (standard, expired an hour ago and in grace) and 1400000005 (standard, expired and suspended), of the account demo."`
@@ -61,6 +63,9 @@ const (
 // maxInFlight is more calls than any machine carries out at once.
 const maxInFlight = 1_000_000
 
+// maxConnections is more than a process may have files open.
+const maxConnections = 1_000_000
+
 // Validate refuses what would serve nobody, or nothing to its end.
 func (c *serveCmd) Validate() error {
 	switch {
@@ -72,6 +77,8 @@ func (c *serveCmd) Validate() error {
 		return fmt.Errorf("--max-in-flight: %d is not from 1 to %d", c.MaxInFlight, maxInFlight)
 	case c.MaxInFlightPerConnection < 1 || c.MaxInFlightPerConnection > c.MaxInFlight:
 		return fmt.Errorf("--max-in-flight-per-connection: %d is not from 1 to --max-in-flight, %d", c.MaxInFlightPerConnection, c.MaxInFlight)
+	case c.MaxConnections < 1 || c.MaxConnections > maxConnections:
+		return fmt.Errorf("--max-connections: %d is not from 1 to %d", c.MaxConnections, maxConnections)
 	case c.StaleMax != 0 && (c.StaleMax < leastStaleMax || c.StaleMax > mostStaleMax):
 		return fmt.Errorf("--stale-max: %v is not from %v to %v, or 0 for not at all", c.StaleMax, leastStaleMax, mostStaleMax)
 	}

@@ -74,7 +74,7 @@ type tcpOnly struct {
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (c *tcpOnly) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if _, ok := conn.(*net.UnixConn); ok {
+	if conn.LocalAddr().Network() == "unix" {
 		return conn, unixAuth{}, nil
 	}
 	return c.TransportCredentials.ServerHandshake(conn)

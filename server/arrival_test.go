@@ -1,0 +1,247 @@
+package server_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"github.com/imquota/imquota/quota"
+	"github.com/imquota/imquota/quota/boltstore"
+	"github.com/imquota/imquota/server"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+)
+
+// admitting runs a sidecar behind an admission.
+func admitting(t *testing.T, b backend, l server.Limits) (*sidecar, *server.Admission) {
+	t.Helper()
+	a := server.NewAdmission(l)
+	s := startWith(t, b, newClock("2024-06-15T12:00:00+08:00"), catalog.Default(), nil,
+		grpc.StatsHandler(a), grpc.InTapHandle(a.Tap), grpc.ChainUnaryInterceptor(a.Intercept))
+	return s, a
+}
+
+func openBolt(t *testing.T) backend {
+	t.Helper()
+	store, err := boltstore.Open(t.TempDir()+"/test.db", boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+// idle begins calls that send nothing.
+func idle(ctx context.Context, t *testing.T, conn *grpc.ClientConn, method string, n int) (streams []grpc.ClientStream) {
+	t.Helper()
+	for range n {
+		s, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true}, method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	return streams
+}
+
+// awaitArriving waits until so many calls are arriving.
+func awaitArriving(t *testing.T, a *server.Admission, want int64) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); a.Arriving() != want; {
+		if time.Now().After(end) {
+			t.Fatalf("%d calls are arriving, want %d", a.Arriving(), want)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+// TestArrivals: calls whose requests do not come are bounded as those under way
+// are, and are refused before anything of them is read; health answers.
+func TestArrivals(t *testing.T) {
+	t.Parallel()
+	const inAll, ofOne = 5, 3
+	s, a := admitting(t, openBolt(t), server.Limits{InFlight: inAll, InFlightPerConnection: ofOne, LongestArrival: time.Minute, LongestCall: time.Minute})
+	s.app(1, "premium")
+	another, err := grpc.NewClient(s.conn.Target(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = another.Close() })
+	others := imquotav1.NewQuotaServiceClient(another)
+	healthy := func() {
+		t.Helper()
+		if _, err := healthpb.NewHealthClient(s.conn).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil {
+			t.Errorf("health: %v", err)
+		}
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	idle(ctx, t, s.conn, imquotav1.QuotaService_CheckQuota_FullMethodName, ofOne)
+	awaitArriving(t, a, ofOne)
+	_, err = s.CheckQuota(t.Context(), addFriend(1, "alice", "bob"))
+	wantOverloaded(t, err)
+	healthy()
+	idle(ctx, t, another, imquotav1.QuotaService_CheckQuota_FullMethodName, inAll-ofOne)
+	awaitArriving(t, a, inAll)
+	_, err = others.CheckQuota(t.Context(), addFriend(1, "alice", "bob"))
+	wantOverloaded(t, err)
+	healthy()
+	cancel()
+	awaitArriving(t, a, 0)
+	for _, c := range []imquotav1.QuotaServiceClient{s, others} {
+		for range 2 * inAll { // one that is over takes no place
+			if _, err := c.CheckQuota(t.Context(), addFriend(1, "alice", "bob")); err != nil {
+				t.Errorf("once they are gone: %v", err)
+			}
+		}
+	}
+	s.wantUsed(1, "friends", "alice", "", 4*inAll)
+	awaitArriving(t, a, 0)
+}
+
+// TestArrivalsOfProbes: nor may what asks for the health be without bounds, and it
+// keeps no calls out.
+func TestArrivalsOfProbes(t *testing.T) {
+	t.Parallel()
+	s, a := admitting(t, openBolt(t), server.Limits{InFlight: 1, InFlightPerConnection: 1, LongestArrival: time.Minute, LongestCall: time.Minute})
+	s.app(1, "premium")
+	const ofOne = 32
+	idle(t.Context(), t, s.conn, healthpb.Health_Check_FullMethodName, ofOne)
+	awaitArriving(t, a, ofOne)
+	_, err := healthpb.NewHealthClient(s.conn).Check(t.Context(), &healthpb.HealthCheckRequest{})
+	wantOverloaded(t, err)
+	s.allow(addFriend(1, "alice", "bob"))
+}
+
+// TestSlowArrival: a call whose request does not come ends; one that is under way
+// for longer does not, nor does a stream that goes on.
+func TestSlowArrival(t *testing.T) {
+	t.Parallel()
+	g := &gate{backend: openBolt(t), entered: make(chan struct{}, 100), opened: make(chan struct{})}
+	s, a := admitting(t, g, server.Limits{InFlight: 10, InFlightPerConnection: 10, LongestArrival: 100 * time.Millisecond, LongestCall: time.Minute})
+	s.app(1, "premium")
+	watch, err := healthpb.NewHealthClient(s.conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() {
+		if _, err := s.CheckQuota(t.Context(), addFriend(1, "alice", "bob")); err != nil {
+			t.Errorf("it was under way: %v", err)
+		}
+	})
+	<-g.entered
+	patient, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	slow := idle(patient, t, s.conn, imquotav1.QuotaService_CheckQuota_FullMethodName, 1)[0]
+	if err := slow.RecvMsg(&imquotav1.CheckQuotaResponse{}); status.Code(err) != codes.Canceled {
+		t.Errorf("its request did not come: %v", err)
+	}
+	awaitArriving(t, a, 0)
+	if err := watch.Context().Err(); err != nil {
+		t.Errorf("a stream that went on: %v", err)
+	}
+	close(g.opened)
+	running.Wait()
+}
+
+// counted is a store that counts what it is asked.
+type counted struct {
+	backend
+	steps atomic.Int64
+}
+
+func (c *counted) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
+	c.steps.Add(1)
+	return c.backend.Apply(ctx, txns)
+}
+
+func (c *counted) Load(ctx context.Context, ids []uint32) []account.Loaded {
+	c.steps.Add(1)
+	return c.backend.Load(ctx, ids)
+}
+
+func (c *counted) App(ctx context.Context, id uint32) (*account.App, error) {
+	c.steps.Add(1)
+	return c.backend.App(ctx, id)
+}
+
+func (c *counted) Accounts(ctx context.Context, names []string) []account.LoadedAccount {
+	c.steps.Add(1)
+	return c.backend.Accounts(ctx, names)
+}
+
+// TestExpiredDeadlines: a call whose deadline is over when its turn comes costs no
+// step of the store, one or a batch.
+func TestExpiredDeadlines(t *testing.T) {
+	t.Parallel()
+	store := &counted{backend: openBolt(t)}
+	a := server.NewAdmission(server.Limits{InFlight: 100, InFlightPerConnection: 100, LongestArrival: time.Minute, LongestCall: time.Minute})
+	answers := make(chan error, 1)
+	late := func(ctx context.Context, in any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > time.Second {
+			return handle(ctx, in)
+		}
+		<-ctx.Done()
+		out, err := handle(ctx, in)
+		answers <- err
+		return out, err
+	}
+	s := startWith(t, store, newClock("2024-06-15T12:00:00+08:00"), catalog.Default(), nil, grpc.StatsHandler(a), grpc.ChainUnaryInterceptor(late, a.Intercept))
+	s.app(1, "premium")
+	batch := &imquotav1.BatchCheckQuotaRequest{}
+	for range 256 {
+		batch.Items = append(batch.Items, addFriend(1, "alice", "bob"))
+	}
+	for name, call := range map[string]func(context.Context) error{
+		"check":   func(ctx context.Context) error { _, err := s.CheckQuota(ctx, addFriend(1, "alice", "bob")); return err },
+		"batch":   func(ctx context.Context) error { _, err := s.BatchCheckQuota(ctx, batch); return err },
+		"release": func(ctx context.Context) error { _, err := s.ReleaseQuota(ctx, dissolve(1, "g")); return err },
+		"usage": func(ctx context.Context) error {
+			_, err := s.GetUsage(ctx, &imquotav1.GetUsageRequest{AppId: 1})
+			return err
+		},
+		"entitlements": func(ctx context.Context) error {
+			_, err := s.GetEntitlements(ctx, &imquotav1.GetEntitlementsRequest{AppId: 2})
+			return err
+		},
+		"app": func(ctx context.Context) error {
+			_, err := s.apps.GetApp(ctx, &imquotav1.GetAppRequest{AppId: 1})
+			return err
+		},
+	} {
+		before := store.steps.Load()
+		_ = call(t.Context()) // no app has the id 2
+		if store.steps.Load() == before {
+			t.Errorf("%s: in time it costs no step either", name)
+		}
+		before = store.steps.Load()
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if err := call(ctx); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("%s: the caller got %v", name, err)
+		}
+		cancel()
+		err := <-answers
+		code := codes.DeadlineExceeded
+		if status.Code(err) == codes.Canceled { // the end of the stream was noticed first
+			code = codes.Canceled
+		}
+		wantFault(t, err, code, "CALLER_GONE")
+		if n := store.steps.Load() - before; n != 0 {
+			t.Errorf("%s: %d steps of the store", name, n)
+		}
+	}
+	s.wantUsed(1, "friends", "alice", "", 257)
+}
