@@ -38,7 +38,8 @@ type Admission struct {
 	limits           Limits
 	inFlight         atomic.Int64
 	arriving         arriving
-	full, connection error // the answers, made once: a refusal has to cost little
+	refused          atomic.Int64 // with timers that run still
+	full, connection error        // the answers, made once: a refusal has to cost little
 }
 
 var _ stats.Handler = (*Admission)(nil)
@@ -135,9 +136,6 @@ func (a *Admission) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.C
 
 // HandleConn implements stats.Handler.
 func (*Admission) HandleConn(context.Context, stats.ConnStats) {}
-
-// TagRPC implements stats.Handler.
-func (*Admission) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
 
 // HandleRPC implements stats.Handler: it hears when a request is whole.
 func (*Admission) HandleRPC(ctx context.Context, event stats.RPCStats) {

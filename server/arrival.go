@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/tap"
 )
 
@@ -69,7 +70,7 @@ func (a *Admission) Tap(ctx context.Context, info *tap.Info) (context.Context, e
 	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
 		ofOne := c.arriving.of(isOwn)
 		if !take(ofOne, mostOfOne) {
-			return ctx, a.connection
+			return a.refuse(ctx, a.connection)
 		}
 		counts = append(counts, ofOne)
 	}
@@ -78,12 +79,41 @@ func (a *Admission) Tap(ctx context.Context, info *tap.Info) (context.Context, e
 		for _, n := range counts {
 			n.Add(-1)
 		}
-		return ctx, a.full
+		return a.refuse(ctx, a.full)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	in := &arrival{counts: append(counts, all), late: time.AfterFunc(a.limits.LongestArrival, cancel)}
 	in.forget = context.AfterFunc(ctx, in.end)
 	return context.WithValue(ctx, arrivalKey{}, in), nil
+}
+
+// mostRefused bounds the timers of calls that were refused by Tap. grpc-go lets
+// each run until the call's deadline, which a caller may say to be years away.
+const mostRefused = 10_000
+
+// refuseKey is where a context has what ends a call before it is read.
+type refuseKey struct{}
+
+// refuse refuses a call. Where too many timers are left it ends as CANCELLED: then
+// it is taken down as others are, and leaves none.
+func (a *Admission) refuse(ctx context.Context, why error) (context.Context, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		return ctx, why
+	}
+	if take(&a.refused, mostRefused) {
+		context.AfterFunc(ctx, func() { a.refused.Add(-1) })
+		return ctx, why
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	return context.WithValue(ctx, refuseKey{}, cancel), nil
+}
+
+// TagRPC implements stats.Handler. It is called before a request is read.
+func (*Admission) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
+	if refuse, ok := ctx.Value(refuseKey{}).(context.CancelFunc); ok {
+		refuse()
+	}
+	return ctx
 }
 
 // Arriving returns how many calls' requests are not whole yet.

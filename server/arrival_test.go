@@ -17,7 +17,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 )
 
 // admitting runs a sidecar behind an admission.
@@ -244,4 +246,48 @@ func TestExpiredDeadlines(t *testing.T) {
 		}
 	}
 	s.wantUsed(1, "friends", "alice", "", 257)
+}
+
+// TestRefusedArrivalsLeaveFewTimers: grpc-go forgets a call that is refused before
+// it is read, but for the timer of its deadline.
+func TestRefusedArrivalsLeaveFewTimers(t *testing.T) {
+	t.Parallel()
+	const most = 10_000
+	a := server.NewAdmission(server.Limits{InFlight: 1, InFlightPerConnection: 1, LongestArrival: time.Hour, LongestCall: time.Hour})
+	info := &tap.Info{FullMethodName: imquotav1.QuotaService_CheckQuota_FullMethodName}
+	if _, err := a.Tap(t.Context(), info); err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithTimeout(t.Context(), time.Hour)
+	defer end()
+	for range most {
+		_, err := a.Tap(ctx, info)
+		wantOverloaded(t, err)
+	}
+	one, err := a.Tap(ctx, info)
+	if err != nil {
+		t.Fatalf("one more left a timer: %v", err)
+	}
+	if one.Err() != nil {
+		t.Error("it ended before it is known to grpc-go, which leaves a timer too")
+	}
+	if a.TagRPC(one, &stats.RPCTagInfo{}); one.Err() == nil {
+		t.Error("it goes on")
+	}
+	_, err = a.Tap(t.Context(), info)
+	wantOverloaded(t, err) // without a deadline there is no timer
+
+	end() // and so are the timers
+	another, stop := context.WithTimeout(t.Context(), time.Hour)
+	defer stop()
+	for late := time.Now().Add(10 * time.Second); ; {
+		if _, err = a.Tap(another, info); err != nil {
+			break
+		}
+		if time.Now().After(late) {
+			t.Fatal("timers that are over count still")
+		}
+		<-time.After(time.Millisecond)
+	}
+	wantOverloaded(t, err)
 }
