@@ -124,11 +124,23 @@ func TestArrivalsOfProbes(t *testing.T) {
 	s.allow(addFriend(1, "alice", "bob"))
 }
 
+// watched is a gate that tells whether those who went through it were ended.
+type watched struct {
+	*gate
+	ended error
+}
+
+func (w *watched) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
+	out := w.gate.Apply(ctx, txns)
+	w.ended = ctx.Err()
+	return out
+}
+
 // TestSlowArrival: a call whose request does not come ends; one that is under way
 // for longer does not, nor does a stream that goes on.
 func TestSlowArrival(t *testing.T) {
 	t.Parallel()
-	g := &gate{backend: openBolt(t), entered: make(chan struct{}, 100), opened: make(chan struct{})}
+	g := &watched{gate: &gate{backend: openBolt(t), entered: make(chan struct{}, 100), opened: make(chan struct{})}}
 	s, a := admitting(t, g, server.Limits{InFlight: 10, InFlightPerConnection: 10, LongestArrival: 100 * time.Millisecond, LongestCall: time.Minute})
 	s.app(1, "premium")
 	watch, err := healthpb.NewHealthClient(s.conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
@@ -157,6 +169,9 @@ func TestSlowArrival(t *testing.T) {
 	}
 	close(g.opened)
 	running.Wait()
+	if g.ended != nil {
+		t.Errorf("it was under way, and ended: %v", g.ended)
+	}
 }
 
 // counted is a store that counts what it is asked.
