@@ -32,6 +32,18 @@ type FieldChange struct {
 // EventsKept bounds an app's log: older events are forgotten.
 const EventsKept = 10_000
 
+// KeptBefore leaves out of a log the events that it has no room for beside one of
+// this revision.
+func KeptBefore(revision uint64, log []Event) []Event {
+	var kept []Event
+	for _, e := range log {
+		if e.Revision < revision && revision-e.Revision < EventsKept {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
 // Origin is who asks for a change, and by which request.
 type Origin struct {
 	Change

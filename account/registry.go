@@ -33,6 +33,20 @@ type AppRegistry interface {
 	// ErrAppNotFound, and only in its own account, else ErrAppExists.
 	CreateApp(ctx context.Context, app *App, event Event, maxApps int, acceptLoss bool) error
 
+	// RestoreApp stores an app of a backup: the record, the log with the revisions
+	// that its events had, and event as the next one after app.Version, which it sets
+	// to a new version of that revision. Events that the log has no room for are left
+	// out. The app gets a place in its account, however many that has; one whose
+	// record says Deleted is among the deleted ones. An app whose record is lost is
+	// replaced. What the app counted must be there before: from then on it is
+	// asked about.
+	//
+	// Errors: ErrAppExists, also for an app that was deleted, or one that is lost
+	// and was another account's. Repeating a call that broke off finishes it;
+	// where ErrAppExists says that it was finished, FreePlace does what may be left
+	// to do for an app that is deleted.
+	RestoreApp(ctx context.Context, app *App, log []Event, event Event) error
+
 	// App reads an app, deleted or not. Errors: ErrAppNotFound; ErrUsageUnknown
 	// when the app was created but its record and counters are gone.
 	App(ctx context.Context, id uint32) (*App, error)
@@ -84,6 +98,10 @@ type OwnerRegistry interface {
 	// owner.Version (zero: there is none), and sets owner.Version to the new
 	// one. Errors: ErrConflict.
 	UpdateAccount(ctx context.Context, owner *Account) error
+
+	// WalkAccounts is Walk for the accounts that have a record: most have none,
+	// because they were never billed.
+	WalkAccounts(ctx context.Context, cursor string, limit int) (OwnerPage, error)
 }
 
 // Watcher is told what changes, so that it can keep records at hand and still
@@ -126,6 +144,12 @@ type Page struct {
 	Next string // cursor; empty after the last page
 	// Done of Total parts of the walk are behind it.
 	Done, Total int64
+}
+
+// OwnerPage is a part of a walk over all accounts that have a record.
+type OwnerPage struct {
+	Accounts []string
+	Next     string // cursor; empty after the last page
 }
 
 // ForApp says which app an error of a Registry is about.

@@ -63,3 +63,27 @@ func (s *Store) UpdateAccount(ctx context.Context, a *account.Account) error {
 	}
 	return err
 }
+
+// WalkAccounts implements account.Registry. The cursor is the last account that was
+// listed.
+func (s *Store) WalkAccounts(ctx context.Context, cursor string, limit int) (account.OwnerPage, error) {
+	limit = min(max(limit, 1), keysOfView)
+	var page account.OwnerPage
+	err := s.view(ctx, func(tx *bolt.Tx) error {
+		page = account.OwnerPage{}
+		c := tx.Bucket(ownersBucket).Cursor()
+		k, _ := c.Seek([]byte(cursor))
+		if string(k) == cursor && cursor != "" {
+			k, _ = c.Next()
+		}
+		for ; k != nil; k, _ = c.Next() {
+			if len(page.Accounts) == limit {
+				page.Next = page.Accounts[limit-1]
+				break
+			}
+			page.Accounts = append(page.Accounts, string(k))
+		}
+		return nil
+	})
+	return page, err
+}

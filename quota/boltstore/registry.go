@@ -23,21 +23,27 @@ func (s *Store) CreateApp(ctx context.Context, app *account.App, event account.E
 		if err := mayCreate(tx, app, maxApps, acceptLoss); err != nil {
 			return answer{err}
 		}
-		if err := takePlace(tx, app); err != nil {
-			return err
-		}
-		if err := tx.Bucket(directoryBucket).Put(appKey(app.ID), []byte(app.Account)); err != nil {
-			return err
-		}
-		if err := errors.Join(dropEvents(tx, app.ID), dropHolds(tx, app.ID)); err != nil {
-			return err
-		}
-		return r.write(tx, header{})
+		return create(tx, app, r)
 	})
 	if err == nil {
 		app.Version = version
 	}
 	return err
+}
+
+// create makes an app. What one of this id that was lost has left of its log and of
+// its reservations is not this one's.
+func create(tx *bolt.Tx, app *account.App, r *revision) error {
+	if err := takePlace(tx, app); err != nil {
+		return err
+	}
+	if err := tx.Bucket(directoryBucket).Put(appKey(app.ID), []byte(app.Account)); err != nil {
+		return err
+	}
+	if err := errors.Join(dropEvents(tx, app.ID), dropHolds(tx, app.ID)); err != nil {
+		return err
+	}
+	return r.write(tx, header{})
 }
 
 // mayCreate reports why an app must not be created.

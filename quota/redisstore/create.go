@@ -51,10 +51,24 @@ var errUndone = errors.New("the creation was undone")
 
 // CreateApp implements account.Registry.
 func (s *Store) CreateApp(ctx context.Context, app *account.App, event account.Event, maxApps int, acceptLoss bool) error {
+	return s.createNew(ctx, app, creation{event: event, maxApps: maxApps, mayBeNew: !acceptLoss, mayBeLost: acceptLoss})
+}
+
+// creation says how an app is made.
+type creation struct {
+	before              account.Version // zero, but of an app that is restored
+	log                 []any           // of before: revision, event and so on
+	event               account.Event
+	maxApps             int
+	mayBeNew, mayBeLost bool
+}
+
+// createNew makes an app with the version after c.before, and sets app.Version.
+func (s *Store) createNew(ctx context.Context, app *account.App, c creation) error {
 	for range createAttempts {
 		fresh := *app
-		fresh.Version = account.FirstVersion()
-		err := s.create(ctx, &fresh, event, maxApps, acceptLoss)
+		fresh.Version = c.before.Next()
+		err := s.create(ctx, &fresh, &c)
 		if err == nil {
 			app.Version = fresh.Version
 		}
@@ -72,13 +86,13 @@ func (s *Store) undone(id uint32) *account.Fault {
 	return f
 }
 
-func (s *Store) create(ctx context.Context, app *account.App, event account.Event, maxApps int, acceptLoss bool) error {
+func (s *Store) create(ctx context.Context, app *account.App, c *creation) error {
 	// An id that is taken is refused before it takes a place.
 	_, err := s.App(ctx, app.ID)
 	switch {
 	case err == nil:
 		return account.ErrAppExists
-	case errors.Is(err, account.ErrUsageUnknown) && acceptLoss:
+	case errors.Is(err, account.ErrUsageUnknown) && c.mayBeLost:
 		if err := s.checkOwner(ctx, app); err != nil {
 			return err
 		}
@@ -87,15 +101,15 @@ func (s *Store) create(ctx context.Context, app *account.App, event account.Even
 		if _, err := s.announce(ctx, account.Subject{App: app.ID}, s.headerKey(app.ID)); err != nil {
 			return err
 		}
-	case errors.Is(err, account.ErrAppNotFound) && !acceptLoss:
+	case errors.Is(err, account.ErrAppNotFound) && c.mayBeNew:
 	default:
 		return err
 	}
-	p, err := s.takePlace(ctx, app.Account, app.ID, maxApps)
+	p, err := s.takePlace(ctx, app.Account, app.ID, c.maxApps)
 	if err != nil {
 		return err
 	}
-	made, err := s.makeHeader(ctx, app, event, p.token)
+	made, err := s.makeHeader(ctx, app, c, p.token)
 	if err != nil {
 		return s.breakOff(ctx, app.Account, p, err)
 	}
@@ -114,16 +128,17 @@ func (s *Store) create(ctx context.Context, app *account.App, event account.Even
 
 // makeHeader makes an app's header, record and log, unsettled. It reports false
 // when there is a header.
-func (s *Store) makeHeader(ctx context.Context, app *account.App, event account.Event, token string) (bool, error) {
+func (s *Store) makeHeader(ctx context.Context, app *account.App, c *creation, token string) (bool, error) {
 	record, err := account.EncodeApp(app)
 	if err != nil {
 		return false, err
 	}
-	entry, err := encodeEvent(app.ID, event)
+	entry, err := encodeEvent(app.ID, c.event)
 	if err != nil {
 		return false, err
 	}
-	made, err := s.run(ctx, createScript, s.recordKeys(app.ID), versionText(app.Version), string(record), token, entry)
+	args := append([]any{versionText(app.Version), string(record), token, revisionField(app.Version.Revision), entry}, c.log...)
+	made, err := s.run(ctx, createScript, s.recordKeys(app.ID), args...)
 	return made == int64(1), err
 }
 

@@ -6,7 +6,8 @@
 --          token of the creation, u the same while the app is unsettled
 -- KEYS[2]  the app's log, a hash: revision -> event; what an app of this id that
 --          was lost has left there is not this one's
--- ARGV     epoch.revision, record, token, event
+-- ARGV     epoch.revision, record, token; for each event of the log its revision
+--          and itself
 -- Returns 1 when it was made, 0 when there is one.
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
@@ -14,5 +15,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
 end
 redis.call('HSET', KEYS[1], 'v', ARGV[1], 'c', 0, 's', 0, 'r', ARGV[2], 'b', ARGV[3], 'u', ARGV[3])
 redis.call('UNLINK', KEYS[2])
-redis.call('HSET', KEYS[2], '1', ARGV[4])
+for i = 4, #ARGV, 2 do
+  redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+end
 return 1

@@ -42,7 +42,7 @@ func goOn(t testing.TB, s *Store, app *account.App, p place) {
 func tryHeader(ctx context.Context, s *Store, app *account.App, p place) (bool, error) {
 	fresh := *app
 	fresh.Version = account.FirstVersion()
-	return s.makeHeader(ctx, &fresh, account.Event{}, p.token)
+	return s.makeHeader(ctx, &fresh, &creation{}, p.token)
 }
 
 // age makes every pending place of an account as old as can be.

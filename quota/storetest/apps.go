@@ -22,6 +22,7 @@ func testRegistry(t *testing.T, h Harness) {
 	all := maps.Clone(registryClauses)
 	maps.Copy(all, lifecycleClauses)
 	maps.Copy(all, quoteClauses)
+	maps.Copy(all, restoreClauses)
 	for name, clause := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

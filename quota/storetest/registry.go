@@ -40,15 +40,35 @@ func (m *Model) CreateApp(_ context.Context, app *account.App, event account.Eve
 		return account.ErrAccountFull
 	}
 	app.Version = account.FirstVersion()
+	m.create(app, nil, event)
+	return nil
+}
+
+// create makes an app, with what was restored of it before.
+func (m *Model) create(app *account.App, log []account.Event, event account.Event) {
 	event.Revision = app.Version.Revision
-	owner.apps[app.ID] = true
+	m.owner(app.Account).apps[app.ID] = true
 	a := m.restored[app.ID]
 	if a == nil {
 		a = newModelApp()
 	}
 	delete(m.restored, app.ID)
-	a.record, a.events = app.Clone(), []account.Event{event}
+	a.record, a.events = app.Clone(), slices.Concat(log, []account.Event{event})
 	m.apps[app.ID] = a
+}
+
+// RestoreApp implements account.Registry.
+func (m *Model) RestoreApp(_ context.Context, app *account.App, log []account.Event, event account.Event) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.apps[app.ID] != nil {
+		return account.ErrAppExists
+	}
+	app.Version = app.Version.Next()
+	m.create(app, account.KeptBefore(app.Version.Revision, log), event)
+	if !app.Deleted.IsZero() {
+		m.free(app)
+	}
 	return nil
 }
 
@@ -191,6 +211,24 @@ func (m *Model) UpdateAccount(_ context.Context, owner *account.Account) error {
 	a.record = owner.Clone()
 	m.announce(account.Subject{Account: owner.ID})
 	return nil
+}
+
+// WalkAccounts implements account.Registry.
+func (m *Model) WalkAccounts(_ context.Context, cursor string, limit int) (account.OwnerPage, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var page account.OwnerPage
+	for name, a := range m.accounts {
+		if name > cursor && a.record.Version.Revision > 0 {
+			page.Accounts = append(page.Accounts, name)
+		}
+	}
+	slices.Sort(page.Accounts)
+	if limit = max(1, limit); len(page.Accounts) > limit {
+		page.Accounts = page.Accounts[:limit]
+		page.Next = page.Accounts[limit-1]
+	}
+	return page, nil
 }
 
 // Walk implements account.Registry.
