@@ -1,7 +1,6 @@
 package quota
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -280,50 +279,12 @@ func (s *Sweeper) settleOnline(ctx context.Context, app *account.App) error {
 	return err
 }
 
-// Windows of which counters may be left: days are kept for two, months for
-// thirteen; one more of each, for clocks that differ.
-const (
-	sweptDays   = 4
-	sweptMonths = 14
-)
-
 // counters are all that the catalog has apps count, but for their own monthly
 // totals.
 func (s *Sweeper) counters() []Counter {
-	cat, now := s.Apps.Catalog(), s.Apps.Now()
-	var counters []Counter
-	for _, q := range cat.Quotas() {
-		if q.Kind == catalog.KindStatic || q.Scope == catalog.ScopeApp && q.Kind == catalog.KindMonth {
-			continue
-		}
-		for _, w := range sweptWindows(q.Kind, now, cat.Zone()) {
-			counters = append(counters, Counter{Quota: q.Key, Scope: q.Scope, Window: w})
-		}
-	}
-	// A sweep that goes on counts keys in this sequence. When a window ends in
-	// between, what is left moves up, and is looked at again: nothing is skipped.
-	slices.SortFunc(counters, func(a, b Counter) int {
-		return cmp.Or(cmp.Compare(a.Quota, b.Quota), b.Window.Start.Compare(a.Window.Start))
+	return slices.DeleteFunc(CountersOf(s.Apps.Catalog(), s.Apps.Now()), func(c Counter) bool {
+		return c.Scope == catalog.ScopeApp && c.Window.Kind == catalog.KindMonth
 	})
-	return counters
-}
-
-// sweptWindows are the windows of a kind, from the next one back.
-func sweptWindows(k catalog.Kind, now time.Time, zone *time.Location) []catalog.Window {
-	w := catalog.WindowAt(k, now, zone)
-	if w.IsStock() {
-		return []catalog.Window{w}
-	}
-	n := sweptDays
-	if k == catalog.KindMonth {
-		n = sweptMonths
-	}
-	windows := []catalog.Window{catalog.WindowAt(k, w.End, zone)}
-	for range n {
-		windows = append(windows, w)
-		w = catalog.WindowAt(k, w.Start.Add(-1), zone)
-	}
-	return windows
 }
 
 // sweepLease is for how long one process has the sweeping to itself.
