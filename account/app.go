@@ -146,6 +146,9 @@ func FanoutBitsFor(users int64) uint8 {
 	return bits
 }
 
+// IsFanout reports whether an app can be spread over 1<<bits buckets.
+func IsFanout(bits uint8) bool { return minFanoutBits <= bits && bits <= maxFanoutBits }
+
 // Clone returns a copy that may be changed.
 func (a *App) Clone() *App {
 	c := *a
