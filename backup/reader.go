@@ -166,9 +166,16 @@ func (r *Reader) Next() (*Part, error) {
 
 // end checks the last line.
 func (r *Reader) end(e *End) error {
+	// The checksum is of all lines but this one, which must be just as it is written.
+	var written bytes.Buffer
+	if err := writeLine(&written, &line{End: e}); err != nil {
+		return err
+	}
 	switch {
 	case r.app != nil:
 		return fmt.Errorf("app %d has no end", r.app.App)
+	case !bytes.Equal(written.Bytes(), r.lines.Bytes()):
+		return errChanged
 	case e.SHA256 != hex.EncodeToString(r.sum.Sum(nil)):
 		return errChanged
 	case e.Totals != r.totals:
