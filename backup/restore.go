@@ -12,7 +12,8 @@ import (
 	"github.com/imquota/imquota/catalog"
 )
 
-// Restoring restores a backup into a store. It may be run again where it broke off.
+// Restoring restores backups into a store. A restoration may be run again where it
+// broke off.
 //
 // An app is there from the moment on at which its record is, which is written last:
 // until then nobody is told what it may do, rather than by half its counters.
@@ -20,9 +21,8 @@ type Restoring struct {
 	Store   Store
 	Catalog *catalog.Snapshot
 	Now     func() time.Time
-	Actor   string          // who is noted in the log of each app
-	Only    map[uint32]bool // apps; nil: all
-	DryRun  bool            // only look
+	Actor   string // who is noted in the log of each app
+	DryRun  bool   // only look
 	// Progress is told how much was restored, of ProgressTotal; nil: nobody is.
 	Progress func(done int64)
 	// Tell is told what was not restored; nil: nobody is.
@@ -40,91 +40,111 @@ type Restored struct {
 	ConflictingApps []uint32 `json:"conflictingApps,omitempty"` // of others: they stay as they are
 	Conflicting     []string `json:"conflictingAccounts,omitempty"`
 	Moved           []uint32 `json:"moved,omitempty"`   // apps that were counted while they were backed up
-	Missing         []uint32 `json:"missing,omitempty"` // of Only: not in the backup
+	Missing         []uint32 `json:"missing,omitempty"` // apps that were asked for, and are not in the backup
 }
 
-// Check reads a whole backup, and answers what it is and holds. Errors: a *LineError.
-func Check(from io.Reader) (Header, *End, error) { return check(from, func(*Part) {}) }
+// Checked is a backup that is known to be whole.
+type Checked struct {
+	Header Header
+	End    *End
 
-func check(from io.Reader, see func(*Part)) (Header, *End, error) {
+	from   io.ReadSeeker
+	apps   map[uint32]bool // to restore, and whether they are there; nil: all
+	owners map[string]bool // of them
+}
+
+// Check reads a backup to its end. Of several apps it is to restore only these; of
+// none, all. Errors: a *LineError.
+func Check(from io.ReadSeeker, apps ...uint32) (*Checked, error) {
+	c := &Checked{from: from}
+	if len(apps) > 0 {
+		c.apps, c.owners = make(map[uint32]bool), make(map[string]bool)
+	}
+	for _, id := range apps {
+		c.apps[id] = false
+	}
 	r, err := NewReader(from)
 	if err != nil {
-		return Header{}, nil, err
+		return nil, err
 	}
+	c.Header = r.Header
 	for {
 		p, err := r.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return r.Header, r.End, nil
+			c.End = r.End
+			return c, nil
 		case err != nil:
-			return Header{}, nil, err
+			return nil, err
 		}
-		see(p)
+		if p.App == nil {
+			continue
+		}
+		if _, ok := c.apps[p.App.ID]; ok {
+			c.apps[p.App.ID], c.owners[p.App.Account] = true, true
+		}
 	}
+}
+
+// wants reports whether an app is to be restored.
+func (c *Checked) wants(app uint32) bool { return c.apps == nil || c.apps[app] }
+
+// missing are the apps that were asked for and are not in the backup.
+func (c *Checked) missing() (missing []uint32) {
+	for id, isThere := range c.apps {
+		if !isThere {
+			missing = append(missing, id)
+		}
+	}
+	slices.Sort(missing)
+	return missing
 }
 
 // restoration is one run.
 type restoration struct {
 	*Restoring
 
-	header   Header
-	total    int64           // entries of the file
-	read     int64           // of them
-	owners   map[string]bool // to restore; nil: all
+	file     *Checked
+	read     int64 // entries of the file
 	restored Restored
 	app      *appRestoration
-	found    map[uint32]bool // of Only
 }
 
-// Run checks a backup and then restores it. Errors: a *LineError, those of a
-// Registry and a Store. Beside an error it answers what was restored.
-func (s *Restoring) Run(ctx context.Context, from io.ReadSeeker) (*Restored, error) {
-	r := &restoration{Restoring: s, found: make(map[uint32]bool)}
-	if s.Only != nil {
-		r.owners = make(map[string]bool)
+// Run restores a backup. Errors: a *LineError, those of a Registry and a Store.
+// Beside an error it answers what was restored.
+func (s *Restoring) Run(ctx context.Context, file *Checked) (*Restored, error) {
+	r := &restoration{Restoring: s, file: file, restored: Restored{Missing: file.missing()}}
+	return &r.restored, r.run(ctx)
+}
+
+func (r *restoration) run(ctx context.Context) error {
+	if zone := r.Catalog.Zone().String(); zone != r.file.Header.Zone {
+		return fmt.Errorf("days of the backup begin in %s, and those of the catalog in %s: name the catalog that was served", r.file.Header.Zone, zone)
 	}
-	header, end, err := check(from, func(p *Part) {
-		if p.App != nil && s.Only[p.App.ID] {
-			r.found[p.App.ID], r.owners[p.App.Account] = true, true
-		}
-	})
+	if _, err := r.file.from.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	again, err := NewReader(r.file.from)
 	if err != nil {
-		return &r.restored, err
-	}
-	r.header, r.total = header, end.Entries
-	if zone := s.Catalog.Zone().String(); zone != header.Zone {
-		return &r.restored, fmt.Errorf("days of the backup begin in %s, and those of the catalog in %s: name the catalog that the backup was made with", header.Zone, zone)
-	}
-	for id := range s.Only {
-		if !r.found[id] {
-			r.restored.Missing = append(r.restored.Missing, id)
-		}
-	}
-	slices.Sort(r.restored.Missing)
-	if _, err := from.Seek(0, io.SeekStart); err != nil {
-		return &r.restored, err
-	}
-	again, err := NewReader(from)
-	if err != nil {
-		return &r.restored, err
+		return err
 	}
 	for {
 		if err := ctx.Err(); err != nil {
-			return &r.restored, err
+			return err
 		}
 		p, err := again.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			if again.End.SHA256 != end.SHA256 {
-				return &r.restored, errors.New("the file was replaced while it was restored: run it again")
+			if again.End.SHA256 != r.file.End.SHA256 {
+				return errors.New("the file was replaced while it was restored")
 			}
 			r.progress(1)
-			return &r.restored, nil
+			return nil
 		case err != nil:
-			return &r.restored, err
+			return err
 		}
 		if err := r.part(ctx, p); err != nil {
-			return &r.restored, err
+			return err
 		}
 	}
 }
@@ -153,7 +173,7 @@ func (r *restoration) part(ctx context.Context, p *Part) (err error) {
 		return nil
 	}
 	if r.read += int64(len(p.Entries)); len(p.Entries) > 0 {
-		r.progress(float64(r.read) / float64(max(1, r.total)))
+		r.progress(float64(r.read) / float64(max(1, r.file.End.Entries)))
 	}
 	switch {
 	case r.app == nil: // it is left out
@@ -169,7 +189,7 @@ func (r *restoration) part(ctx context.Context, p *Part) (err error) {
 
 // account restores an account, unless there is one.
 func (r *restoration) account(ctx context.Context, owner *account.Account) error {
-	if r.owners != nil && !r.owners[owner.ID] {
+	if r.file.owners != nil && !r.file.owners[owner.ID] {
 		return nil
 	}
 	there := r.Store.Accounts(ctx, []string{owner.ID})[0]

@@ -40,7 +40,7 @@ type appRestoration struct {
 
 // beginApp looks whether an app is to be restored; nil: it is not.
 func (r *restoration) beginApp(ctx context.Context, app *account.App) (*appRestoration, error) {
-	if r.Only != nil && !r.Only[app.ID] {
+	if !r.file.wants(app.ID) {
 		return nil, nil
 	}
 	existing, err := r.Store.App(ctx, app.ID)
@@ -90,7 +90,7 @@ func (r *restoration) existing(ctx context.Context, app, existing *account.App) 
 	if err != nil {
 		return account.ForApp(app.ID, err)
 	}
-	want := []account.FieldChange{{Field: restoreField, After: r.header.ID}}
+	want := []account.FieldChange{{Field: restoreField, After: r.file.Header.ID}}
 	if len(events) == 0 || events[0].Revision != after || events[0].Action != restoreAction || !slices.Equal(events[0].Changes, want) {
 		r.conflict(app.ID, "is there already; it stays as it is")
 		return nil
@@ -164,7 +164,7 @@ func (a *appRestoration) counted() []quota.Entry {
 	}
 	users := quota.Entry{Kind: quota.EntryCounter, Counter: quota.Counter{Quota: catalog.Users, Scope: catalog.ScopeApp}, Used: a.registered}
 	zone := a.Catalog.Zone()
-	running := catalog.WindowAt(catalog.KindMonth, a.header.Created, zone)
+	running := catalog.WindowAt(catalog.KindMonth, a.file.Header.Created, zone)
 	newest := catalog.Month(running.Start, zone)
 	for month := range a.active {
 		newest = max(newest, month)
@@ -194,7 +194,7 @@ func (a *appRestoration) end(ctx context.Context, done *Done) error {
 	if err == nil && !a.DryRun {
 		event := account.Event{
 			At: a.Now().UTC(), Action: restoreAction, Actor: a.Actor,
-			Changes: []account.FieldChange{{Field: restoreField, After: a.header.ID}},
+			Changes: []account.FieldChange{{Field: restoreField, After: a.file.Header.ID}},
 		}
 		err = account.ForApp(a.app.ID, a.Store.RestoreApp(ctx, a.app, a.log, event))
 	}

@@ -36,6 +36,30 @@ func (f *catalogFlag) load() (*catalog.Snapshot, error) {
 	return cat, nil
 }
 
+// catalogsFlag names all catalogs that apps go by.
+type catalogsFlag struct {
+	catalogFlag
+	PinnedCatalog []string `help:"Catalog file of before, for apps in the legacy billing mode that go by it; may be repeated." placeholder:"FILE"`
+}
+
+// loadAll reads the catalog, and those that apps pin.
+func (c *catalogsFlag) loadAll() (*catalog.Snapshot, error) {
+	cat, err := c.load()
+	if err != nil || len(c.PinnedCatalog) == 0 {
+		return cat, err
+	}
+	pinned, broken := make([]*catalog.Snapshot, len(c.PinnedCatalog)), make([]error, len(c.PinnedCatalog))
+	for i, path := range c.PinnedCatalog {
+		if pinned[i], err = catalog.ParseFile(path); err != nil {
+			broken[i] = fmt.Errorf("--pinned-catalog: %w", inFile(path, err))
+		}
+	}
+	if err := errors.Join(broken...); err != nil {
+		return nil, err
+	}
+	return cat.With(pinned...)
+}
+
 // inFile names the file in front of each problem, as editors understand it.
 func inFile(path string, err error) error {
 	var broken *catalog.ParseError

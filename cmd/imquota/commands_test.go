@@ -320,6 +320,10 @@ func TestExitCodes(t *testing.T) {
 		{"not an instant", []string{"app", "approve", "--app", "1", "--feature", "f", "--at", "yesterday"}, exitFault, "--at"},
 		{"no catalog file", []string{"catalog", "lint", "nowhere.yaml"}, exitFault, "nowhere.yaml"},
 		{"no store to compact", []string{"store", "compact", "--store", "redis://127.0.0.1:1"}, exitFault, "--store"},
+		{"a backup into nowhere", []string{"store", "backup"}, exitFault, "<file>"},
+		{"a backup that is not there", []string{"store", "restore", "--store", "bolt:nowhere.db", "nowhere.json"}, exitFault, "open nowhere.json"},
+		{"a backup that is none", []string{"store", "restore", "--store", "bolt:nowhere.db", "main.go"}, exitFault, "main.go: line 1: it is no backup"},
+		{"an app to restore that cannot be", []string{"store", "restore", "--app", "x", "f.json"}, exitFault, "--app"},
 		{"no store to report on", []string{"store", "status", "--store", "bolt:nowhere.db"}, exitFault, "nowhere.db"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

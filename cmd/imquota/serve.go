@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/imquota/imquota/account"
-	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 	"github.com/imquota/imquota/quota/redisstore"
 	"github.com/imquota/imquota/server"
@@ -22,14 +21,13 @@ import (
 // serveCmd serves over gRPC.
 type serveCmd struct {
 	storeFlag
-	catalogFlag
-	PinnedCatalog []string `help:"Catalog file of before, for apps in the legacy billing mode that go by it; may be repeated." placeholder:"FILE"`
-	Listen        []string `help:"Address to serve on: HOST:PORT or unix:PATH; may be repeated. Beyond loopback only QuotaService is served." default:"${listen}"`
-	HTTPListen    string   `name:"http-listen" help:"Address to serve the same as JSON over HTTP on, with /metrics, /livez and /readyz; off for none." default:"${http_listen}"`
-	AdminListen   []string `help:"Address to serve the operators' services on, and nowhere else; may be repeated." placeholder:"ADDRESS"`
-	TLSCert       string   `name:"tls-cert" help:"Certificate of TCP addresses, a PEM file." placeholder:"FILE"`
-	TLSKey        string   `name:"tls-key" help:"Its key, a PEM file." placeholder:"FILE"`
-	TLSClientCA   string   `name:"tls-client-ca" help:"Authorities that clients on TCP addresses need a certificate of, a PEM file. Request ids are then scoped to the certificate's owner." placeholder:"FILE"`
+	catalogsFlag
+	Listen      []string `help:"Address to serve on: HOST:PORT or unix:PATH; may be repeated. Beyond loopback only QuotaService is served." default:"${listen}"`
+	HTTPListen  string   `name:"http-listen" help:"Address to serve the same as JSON over HTTP on, with /metrics, /livez and /readyz; off for none." default:"${http_listen}"`
+	AdminListen []string `help:"Address to serve the operators' services on, and nowhere else; may be repeated." placeholder:"ADDRESS"`
+	TLSCert     string   `name:"tls-cert" help:"Certificate of TCP addresses, a PEM file." placeholder:"FILE"`
+	TLSKey      string   `name:"tls-key" help:"Its key, a PEM file." placeholder:"FILE"`
+	TLSClientCA string   `name:"tls-client-ca" help:"Authorities that clients on TCP addresses need a certificate of, a PEM file. Request ids are then scoped to the certificate's owner." placeholder:"FILE"`
 
 	PlaintextBeyondLoopback bool `help:"Allow addresses beyond loopback without TLS."`
 
@@ -151,24 +149,6 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	stop()
 	running.Wait()
 	return err
-}
-
-// loadAll reads the catalog, and those that apps pin.
-func (c *serveCmd) loadAll() (*catalog.Snapshot, error) {
-	cat, err := c.load()
-	if err != nil || len(c.PinnedCatalog) == 0 {
-		return cat, err
-	}
-	pinned, broken := make([]*catalog.Snapshot, len(c.PinnedCatalog)), make([]error, len(c.PinnedCatalog))
-	for i, path := range c.PinnedCatalog {
-		if pinned[i], err = catalog.ParseFile(path); err != nil {
-			broken[i] = fmt.Errorf("--pinned-catalog: %w", inFile(path, err))
-		}
-	}
-	if err := errors.Join(broken...); err != nil {
-		return nil, err
-	}
-	return cat.With(pinned...)
 }
 
 // tellCircuit tells operators whether calls are sent to the store.

@@ -71,11 +71,24 @@ func (f *storeFlag) openWith(ctx context.Context, o redisstore.Options) (s store
 	return embedded, false, nil
 }
 
+// openThere is open for a store that must be there: an embedded one would be made.
+func (f *storeFlag) openThere(ctx context.Context) (store, error) {
+	if path, ok := f.boltPath(); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("--store: there is no %s yet; imquota serve makes it", path)
+		}
+	}
+	opened, _, err := f.open(ctx)
+	return opened, err
+}
+
 // storeCmd looks after a store.
 type storeCmd struct {
 	Init    storeInitCmd    `cmd:"" help:"Mark a Redis as imquota's, once. What else is in it stays. The embedded store does it by itself."`
 	Status  storeStatusCmd  `cmd:"" help:"Say whether a store can be trusted, and if not, why."`
 	Compact storeCompactCmd `cmd:"" help:"Give back the space that an embedded store has let go of; nothing may serve from it meanwhile."`
+	Backup  storeBackupCmd  `cmd:"" help:"Write a store to a file that can be restored into any other."`
+	Restore storeRestoreCmd `cmd:"" help:"Restore what a backup holds into a store."`
 }
 
 type storeInitCmd struct {
@@ -127,12 +140,7 @@ type storeStatusCmd struct {
 
 // Run carries the command out.
 func (c *storeStatusCmd) Run(ctx context.Context, s *streams) error {
-	if path, ok := c.boltPath(); ok {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) { // opening it would make it
-			return fmt.Errorf("--store: there is no %s yet; imquota serve makes it", path)
-		}
-	}
-	opened, _, err := c.open(ctx)
+	opened, err := c.openThere(ctx)
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 )
@@ -91,26 +89,4 @@ func (c *usageExportCmd) export(ctx context.Context, conn *connection, w, termin
 			return rows, out.flush()
 		}
 	}
-}
-
-// writeWhole writes a file beside its path and then renames it, so that the path
-// never names half of it.
-func writeWhole(path string, write func(io.Writer) error) error {
-	temporary := path + ".part"
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(temporary, path)
-	}
-	if err != nil {
-		_ = os.Remove(temporary)
-	}
-	return err
 }

@@ -174,14 +174,20 @@ var restoreClauses = map[string]func(*fixture){
 		}
 		var found []string
 		pages := 0
-		for cursor := ""; ; {
-			page, err := f.store.WalkAccounts(f.Context(), cursor, 4)
-			if err != nil {
-				f.Fatal(err)
-			}
-			found, pages = append(found, page.Accounts...), pages+1
-			if cursor = page.Next; cursor == "" {
-				break
+		for _, limit := range []int{1, 4} {
+			found, pages = nil, 0
+			for cursor := ""; ; {
+				page, err := f.store.WalkAccounts(f.Context(), cursor, limit)
+				if err != nil {
+					f.Fatal(err)
+				}
+				found, pages = append(found, page.Accounts...), pages+1
+				if cursor = page.Next; cursor == "" {
+					break
+				}
+				if pages > 100_000 {
+					f.Fatal("a walk without an end")
+				}
 			}
 		}
 		for _, name := range want {

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/imquota/imquota/backup"
+)
+
+// standardStream is what a file is called that is standard input or output.
+const standardStream = "-"
+
+type storeBackupCmd struct {
+	storeFlag
+	catalogsFlag
+	outputFlag
+	File string `arg:"" help:"The file to write; compressed when its name ends in .gz; - for standard output."`
+}
+
+// Help is printed below the summary.
+func (*storeBackupCmd) Help() string {
+	return `Writes all accounts, apps (deleted ones too), their logs, and what they counted.
+Redis may be in use meanwhile: an app that is counted on while it is read is read
+again, and named when that did not help. The embedded store is one process's:
+nothing may serve from it.
+
+Not in a backup are quotes, request ids, reservations and who is online: they are
+over in minutes. Windows and quotas are those of the catalog: name the one that is
+served. The file is there once it is whole. Exit code 1 when something could not be
+read: it is named, and the rest is in the file.`
+}
+
+// Run carries the command out.
+func (c *storeBackupCmd) Run(ctx context.Context, s *streams) error {
+	cat, err := c.loadAll()
+	if err != nil {
+		return err
+	}
+	opened, err := c.openThere(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	if err := opened.Ready(ctx); err != nil {
+		return err
+	}
+	d := &backup.Dump{Store: opened, Catalog: cat, Now: time.Now, Progress: promille(s.err), Tell: s.tell}
+	var end *backup.End
+	write := func(w io.Writer) (err error) {
+		end, err = d.Write(ctx, w, d.NewHeader(opened.String(), version()))
+		return err
+	}
+	report := s.out
+	if c.File == standardStream {
+		out := bufio.NewWriter(s.out)
+		if err = write(out); err == nil {
+			err = out.Flush()
+		}
+		report = s.err
+	} else {
+		err = writeWhole(c.File, zipped(c.File, write))
+	}
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s: %s, %s, %s, %s; sha256 %s", c.File,
+		number(end.Accounts, "account"), number(end.Apps, "app"), number(end.Users, "user"), number(end.Entries, "entry"), end.SHA256)
+	if err := c.print(report, text, struct {
+		File string `json:"file"`
+		*backup.End
+	}{c.File, end}); err != nil {
+		return err
+	}
+	if end.Unreadable > 0 {
+		return fmt.Errorf("%s left out that could not be read, named above and in the file", number(end.Unreadable, "record"))
+	}
+	return nil
+}
+
+// zipped has what is written compressed, if the file's name says so.
+func zipped(path string, write func(io.Writer) error) func(io.Writer) error {
+	if !strings.HasSuffix(path, ".gz") {
+		return write
+	}
+	return func(w io.Writer) error {
+		z := gzip.NewWriter(w)
+		return errors.Join(write(z), z.Close())
+	}
+}
+
+// tell names what an operator should know.
+func (s *streams) tell(n backup.Notice) {
+	what := fmt.Sprint("app ", n.App)
+	if n.Account != "" {
+		what = "account " + n.Account
+	}
+	clear := "" // the bar, of which what is left would stand behind
+	if f, ok := s.err.(*os.File); ok && isTerminal(f) {
+		clear = "\r\x1b[K"
+	}
+	_, _ = fmt.Fprintf(s.err, "%s%s %s\n", clear, what, n.Text)
+}
+
+// promille shows how far a backup is, on a terminal.
+func promille(w io.Writer) func(done int64) {
+	show := progress(w, func(n int64) string { return fmt.Sprintf("%d.%d %%", n/10, n%10) })
+	if show == nil {
+		return nil
+	}
+	last := int64(-1)
+	return func(done int64) {
+		if done != last {
+			show(done, backup.ProgressTotal)
+		}
+		last = done
+	}
+}
+
+// number is a count and what of.
+func number(n int64, of string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(of, "y"):
+		of = strings.TrimSuffix(of, "y") + "ies"
+	default:
+		of += "s"
+	}
+	return fmt.Sprintf("%d %s", n, of)
+}
