@@ -87,6 +87,8 @@ func TestWhatIsThereStays(t *testing.T) {
 			if second.Apps != 4 || second.AppsThere != 2 || second.Accounts != 1 || second.AccountsThere != 1 {
 				t.Errorf("the rest: %+v", second)
 			}
+			_, err := target.apps.Revoke(t.Context(), 1, "push_all", account.Origin{}) // it lives on
+			target.ok(err)
 			seen := target.seen()
 			third := target.restore(text)
 			if diff := cmp.Diff(&backup.Restored{AccountsThere: 2, AppsThere: 6}, third); diff != "" {

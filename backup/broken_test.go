@@ -365,7 +365,7 @@ func TestBesideLoad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, stores["redis"](t))
 	w.now = at("2026-11-15T12:00:00+08:00")
-	w.create(account.NewApp{ID: 1, Account: "acme", ExpectedUsers: 60_000, Orders: []account.Order{{
+	w.create(account.NewApp{ID: 1, Account: "acme", ExpectedUsers: 120_000, Orders: []account.Order{{
 		ID: "o", Edition: "standard", Months: 12, Start: at("2026-01-01T00:00:00+08:00"), End: at("2027-01-01T00:00:00+08:00"),
 	}}})
 	ctx, stop := context.WithCancel(t.Context())
@@ -378,7 +378,7 @@ func TestBesideLoad(t *testing.T) {
 					&quota.Login{UserID: fmt.Sprintf("%d/%d", g, i)}, &quota.RegisterUsers{UserIDs: ids(5, fmt.Sprintf("%d/%d/%%d", g, i))},
 					&quota.AddFriend{UserID: fmt.Sprintf("%d/%d", g, i), FriendID: fmt.Sprintf("%d/%d", g, i/2)},
 				} {
-					if _, err := w.enforcer.Check(ctx, &quota.Request{App: 1, Action: action}); err != nil && ctx.Err() == nil {
+					if _, err := w.enforcer.Check(ctx, &quota.Request{App: 1, Action: action}); err != nil && ctx.Err() == nil && !account.IsAway(err) {
 						t.Error(err)
 						return
 					}
@@ -450,6 +450,35 @@ func (r *restless) Export(ctx context.Context, e quota.Export) (quota.Exported, 
 		r.disturb(r.readings)
 	}
 	return out, err
+}
+
+// TestAway: an answer that did not come does not end a backup, unless none comes.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, stores["bolt"](t))
+	w.create(account.NewApp{ID: 1, Account: "acme"})
+	for silences, want := range map[int]bool{1: true, 3: true, 4: false} {
+		store := &silent{Store: w.store, left: silences}
+		d := &backup.Dump{Store: store, Catalog: testCatalog(), Now: w.restoring().Now}
+		_, err := d.Write(t.Context(), io.Discard, d.NewHeader("", ""))
+		if (err == nil) != want || err != nil && !account.IsAway(err) {
+			t.Errorf("after %d answers that did not come: %v", silences, err)
+		}
+	}
+}
+
+// silent does not answer some times.
+type silent struct {
+	backup.Store
+
+	left int
+}
+
+func (s *silent) Export(ctx context.Context, e quota.Export) (quota.Exported, error) {
+	if s.left--; s.left >= 0 {
+		return quota.Exported{}, &account.Fault{Reason: account.StoreUnavailable}
+	}
+	return s.Store.Export(ctx, e)
 }
 
 // TestNoRoomForIt: a backup that cannot be written to its end is an error.

@@ -195,7 +195,7 @@ func (r *appReading) write(ctx context.Context, b *Writer) error {
 // read reads the app until nothing was counted while it did, some times. It reports
 // whether something was.
 func (r *appReading) read(ctx context.Context) (moved bool, err error) {
-	stale := 0
+	stale, away := 0, 0
 	for attempt := 0; attempt < readings; {
 		moved, err := r.readOnce(ctx)
 		switch {
@@ -203,6 +203,8 @@ func (r *appReading) read(ctx context.Context) (moved bool, err error) {
 			if stale++; stale > rereadings {
 				return false, errUnsettled
 			}
+		case account.IsAway(err) && away < readings && ctx.Err() == nil:
+			away++ // long work is not to end with one answer that did not come
 		case err != nil || !moved:
 			return false, err
 		default:

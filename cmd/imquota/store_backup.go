@@ -101,11 +101,11 @@ func (s *streams) tell(n backup.Notice) {
 	if n.Account != "" {
 		what = "account " + n.Account
 	}
-	clear := "" // the bar, of which what is left would stand behind
+	wipe := "" // the bar, of which what is left would stand behind
 	if f, ok := s.err.(*os.File); ok && isTerminal(f) {
-		clear = "\r\x1b[K"
+		wipe = "\r\x1b[K"
 	}
-	_, _ = fmt.Fprintf(s.err, "%s%s %s\n", clear, what, n.Text)
+	_, _ = fmt.Fprintf(s.err, "%s%s %s\n", wipe, what, n.Text)
 }
 
 // promille shows how far a backup is, on a terminal.

@@ -52,8 +52,8 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	got = run(t, "store", "restore", "--store", url, "-o", "json", file)
 	var told struct {
-		Store     string
-		AppsThere int
+		Store     string `json:"store"`
+		AppsThere int    `json:"appsThere"`
 	}
 	if err := json.Unmarshal([]byte(got.out), &told); err != nil || got.code != exitFine || told.AppsThere != 5 || told.Store != "Redis at "+server.Addr {
 		t.Errorf("again: %+v, %v", got, err)
