@@ -313,6 +313,30 @@ func TestLostApp(t *testing.T) {
 	w.agree(1, "2026-12-01T00:00:00+08:00")
 }
 
+// TestPlaceOfADeletedApp: where a restoration broke off before it was given back,
+// the next one does that.
+func TestPlaceOfADeletedApp(t *testing.T) {
+	t.Parallel()
+	server := redistest.Standalone(t)
+	source, target := newWorld(t, stores["bolt"](t)), newWorld(t, openRedis(t, "redis://"+server.Addr))
+	source.populate()
+	target.now = source.now
+	text := source.dump()
+	whole := target.store
+	target.ok(server.Client().Do(t.Context(), "ACL", "SETUSER", "narrow", "on", ">pw", "~*", "+@all", "-hsetnx").Err())
+	target.store = openRedis(t, "redis://narrow:pw@"+server.Addr)
+	if _, err := target.tryRestore(t.Context(), text, 4); err == nil {
+		t.Fatal("it did not break off")
+	}
+	target.store = whole
+	if r := target.restore(text, 4); r.AppsThere != 1 {
+		t.Errorf("%+v", r)
+	}
+	if owner := whole.Accounts(t.Context(), []string{"umbrella.corp"})[0].Account; owner.Apps != 0 || owner.Deleted != 1 {
+		t.Errorf("%d apps, %d deleted", owner.Apps, owner.Deleted)
+	}
+}
+
 // TestLostAppOfAnother stays lost: the backup is of another account's.
 func TestLostAppOfAnother(t *testing.T) {
 	t.Parallel()
