@@ -72,7 +72,11 @@ func (c *storeRestoreCmd) Run(ctx context.Context, s *streams) error {
 	}
 	restored, err := r.Run(ctx, checked)
 	if err != nil {
-		return fmt.Errorf("%s: %w\n%s; run the command again to go on", c.File, err, summary(restored, false))
+		_, _ = fmt.Fprintf(s.err, "%s so far; run the command again to go on\n", summary(restored, c.DryRun))
+		if ctx.Err() != nil {
+			return errors.New("stopped")
+		}
+		return fmt.Errorf("%s: %w", c.File, err)
 	}
 	if err := c.print(s.out, fmt.Sprintf("%s: %s", opened, summary(restored, c.DryRun)), struct {
 		Store  string `json:"store"`
