@@ -22,6 +22,8 @@ var childModes = map[string]func(path string, out io.Writer) error{
 	"work":    workUntilKilled,
 	"compact": compactUntilKilled,
 	"delete":  deleteUntilKilled,
+	"call":    callUntilKilled,
+	"open":    openUntilKilled,
 }
 
 func TestMain(m *testing.M) {
