@@ -17,7 +17,8 @@ func openUntilKilled(path string, out io.Writer) error {
 		return err
 	}
 	_, _ = io.WriteString(out, "open\n")
-	select {}
+	_, err := io.Copy(io.Discard, os.Stdin) // which does not end
+	return err
 }
 
 // TestKilledWhileOpening kills a process while it makes a store, or brings an
