@@ -19,11 +19,16 @@ import (
 func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 	outcomes := make([]quota.Outcome, len(txns))
 	run := func(tx *bolt.Tx) error {
+		applied := false
 		for i := range txns {
 			outcomes[i] = quota.Outcome{}
 			if err := apply(tx, &txns[i], &outcomes[i]); err != nil {
 				return err
 			}
+			applied = applied || outcomes[i].Applied
+		}
+		if !applied {
+			return answer{}
 		}
 		return nil
 	}
@@ -32,6 +37,9 @@ func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 		err = s.submit(ctx, run)
 	} else {
 		err = s.view(ctx, run)
+	}
+	if err == (answer{}) { //nolint:errorlint // it is never wrapped
+		err = nil
 	}
 	if err != nil {
 		for i := range outcomes {

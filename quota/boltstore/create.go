@@ -17,8 +17,7 @@ import (
 func createFile(path string, o Options) error {
 	temporary := path + ".new"
 	db, err := openNew(temporary, o)
-	if errors.Is(err, bolterrors.ErrInvalid) {
-		// The power failed while the first page was written.
+	if isHalfMade(err) {
 		if err := os.Remove(temporary); err != nil {
 			return err
 		}
@@ -43,8 +42,41 @@ func createFile(path string, o Options) error {
 	return errors.Join(err, db.Close())
 }
 
-func openNew(path string, o Options) (*bolt.DB, error) {
-	return bolt.Open(path, 0o600, boltOptions(o))
+// openNew opens a file for a new store, and makes it. On one that is cut short
+// bbolt may panic, or read past its end.
+func openNew(path string, o Options) (db *bolt.DB, err error) {
+	var file *os.File
+	options := boltOptions(o)
+	options.OpenFile = func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		file, err = os.OpenFile(name, flag, mode)
+		return file, err
+	}
+	err = guard(func() (err error) {
+		if db, err = bolt.Open(path, 0o600, options); err != nil {
+			return err
+		}
+		return db.View(func(tx *bolt.Tx) error {
+			if err := checkPages(file, tx); err != nil {
+				return damageError{err}
+			}
+			return nil
+		})
+	})
+	switch {
+	case !isDamage(err):
+		return db, err
+	case db != nil:
+		_ = db.Close()
+	default:
+		_ = abandon(file)
+	}
+	return nil, err
+}
+
+// isHalfMade reports whether a new store's file is one that the process before
+// began: the power failed meanwhile, or the disk was full.
+func isHalfMade(err error) bool {
+	return errors.Is(err, bolterrors.ErrInvalid) || isTooSmall(err) || isDamage(err)
 }
 
 // initialise makes the buckets and draws the store's id.

@@ -182,7 +182,7 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return errors.New("it is in use by another process: the embedded store is one process's; several sidecars share a store with redis://")
-	case err != nil && strings.Contains(err.Error(), "file size too small"): // bbolt has no name for it
+	case isTooSmall(err):
 		return errors.New("it is not a store of imquota: it is too small for one")
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
 		return fmt.Errorf("it is not a store of imquota: %w", err)
@@ -190,6 +190,11 @@ func explain(err error) error {
 		return pathError.Err // the path is named already
 	}
 	return err
+}
+
+// isTooSmall reports whether a file has fewer pages than a database begins with.
+func isTooSmall(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "file size too small") // bbolt has no name for it
 }
 
 // syncDir makes a rename in a file's directory last.

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 )
@@ -10,6 +11,11 @@ type damageError struct{ cause any }
 
 // Error returns the cause.
 func (e damageError) Error() string { return fmt.Sprintf("it is damaged: %v", e.cause) }
+
+func isDamage(err error) bool {
+	_, ok := errors.AsType[damageError](err)
+	return ok
+}
 
 // guard turns what bbolt does on damaged pages, which is to panic or to read
 // where there is no memory, into a damageError.

@@ -3,7 +3,6 @@ package boltstore
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 
 	"github.com/imquota/imquota/account"
@@ -126,8 +125,9 @@ func (s *Store) commit(batch []*work) {
 			reply(batch, fault)
 			return
 		}
-		offender := -1
+		offender, wrote := -1, false
 		err := s.update(func(tx *bolt.Tx) error {
+			wrote = false
 			for i, w := range batch {
 				w.answer = nil
 				err := w.do(tx)
@@ -139,9 +139,16 @@ func (s *Store) commit(batch []*work) {
 					offender = i
 					return err
 				}
+				wrote = true
+			}
+			if !wrote {
+				return errUnchanged
 			}
 			return nil
 		})
+		if err == errUnchanged { //nolint:errorlint // it is never wrapped
+			err = nil
+		}
 		if offender < 0 {
 			s.settle(batch, err)
 			return
@@ -166,17 +173,7 @@ func (s *Store) settle(batch []*work, err error) {
 		reply(batch, fault)
 		return
 	}
-	// A write that failed (the disk is full, say) leaves what was there. After
-	// a sync that failed nobody knows what is on the disk, and the next one may
-	// succeed without having written what this one lost: so there is none.
-	if _, ok := errors.AsType[*os.PathError](err); !ok {
-		s.giveUp(&account.Fault{
-			Reason: account.StoreUnavailable,
-			Detail: "the store " + s.path + " could not be synced to disk; restart once the disk is sound", Err: err,
-		})
-	}
-	// bbolt writes the page that makes a transaction count last.
-	reply(batch, &account.Fault{Reason: account.OutcomeUnknown, Detail: "the store " + s.path + " could not be written", Err: err})
+	reply(batch, s.failed(err))
 }
 
 func reply(batch []*work, fault *account.Fault) {
@@ -185,5 +182,10 @@ func reply(batch []*work, fault *account.Fault) {
 	}
 }
 
-// answer marks what the registry answers, which is not a failure of the file.
+// answer marks what the registry answers, or Apply that applied nothing, which
+// is not a failure of the file.
 type answer struct{ error }
+
+// errUnchanged ends a transaction that wrote nothing: there is nothing to sync,
+// nor anything that a full disk could refuse.
+var errUnchanged = errors.New("nothing was written")

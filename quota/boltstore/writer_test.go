@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 	bolt "go.etcd.io/bbolt"
 )
@@ -92,6 +93,33 @@ func TestCallerWhoLeftIsNotCounted(t *testing.T) {
 	}
 }
 
+// TestWhatChangesNothingIsNotCommitted: a denial, or what is answered again,
+// costs no sync.
+func TestWhatChangesNothingIsNotCommitted(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	s := open(t, path)
+	app := found(t, s, 1)
+	counted := adding(app, "sent")
+	counted.Request = request(1)
+	applyOne(t, s, counted)
+	denied := adding(app, "sent")
+	denied.Charges[0].Limit = catalog.Max(1)
+	before := read(t, path)
+	if o := applyOne(t, s, denied); o.Applied {
+		t.Error("it was not denied")
+	}
+	if o := applyOne(t, s, counted); !o.Replayed {
+		t.Error("it was not replayed")
+	}
+	if !bytes.Equal(before, read(t, path)) {
+		t.Error("the file was written to")
+	}
+	applyOne(t, s, adding(app, "sent"))
+	same(t, "counter", int64(2), used(t, s, app, "sent"))
+	sound(t, s)
+}
+
 // TestRefusedWriteFailsAlone: bbolt refuses keys above 32 KiB. The transaction
 // is undone, and the other calls of it are carried out without that one.
 func TestRefusedWriteFailsAlone(t *testing.T) {
@@ -125,12 +153,16 @@ func TestFailedCommit(t *testing.T) {
 		Ready             bool
 	}
 	tests := []struct {
-		name string
-		err  error
-		want answers
+		name   string
+		err    error
+		counts bool // what was written counts all the same
+		want   answers
 	}{
-		{"full disk", &os.PathError{Op: "write", Err: syscall.ENOSPC}, answers{First: account.OutcomeUnknown, Ready: true}},
-		{"failed sync", syscall.EIO, answers{account.OutcomeUnknown, account.StoreUnavailable, account.StoreUnavailable, false}},
+		{"full disk", &os.PathError{Op: "write", Err: syscall.ENOSPC}, false, answers{First: account.StoreUnavailable, Ready: true}},
+		{"no room to grow", errors.New("file resize error: truncate x.db: no space left on device"), false, answers{First: account.StoreUnavailable, Ready: true}},
+		{"failed sync", syscall.EIO, false, answers{account.OutcomeUnknown, account.StoreUnavailable, account.StoreUnavailable, false}},
+		{"failed sync of a file that grew", errors.New("file sync error: sync x.db: input/output error"), false, answers{account.OutcomeUnknown, account.StoreUnavailable, account.StoreUnavailable, false}},
+		{"failed write that counts", &os.PathError{Op: "write", Err: syscall.ENOSPC}, true, answers{account.OutcomeUnknown, account.StoreUnavailable, account.StoreUnavailable, false}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -138,8 +170,13 @@ func TestFailedCommit(t *testing.T) {
 			s := open(t, newPath(t))
 			app := found(t, s, 1)
 			release := block(t, s)
-			s.update = func(func(*bolt.Tx) error) error {
+			s.update = func(do func(*bolt.Tx) error) error {
 				s.update = s.db.Update
+				if tt.counts {
+					if err := s.db.Update(do); err != nil {
+						t.Error(err)
+					}
+				}
 				return tt.err
 			}
 			release()
