@@ -50,6 +50,9 @@ func lockFile(path string, o Options) (*boltFile, error) {
 		return nil, err
 	}
 	f, err := openBolt(path, o, false)
+	if pathError, ok := errors.AsType[*os.PathError](err); ok {
+		return nil, fmt.Errorf("it can be read, but not written to: %w", pathError.Err)
+	}
 	if err != nil {
 		return nil, explain(err)
 	}
