@@ -291,16 +291,17 @@ func decodeTxn(t *quota.Txn, values []any, clock time.Time, o *quota.Outcome) er
 	o.Clock = clock
 	o.Applied, o.Replayed = r.number() == 1, r.number() == 1
 	o.Group.Found = r.number() == 1
-	letter := r.text()
+	o.Group.Type = r.letter(o.Group.Found)
 	o.Group.Day, o.Group.Members = int32(r.number()), r.number()
-	if o.Group.Found {
-		o.Group.Type = letter[0]
-	}
 	isHeld := r.number() == 1
 	o.Charges = make([]quota.ChargeOutcome, len(t.Charges))
 	for i := range o.Charges {
 		o.Charges[i].Delta = r.number()
 		if n := r.number(); n > 0 {
+			if n != int64(max(1, len(t.Charges[i].Subjects))) {
+				r.failed = true
+				break
+			}
 			o.Charges[i].Used = r.numbers(n)
 			if isHeld {
 				o.Charges[i].Held = r.numbers(n)
@@ -376,6 +377,19 @@ func (r *reader) numbers(n int64) []int64 {
 		numbers[i] = r.number()
 	}
 	return numbers
+}
+
+// letter reads a group's type, which is empty if there is none.
+func (r *reader) letter(found bool) byte {
+	s := r.text()
+	if !found {
+		return 0
+	}
+	if len(s) != 1 {
+		r.failed = true
+		return 0
+	}
+	return s[0]
 }
 
 func (r *reader) text() string {

@@ -1,0 +1,174 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
+	"github.com/imquota/imquota/quota"
+	"github.com/redis/go-redis/v9"
+)
+
+// Replies are drawn from bytes: 'n' is nil, 'i' a number, 's' a text and 'l' a
+// list, with a varint, a length and bytes, or a length and elements.
+
+func encodeReply(b []byte, reply any) []byte {
+	switch v := reply.(type) {
+	case int:
+		return binary.AppendVarint(append(b, 'i'), int64(v))
+	case string:
+		return append(append(b, 's', byte(len(v))), v...)
+	case []any:
+		b = append(b, 'l', byte(len(v)))
+		for _, element := range v {
+			b = encodeReply(b, element)
+		}
+		return b
+	}
+	return append(b, 'n')
+}
+
+func decodeReply(b []byte) (reply any, rest []byte) {
+	if len(b) < 2 {
+		return nil, nil
+	}
+	kind, n, b := b[0], int(b[1]), b[1:]
+	switch kind {
+	case 'i':
+		v, size := binary.Varint(b)
+		return v, b[max(1, size):]
+	case 's':
+		n = min(n, len(b)-1)
+		return string(b[1 : 1+n]), b[1+n:]
+	case 'l':
+		list := []any{}
+		for b = b[1:]; n > 0 && len(b) > 0; n-- {
+			var element any
+			element, b = decodeReply(b)
+			list = append(list, element)
+		}
+		return list, b
+	}
+	return nil, b
+}
+
+// repliedTxns are what the replies are to.
+func repliedTxns() []quota.Txn {
+	unlimited := catalog.Unlimited()
+	month := catalog.WindowAt(catalog.KindMonth, monday, time.UTC)
+	return []quota.Txn{
+		{App: 1, Mode: quota.ModeConsume, Charges: []quota.Charge{
+			{Counter: quota.Counter{Quota: "friends", Scope: catalog.ScopeUser}, Subjects: []string{"a", "b"}, Delta: 1, Limit: unlimited},
+			{Counter: quota.Counter{Quota: "group_members"}, Members: true, Delta: 1, Limit: unlimited},
+		}},
+		{App: 1, Mode: quota.ModeReserve, Hold: quota.HoldStep{Op: quota.HoldPlace}, Charges: []quota.Charge{{Counter: quota.Counter{Quota: "groups"}, Delta: 1, Limit: unlimited}}},
+		{App: 1, Online: quota.OnlineStep{Op: quota.OnlineRead, Months: []catalog.Window{month}}},
+	}
+}
+
+// FuzzReply has the store read replies of scripts and commands that are not what
+// they should be: each is understood, or is a fault.
+func FuzzReply(f *testing.F) {
+	f.Add(encodeReply(nil, []any{
+		0, 1_772_445_600_000, 7,
+		[]any{0, 1, 0, 1, "p", 20_000, 11, 1, 1, 2, 3, 4, 0, 1, 1, 1, 11, 2},
+		[]any{0, 1, 0, 0, "", 0, 0, 0, 1, 1, 5, 1, 1_772_445_660_000, ""},
+		[]any{0, 0, 0, 0, "", 0, 0, 0, 12, 2, 1_772_445_600_000, 15},
+	}))
+	for _, reply := range []any{
+		[]any{replyStale}, []any{replyAhead, 1}, []any{replyCorrupt, "what"}, []any{replyClockSkew, 1}, []any{replyHolds, 1},
+		[]any{0, 1, 1, []any{replyWindowPassed}, []any{replyReused}, []any{replyBrokeOff, "why"}},
+		[]any{"1-1", `{"format":3,"id":1,"account":"acme"}`, nil}, []any{"1-1", `{"format":1,"id":"acme"}`},
+		[]any{"17", "server", []any{"1", "live acme", "2", "pending x 1"}}, "pending token 12", "17:3:server", "",
+	} {
+		f.Add(encodeReply(nil, reply))
+	}
+	txns := repliedTxns()
+	at, err := parseURL("redis://127.0.0.1:1")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		reply, _ := decodeReply(data)
+		wantOutcomes(t, &Store{tails: newTails(1, nil), target: at}, txns, reply)
+		app, _, err := decodeHeader(1, reply)
+		wantFault(t, err)
+		if app != nil && app.ID != 1 {
+			t.Errorf("app %d", app.ID)
+		}
+		record, number := &command{cmd: redis.NewCmd(context.Background())}, &command{cmd: redis.NewCmd(context.Background())}
+		record.cmd.SetVal(reply)
+		number.cmd.SetVal(reply)
+		owner, err := decodeOwner("acme", []*command{record, number, number})
+		wantFault(t, err)
+		if err == nil && owner.ID != "acme" {
+			t.Errorf("account %q", owner.ID)
+		}
+		if p, ok := decodePart(3, reply); ok && p.next.directory != 3 && p.next.directory != 4 {
+			t.Errorf("goes on at %+v", p.next)
+		}
+		text, isText := reply.(string)
+		if !isText {
+			return
+		}
+		newPlace(1, text)
+		if v, err := parseVersion(text); err == nil {
+			again, err := parseVersion(versionText(v))
+			if err != nil || again != v {
+				t.Errorf("version %q is %+v, and then %+v, %v", text, v, again, err)
+			}
+		}
+		if p, err := parsePosition(text); err == nil {
+			if again, err := parsePosition(p.String()); err != nil || again != p {
+				t.Errorf("position %q is %+v, and then %+v, %v", text, p, again, err)
+			}
+		}
+		for _, field := range []string{logApp, logOwner} {
+			if subject, ok := decodeEntry(&redis.XMessage{Values: map[string]any{field: text}}); ok && subject == (account.Subject{}) {
+				t.Errorf("%s %q is nobody", field, text)
+			}
+		}
+	})
+}
+
+// wantOutcomes expects each transaction to have an outcome or an error.
+func wantOutcomes(t *testing.T, s *Store, txns []quota.Txn, reply any) {
+	t.Helper()
+	c := &call{at: []int{0, 1, 2}}
+	c.request.first = txns[0]
+	c.cmd = redis.NewCmd(context.Background())
+	c.cmd.SetVal(reply)
+	outcomes := make([]quota.Outcome, len(txns))
+	s.decode(c, txns, outcomes)
+	for i, o := range outcomes {
+		if o.Err != nil {
+			if o.Applied || o.Charges != nil {
+				t.Errorf("an outcome beside an error: %+v", o)
+			}
+			if f, ok := errors.AsType[*account.Fault](o.Err); ok && f.Reason == "" {
+				t.Errorf("a fault without a reason: %v", f)
+			}
+			continue
+		}
+		if len(o.Charges) != len(txns[i].Charges) || len(o.Online.Peaks) != len(txns[i].Online.Months) {
+			t.Fatalf("%+v is answered by %+v", txns[i], o)
+		}
+		for k, found := range o.Charges {
+			subjects := max(1, len(txns[i].Charges[k].Subjects))
+			if found.Used != nil && len(found.Used) != subjects || found.Held != nil && len(found.Held) != subjects {
+				t.Errorf("%+v is answered by %+v", txns[i].Charges[k], found)
+			}
+		}
+	}
+}
+
+func wantFault(t *testing.T, err error) {
+	t.Helper()
+	if f, ok := errors.AsType[*account.Fault](err); err != nil && (!ok || f.Reason == "") {
+		t.Errorf("error %v", err)
+	}
+}
