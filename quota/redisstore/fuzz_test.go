@@ -80,10 +80,19 @@ func FuzzReply(f *testing.F) {
 		[]any{0, 0, 0, 0, "", 0, 0, 0, 12, 2, 1_772_445_600_000, 15},
 	}))
 	for _, reply := range []any{
-		[]any{replyStale}, []any{replyAhead, 1}, []any{replyCorrupt, "what"}, []any{replyClockSkew, 1}, []any{replyHolds, 1},
+		[]any{replyStale},
+		[]any{replyAhead, 1},
+		[]any{replyCorrupt, "what"},
+		[]any{replyClockSkew, 1},
+		[]any{replyHolds, 1},
 		[]any{0, 1, 1, []any{replyWindowPassed}, []any{replyReused}, []any{replyBrokeOff, "why"}},
-		[]any{"1-1", `{"format":3,"id":1,"account":"acme"}`, nil}, []any{"1-1", `{"format":1,"id":"acme"}`},
-		[]any{"17", "server", []any{"1", "live acme", "2", "pending x 1"}}, "pending token 12", "17:3:server", "",
+		[]any{"1-1", `{"format":3,"id":1,"account":"acme"}`, nil},
+		[]any{"1-1", `{"format":1,"id":"acme"}`},
+		[]any{"17", "server", []any{"1", "live acme", "2", "pending x 1"}},
+		"pending token 12", "17:3:server", "",
+		[]any{0, 1, 1, []any{0, 1, 0, 1, "", 20_000, 11, 0, 1, 0, 0, 0}, nil, nil},                         // a group of no type
+		[]any{0, 1, 1, []any{0, 1, 0, 0, "", 0, 0, 0, 1, 3, 3, 4, 5, 1, 0}, nil, nil},                      // a counter too many
+		[]any{0, 1, 1, []any{0, 1, 0, 0, "", 0, 0, 0, 1, 1 << 60, 3, 4}, []any{1 << 60, 1, 1}, []any{nil}}, // and many
 	} {
 		f.Add(encodeReply(nil, reply))
 	}
