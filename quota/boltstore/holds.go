@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 	bolt "go.etcd.io/bbolt"
 )
@@ -132,11 +133,20 @@ func (s *step) readHolds(o *quota.Outcome) error {
 			}
 		}
 	}
-	return s.readHold(o)
+	if err := s.readHold(o); err != nil {
+		return err
+	}
+	return s.holds.checkFreed()
 }
 
 func decodeParts(b []byte) (parts []holding, err error) {
-	if err := json.Unmarshal(b, &parts); err != nil {
+	err = json.Unmarshal(b, &parts)
+	for _, p := range parts {
+		if p.N <= 0 || p.N > catalog.MaxLimit {
+			err = errCorrupt
+		}
+	}
+	if err != nil {
 		return nil, corrupt("a reservation's parts", "")
 	}
 	return parts, nil
@@ -204,7 +214,7 @@ func (s *step) readOwn() (err error) {
 	}
 	h.own = make(map[string]int64, len(h.parts))
 	for _, p := range h.parts {
-		h.own[string(p.Of)] = p.N
+		h.own[string(p.Of)] += p.N
 	}
 	return nil
 }
@@ -215,7 +225,7 @@ func (h *holds) sum(of []byte) (int64, error) {
 		return 0, nil
 	}
 	n, err := decodeCount(h.bucket.Get(append([]byte{sumKind}, of...)))
-	if err != nil {
+	if err != nil || n < 0 {
 		return 0, corrupt("what is held", string(of))
 	}
 	return n, nil
@@ -224,7 +234,26 @@ func (h *holds) sum(of []byte) (int64, error) {
 // byOthers is what is held of something, without what the step ends.
 func (h *holds) byOthers(of []byte) (int64, error) {
 	n, err := h.sum(of)
-	return n - h.ended[string(of)] - h.own[string(of)], err
+	if err != nil {
+		return 0, err
+	}
+	if n -= h.ended[string(of)] + h.own[string(of)]; n < 0 || n > catalog.MaxLimit {
+		return 0, corrupt("what is held", string(of))
+	}
+	return n, nil
+}
+
+// checkFreed looks at all sums that the step may lower, before it writes any:
+// its charges need not be of them.
+func (h *holds) checkFreed() error {
+	for _, freed := range []map[string]int64{h.ended, h.own} {
+		for of := range freed {
+			if _, err := h.byOthers([]byte(of)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // readHeld reads what is held of a charge's counters; nil: nothing ever was.

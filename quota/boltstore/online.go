@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 	bolt "go.etcd.io/bbolt"
 )
@@ -28,7 +29,7 @@ type lease struct {
 func decodeOnline(b []byte) (*online, error) {
 	o := &online{}
 	if b != nil {
-		if err := json.Unmarshal(b, o); err != nil {
+		if err := json.Unmarshal(b, o); err != nil || !o.isPossible() {
 			return nil, errCorrupt
 		}
 	}
@@ -39,6 +40,23 @@ func decodeOnline(b []byte) (*online, error) {
 		o.Peaks = make(map[string]int64)
 	}
 	return o, nil
+}
+
+// isPossible reports whether all are numbers of users, all of them together too.
+func (o *online) isPossible() bool {
+	var users int64
+	for _, l := range o.Gateways {
+		if l.Users < 0 || l.Users > catalog.MaxLimit-users {
+			return false
+		}
+		users += l.Users
+	}
+	for _, n := range o.Peaks {
+		if n < 0 || n > catalog.MaxLimit {
+			return false
+		}
+	}
+	return true
 }
 
 func onlineAt(tx *bolt.Tx, app uint32) (*online, error) {
