@@ -62,3 +62,10 @@ func rewrite(t testing.TB, d storetest.Driver, change func(*bolt.Tx) error) {
 		t.Fatal(err)
 	}
 }
+
+// FuzzTransactions compares the store with the suite's model.
+func FuzzTransactions(f *testing.F) {
+	s := open(f, newPath(f))
+	s.db.NoSync = true
+	storetest.FuzzTransactions(f, s)
+}

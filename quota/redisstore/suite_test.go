@@ -72,3 +72,8 @@ func (s *Store) damage(t testing.TB, app *account.App, v storetest.Value) error 
 	}
 	return s.client.HSet(t.Context(), key, field, "x").Err()
 }
+
+// FuzzTransactions compares the store with the suite's model.
+func FuzzTransactions(f *testing.F) {
+	storetest.FuzzTransactions(f, initialized(f, "redis://"+redistest.Standalone(f).Addr))
+}

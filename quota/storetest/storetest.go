@@ -105,8 +105,15 @@ func (f *fixture) create(name string) *account.App {
 
 func createApp(t testing.TB, r account.Registry, name string) *account.App {
 	t.Helper()
+	return createAppOf(t, r, name, anyApp())
+}
+
+func anyApp() uint32 { return 1 + rand.Uint32N(1<<31) }
+
+func createAppOf(t testing.TB, r account.Registry, name string, id uint32) *account.App {
+	t.Helper()
 	app := &account.App{
-		ID: 1 + rand.Uint32N(1<<31), Account: name, Region: "sg", Edition: "developer",
+		ID: id, Account: name, Region: "sg", Edition: "developer",
 		Created: noon.UTC(), FanoutBits: 8,
 	}
 	if err := r.CreateApp(t.Context(), app, account.Event{}, 1<<30, false); err != nil {

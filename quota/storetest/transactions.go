@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -18,14 +19,30 @@ import (
 // with the model, outcome by outcome.
 func testTransactions(t *testing.T, d Driver) {
 	t.Helper()
-	rapid.Check(t, func(r *rapid.T) {
-		model := NewModel()
-		p := &pair{t: t, r: r, driver: d, model: model, now: noon}
-		p.create()
-		for range rapid.IntRange(5, 30).Draw(r, "calls") {
-			p.step()
+	rapid.Check(t, func(r *rapid.T) { newPair(t, r, d).run() })
+}
+
+// FuzzTransactions is the same for the fuzzer, with ids and numbers that the
+// suite does not think of: whatever steps it makes of its bytes, the driver
+// comes to what the model comes to; and so all drivers come to the same.
+func FuzzTransactions(f *testing.F, d Driver) {
+	f.Helper()
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 8 {
+		steps := make([]byte, 16<<10)
+		for i := range steps {
+			steps[i] = byte(random.Uint32())
 		}
-		p.compareEntries()
+		f.Add(steps)
+	}
+	apps := uint32(0)
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		rapid.MakeFuzz(func(r *rapid.T) {
+			apps++ // so many that two might draw the same
+			p := newPair(t, r, d)
+			p.wild, p.app = true, apps
+			p.run()
+		})(t, steps)
 	})
 }
 
@@ -37,10 +54,28 @@ type pair struct {
 	model        *Model
 	real, mapped *account.App
 	now          time.Time
+	wild         bool   // any id, any number
+	app          uint32 // its id; zero: any
+}
+
+func newPair(t *testing.T, r *rapid.T, d Driver) *pair {
+	t.Helper()
+	return &pair{t: t, r: r, driver: d, model: NewModel(), now: noon}
+}
+
+func (p *pair) run() {
+	p.create()
+	for range rapid.IntRange(5, 30).Draw(p.r, "calls") {
+		p.step()
+	}
+	p.compareEntries()
 }
 
 func (p *pair) create() {
-	p.real = createApp(p.t, p.driver, "random")
+	if p.app == 0 {
+		p.app = anyApp()
+	}
+	p.real = createAppOf(p.t, p.driver, "random", p.app)
 	p.mapped = p.real.Clone()
 	if err := p.model.CreateApp(p.t.Context(), p.mapped, account.Event{}, roomy, false); err != nil {
 		p.t.Fatal(err)
@@ -140,7 +175,7 @@ func (p *pair) draw() quota.Txn {
 	}
 	day, thisMonth := catalog.WindowAt(catalog.KindDay, p.now, zone), catalog.WindowAt(catalog.KindMonth, p.now, zone)
 	ids := func(label string) []string {
-		return rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "a:b", "{}", "long id with spaces"}), 1, 4, rapid.ID[string]).Draw(r, label)
+		return rapid.SliceOfNDistinct(p.id("a", "b", "a:b", "{}", "long id with spaces"), 1, 4, rapid.ID[string]).Draw(r, label)
 	}
 	seen := make(map[string]bool)
 	for range rapid.IntRange(0, 4).Draw(r, "charges") {
@@ -181,6 +216,27 @@ func (p *pair) draw() quota.Txn {
 	return t
 }
 
+// id draws one of a few ids or, now and then, another: printable ASCII, as the
+// edge lets through.
+func (p *pair) id(few ...string) *rapid.Generator[string] {
+	if !p.wild {
+		return rapid.SampledFrom(few)
+	}
+	return rapid.OneOf(rapid.SampledFrom(few), rapid.Custom(func(r *rapid.T) string {
+		return string(rapid.SliceOfN(rapid.ByteRange(' ', '~'), 1, quota.MaxUserID).Draw(r, "bytes"))
+	}))
+}
+
+// number draws a number of a range or, now and then, any that is exact.
+func (p *pair) number(label string, from, to int64) int64 {
+	if !p.wild {
+		return rapid.Int64Range(from, to).Draw(p.r, label)
+	}
+	few := rapid.Int64Range(from, to)
+	end := rapid.SampledFrom([]int64{catalog.MaxLimit, catalog.MaxLimit - 1, catalog.MaxLimit / 2, -catalog.MaxLimit})
+	return rapid.OneOf(few, few, few, end, rapid.Int64Range(-catalog.MaxLimit, catalog.MaxLimit)).Draw(p.r, label)
+}
+
 // settled returns the key, or none when a store may remember it but need not.
 func (p *pair) settled(k quota.RequestKey) quota.RequestKey {
 	known, ok := p.model.apps[p.mapped.ID].requests[k.Hash]
@@ -205,12 +261,20 @@ func drawn[T any](r *rapid.T, label string, from ...T) T {
 	return rapid.SampledFrom(from).Draw(r, label)
 }
 
+const many = 1 << 40
+
 func (p *pair) drawCharge(c *quota.Charge) {
 	r := p.r
-	c.Delta = rapid.Int64Range(-3, 4).Draw(r, "delta")
+	c.Delta = p.number("delta", -3, 4)
 	c.Limit = rapid.SampledFrom([]catalog.Limit{catalog.Max(0), catalog.Max(3), catalog.Max(6), catalog.Unlimited()}).Draw(r, "limit")
+	if p.wild {
+		c.Limit = rapid.SampledFrom([]catalog.Limit{c.Limit, c.Limit, catalog.Max(catalog.MaxLimit), catalog.Max(max(0, p.number("limit", 0, 9)))}).Draw(r, "other limit")
+	}
 	c.Signed = c.Quota == dailyNet.Quota
 	c.Basis = rapid.SampledFrom([]quota.Basis{quota.PerTxn, quota.PerTxn, quota.PerNewUser, quota.PerNewActive, quota.PerGoneUser}).Draw(r, "basis")
+	if c.Delta < -many || c.Delta > many { // times some users it may not be exact
+		c.Basis = quota.PerTxn
+	}
 	if len(c.Subjects) == 1 && rapid.IntRange(0, 5).Draw(r, "absolute") == 0 {
 		c.Basis, c.Delta = quota.Absolute, max(0, c.Delta)
 	}
@@ -243,13 +307,13 @@ func (p *pair) drawGroup(t *quota.Txn) {
 	if op == quota.GroupNone {
 		return
 	}
-	t.Group = quota.GroupStep{Op: op, ID: rapid.SampledFrom([]string{"g", "h"}).Draw(r, "id"), Day: catalog.Day(p.now, zone)}
+	t.Group = quota.GroupStep{Op: op, ID: p.id("g", "h").Draw(r, "id"), Day: catalog.Day(p.now, zone)}
 	if op == quota.GroupCreate || op == quota.GroupTouch || rapid.Bool().Draw(r, "typed") {
 		t.Group.Type = rapid.SampledFrom([]byte{'w', 'w', 'l'}).Draw(r, "type")
 	}
 	if rapid.Bool().Draw(r, "members") {
 		t.Charges = append(t.Charges, quota.Charge{
-			Counter: members, Members: true, Delta: rapid.Int64Range(-3, 4).Draw(r, "members"), Limit: catalog.Max(6),
+			Counter: members, Members: true, Delta: p.number("members", -3, 4), Limit: catalog.Max(6),
 		})
 	}
 }
