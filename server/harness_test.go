@@ -53,7 +53,7 @@ func onStores(t *testing.T, test func(t *testing.T, s stores)) {
 }
 
 // openRedis opens a store that is ready.
-func openRedis(t *testing.T, address string) backend {
+func openRedis(t testing.TB, address string) backend {
 	t.Helper()
 	store, err := redisstore.Open(t.Context(), "redis://"+address, redisstore.Options{})
 	if err != nil {

@@ -451,7 +451,7 @@ func (p *pair) drawHold(t *quota.Txn) {
 	case quota.HoldPlace:
 		t.Mode = drawn(r, "placing", quota.ModeReserve, quota.ModeReserve, quota.ModeReserve, quota.ModeJudge)
 		t.Users, t.Online = quota.UserStep{}, quota.OnlineStep{}
-		t.Charges = slices.DeleteFunc(t.Charges, func(c quota.Charge) bool { return c.Basis == quota.Absolute })
+		t.Charges = slices.DeleteFunc(t.Charges, func(c quota.Charge) bool { return c.Basis == quota.Absolute || c.Delta > many })
 		if t.Group.Op != quota.GroupCreate && t.Group.Op != quota.GroupTouch && t.Group.Op != quota.GroupNone {
 			t.Group.Op = quota.GroupRead
 		}

@@ -261,6 +261,8 @@ func drawn[T any](r *rapid.T, label string, from ...T) T {
 	return rapid.SampledFrom(from).Draw(r, label)
 }
 
+// many is more than anybody reserves, or counts for each of some users: with
+// more than that, sums of what is held or counted need not be exact.
 const many = 1 << 40
 
 func (p *pair) drawCharge(c *quota.Charge) {
@@ -272,7 +274,7 @@ func (p *pair) drawCharge(c *quota.Charge) {
 	}
 	c.Signed = c.Quota == dailyNet.Quota
 	c.Basis = rapid.SampledFrom([]quota.Basis{quota.PerTxn, quota.PerTxn, quota.PerNewUser, quota.PerNewActive, quota.PerGoneUser}).Draw(r, "basis")
-	if c.Delta < -many || c.Delta > many { // times some users it may not be exact
+	if c.Delta < -many || c.Delta > many {
 		c.Basis = quota.PerTxn
 	}
 	if len(c.Subjects) == 1 && rapid.IntRange(0, 5).Draw(r, "absolute") == 0 {
