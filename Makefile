@@ -6,7 +6,7 @@ SHELL := bash
 
 BIN := $(CURDIR)/.bin
 PACKAGES := ./...
-FUZZTIME ?= 20000x
+FUZZTIME ?= 3000x
 
 .PHONY: help
 help: ## Show this list
@@ -31,7 +31,7 @@ needs: ## Install what the tests need, if it is missing: Redis, a C compiler
 	@scripts/install-test-tools
 
 .PHONY: fuzz
-fuzz: needs ## Fuzz the request path and the catalog parser, FUZZTIME each: a count (1000x) or a duration (10s)
+fuzz: needs ## Fuzz requests, stored values, replies and the catalog, FUZZTIME each: a count (1000x) or a duration (10s)
 	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
