@@ -17,6 +17,7 @@ import (
 	"time"
 
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 )
@@ -25,18 +26,18 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "imquota")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "imquota")
-		if out, err := exec.Command("go", append([]string{"build", "-o", binary}, buildFlags...)...).CombinedOutput(); err != nil {
-			panic(string(out))
-		}
-		return m.Run()
-	}())
+	dir, err := os.MkdirTemp("", "imquota")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "imquota")
+	if out, err := exec.Command("go", append([]string{"build", "-o", binary}, buildFlags...)...).CombinedOutput(); err != nil {
+		panic(string(out))
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
 }
 
 // process is a running `imquota serve`.
