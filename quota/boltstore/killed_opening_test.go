@@ -54,7 +54,7 @@ func TestKilledWhileOpening(t *testing.T) {
 				if err := test.begin(k.path); err != nil {
 					t.Fatal(err)
 				}
-				k.kill("open", nil, time.Duration(random.IntN(8000))*time.Microsecond)
+				k.kill("open", nil, "", time.Duration(random.IntN(8000))*time.Microsecond)
 				s := open(t, k.path)
 				test.check(t, s)
 				sound(t, s)

@@ -114,11 +114,11 @@ func TestKilledUnderEveryKindOfCall(t *testing.T) {
 	for goesOn() {
 		switch random.IntN(8) {
 		case 0:
-			k.kill("compact", nil, time.Duration(random.IntN(6000))*time.Microsecond)
+			k.kill("compact", nil, "", time.Duration(random.IntN(6000))*time.Microsecond)
 		case 1: // while it opens the file
-			k.kill("call", &assignment{random.Uint64(), k.parties}, time.Duration(random.IntN(3000))*time.Microsecond)
+			k.kill("call", &assignment{random.Uint64(), k.parties}, "", time.Duration(random.IntN(3000))*time.Microsecond)
 		default:
-			k.kill("call", &assignment{random.Uint64(), k.parties}, time.Duration(5000+random.IntN(40_000))*time.Microsecond)
+			k.kill("call", &assignment{random.Uint64(), k.parties}, "{", time.Duration(random.IntN(60_000))*time.Microsecond)
 		}
 		k.reopen()
 		if t.Failed() {
@@ -180,8 +180,8 @@ func newKilled(t *testing.T) *killed {
 	return k
 }
 
-// kill starts a process and kills it so long after its first line.
-func (k *killed) kill(mode string, a *assignment, after time.Duration) {
+// kill starts a process and kills it so long after its first line that begins so.
+func (k *killed) kill(mode string, a *assignment, begin string, after time.Duration) {
 	k.t.Helper()
 	if a != nil {
 		text, err := json.Marshal(a)
@@ -194,7 +194,7 @@ func (k *killed) kill(mode string, a *assignment, after time.Duration) {
 	c.lines.Split(bufio.ScanLines)
 	var timer *time.Timer
 	for c.lines.Scan() {
-		if timer == nil {
+		if timer == nil && strings.HasPrefix(c.lines.Text(), begin) {
 			timer = time.AfterFunc(after, func() { _ = c.Process.Kill() })
 		}
 		if strings.HasPrefix(c.lines.Text(), "{") {
