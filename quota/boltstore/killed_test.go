@@ -29,7 +29,7 @@ const (
 const (
 	killedApp     = 1
 	killedParties = 12
-	killedRounds  = 100
+	killedRounds  = 60
 )
 
 // killedLimits are reached now and then.
@@ -235,8 +235,10 @@ func (k *killed) reopen() {
 	s := open(k.t, k.path)
 	caller := newCaller(s)
 	for _, p := range k.parties {
-		// Of what was answered last nothing has happened since.
-		if p.last != nil && p.lastAnswer.Allowed {
+		// What was answered last is remembered; of the record's changes only the
+		// very last is, which may be one that nobody answered.
+		isOver := p.last != nil && p.last.Kind == "rename" && p.doubt != nil && p.doubt.Kind == "rename"
+		if p.last != nil && p.lastAnswer.Allowed && !isOver {
 			again, err := caller.call(k.t.Context(), p.last)
 			if err != nil || !again.Replayed || !again.Allowed {
 				k.t.Errorf("%+v was answered %+v, and asked again %+v, %v", p.last, p.lastAnswer, again, err)
