@@ -29,7 +29,7 @@ const (
 const (
 	killedApp     = 1
 	killedParties = 12
-	killedRounds  = 60
+	killedRounds  = 40
 )
 
 // killedLimits are reached now and then.
@@ -234,7 +234,9 @@ func (k *killed) reopen() {
 	k.t.Helper()
 	s := open(k.t, k.path)
 	caller := newCaller(s)
-	for _, p := range k.parties {
+	var asking sync.WaitGroup // all at once, for one sync
+	answers, errs := make([]*answered, len(k.parties)), make([]error, len(k.parties))
+	for i, p := range k.parties {
 		// What was answered last is remembered; of the record's changes only the
 		// very last is, which may be one that nobody answered.
 		isOver := p.last != nil && p.last.Kind == "rename" && p.doubt != nil && p.doubt.Kind == "rename"
@@ -248,15 +250,21 @@ func (k *killed) reopen() {
 		if p.doubt == nil {
 			continue
 		}
-		answer, err := caller.call(k.t.Context(), p.doubt)
-		if err != nil {
-			k.t.Fatalf("%+v, asked again: %v", p.doubt, err)
+		asking.Go(func() { answers[i], errs[i] = caller.call(k.t.Context(), p.doubt) })
+	}
+	asking.Wait()
+	for i, p := range k.parties {
+		if errs[i] != nil {
+			k.t.Fatalf("%+v, asked again: %v", p.doubt, errs[i])
+		}
+		if p.doubt == nil {
+			continue
 		}
 		k.unacknowledged++
-		if answer.Replayed {
+		if answers[i].Replayed {
 			k.effective++
 		}
-		p.settle(p.doubt, answer)
+		p.settle(p.doubt, answers[i])
 		p.doubt = nil
 	}
 	k.compare(caller)
