@@ -166,7 +166,7 @@ func TestSweepIsRefused(t *testing.T) {
 	applyOne(t, s, adding(app, "sent"))
 	stale := *app
 	change(t, s, app, "DisableApp")
-	for what, app := range map[string]*account.App{"an older version": &stale, "no app": {ID: 7}} {
+	for what, app := range map[string]*account.App{"an older version": &stale, "no app": {ID: 7, Version: app.Version}} {
 		swept, err := s.Sweep(t.Context(), quota.Sweep{App: app.ID, Version: app.Version, Limit: 10})
 		if err != quota.ErrStale || swept != (quota.Swept{}) { //nolint:errorlint // it is never wrapped
 			t.Errorf("%s: %+v, %v", what, swept, err)

@@ -189,3 +189,40 @@ func TestSweepNeedsTheVersion(t *testing.T) {
 		t.Errorf("users %d, want 1", got)
 	}
 }
+
+// TestSweepOfNoAppLosesARace: an app that is created after the sweep looked is
+// not swept.
+func TestSweepOfNoAppLosesARace(t *testing.T) {
+	t.Parallel()
+	_, s := standalone(t)
+	app := newApp(t, s, 1)
+	reply, err := s.repeatable(t.Context(), sweepScript, []string{s.headerKey(app.ID), s.eventsKey(app.ID)}, "")
+	if err != nil || reply != int64(-1) {
+		t.Errorf("%v, %v", reply, err)
+	}
+	if _, err := s.App(t.Context(), app.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRestoredWindowsExpire as those that were counted.
+func TestRestoredWindowsExpire(t *testing.T) {
+	t.Parallel()
+	server, s := standalone(t)
+	now := time.Now()
+	day := catalog.WindowAt(catalog.KindDay, now, time.UTC)
+	restoration := quota.Restoration{App: 7, FanoutBits: 8, Now: now, Entries: []quota.Entry{
+		{Kind: quota.EntryCounter, Counter: quota.Counter{Quota: "daily", Scope: catalog.ScopeApp, Window: day}, Used: 3},
+		{Kind: quota.EntryCounter, Counter: quota.Counter{Quota: "friends", Scope: catalog.ScopeUser}, ID: "a", Used: 3},
+	}}
+	if err := s.Restore(t.Context(), restoration); err != nil {
+		t.Fatal(err)
+	}
+	left := server.Client().PTTL(t.Context(), s.appPrefix(7)+"w:"+windowName(day)).Val()
+	if want := day.KeptUntil().Sub(now); left > want || left < want-time.Minute {
+		t.Errorf("the day goes in %v, want %v", left, want)
+	}
+	if left := server.Client().PTTL(t.Context(), s.appPrefix(7)+"s:friends:"+bucket("a", 8)).Val(); left != -1 {
+		t.Errorf("a stock goes in %v", left)
+	}
+}
