@@ -1,0 +1,70 @@
+package proof
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, ofToxiproxy...)
+}
+
+// A toxic that has closed its end leaves those before it with what they carry.
+var ofToxiproxy = []goleak.Option{
+	goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
+	goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+}
+
+// soak is how long the tests go on; zero: they are short.
+func soak(t testing.TB) time.Duration {
+	t.Helper()
+	text := os.Getenv("IMQUOTA_SOAK")
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("IMQUOTA_SOAK: %v", err)
+	}
+	return d
+}
+
+// firstSeed is that of the first round.
+func firstSeed(t testing.TB) uint64 {
+	t.Helper()
+	text := os.Getenv("IMQUOTA_SEED")
+	if text == "" {
+		return rand.Uint64() >> 32
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("IMQUOTA_SEED: %v", err)
+	}
+	return n
+}
+
+// rounds runs a test once, or with other seeds until the soak is over. The first
+// seed that it fails with is told.
+func rounds(t *testing.T, run func(t *testing.T, seed uint64)) {
+	t.Helper()
+	end := time.Now().Add(soak(t))
+	for seed := firstSeed(t); ; seed++ {
+		t.Logf("seed %d: IMQUOTA_SEED=%d go test -race -run '^%s$' ./proof", seed, seed, t.Name())
+		ok := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { run(t, seed) })
+		if !ok || !time.Now().Before(end) {
+			return
+		}
+	}
+}
+
+// draw makes the generator of one part of a round.
+func draw(seed uint64, part int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(part))) }
+
+// pass lets time go by: for a fault to last, or for callers to come.
+func pass(d time.Duration) { <-time.After(d) }
