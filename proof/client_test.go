@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -52,7 +53,7 @@ func (c *chain) ask(ctx context.Context, s *sidecar) (out output, err error) {
 	case charge:
 		r := &imquotav1.CheckQuotaRequest{AppId: c.app, RequestId: c.request, Client: client, Mode: modes[c.mode]}
 		if c.mode == reserve {
-			r.Hold = durationpb.New(longHold)
+			r.Hold = durationpb.New(cmp.Or(c.lasts, longHold))
 		}
 		c.setAction(r)
 		var got *imquotav1.CheckQuotaResponse
@@ -176,6 +177,7 @@ func (c *chain) askSet(ctx context.Context, s *sidecar) (out output, err error) 
 // decided reads a decision.
 func (c *chain) decided(d *imquotav1.Decision) (out output, err error) {
 	out.clamped = d.GetClamped()
+	c.late = c.late || d.GetLate()
 	out.durable = d.GetDurability() == imquotav1.Durability_DURABILITY_REPLICATED
 	switch {
 	case d.GetReplayed():
@@ -329,7 +331,10 @@ func (c *client) next(ctx context.Context, n int) {
 	}
 	switch {
 	case chain.mode == reserve:
+		chain.due = time.Now().Add(time.Duration(c.random.Int64N(int64(2500 * time.Millisecond))))
 		c.reserved = append(c.reserved, chain)
+	case chain.verb == commit:
+		c.counted = append(c.counted, chain.makes)
 	case chain.verb == charge:
 		c.counted = append(c.counted, chain)
 	}

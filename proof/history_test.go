@@ -20,8 +20,11 @@ type chain struct {
 	name     string // of the user or group that it is about, where there are many
 	request  string // id
 	attempts []attempt
-	makes    *chain // commit, cancel: what made the reservation
-	hold     string // reserve: the reservation's id, once it is known
+	makes    *chain        // commit, cancel: what made the reservation
+	hold     string        // reserve: the reservation's id, once it is known
+	lasts    time.Duration // reserve: for how long; zero: longer than the history
+	due      time.Time     // reserve: when it is to be committed, where that matters
+	late     bool          // commit: its hold had ended
 }
 
 // attempt is one call of a chain.

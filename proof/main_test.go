@@ -1,19 +1,31 @@
 package proof
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
+	zerolog.SetGlobalLevel(zerolog.Disabled) // of toxiproxy, some of whose toxics have no logger
+	flag.Parse()
+	if runtime.GOMAXPROCS(0) < atOnce {
+		_ = flag.Set("test.parallel", strconv.Itoa(atOnce))
+	}
 	goleak.VerifyTestMain(m, ofToxiproxy...)
 }
+
+// atOnce is how many tests run at once: they wait for faults more than they
+// compute.
+const atOnce = 6
 
 // A toxic that has closed its end leaves those before it with what they carry.
 var ofToxiproxy = []goleak.Option{

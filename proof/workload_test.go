@@ -92,7 +92,7 @@ func additive(c *client) *chain {
 		counted := c.counted[i]
 		c.counted = slices.Delete(c.counted, i, i+1)
 		in := counted.input
-		in.verb = release
+		in.verb, in.mode = release, consume
 		in.delta[0], in.delta[1] = -in.delta[0], -in.delta[1]
 		return &chain{input: in, name: counted.name}
 	}
