@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -196,14 +197,26 @@ const never = time.Duration(math.MaxInt64)
 // checkTime bounds the search for an order; histories are made to need far less.
 const checkTime = time.Minute
 
+// disorder is a history that has no order.
+type disorder struct {
+	partition
+	model   porcupine.Model
+	history []porcupine.Operation
+	verdict porcupine.CheckResult
+}
+
+// Error implements error.
+func (d *disorder) Error() string {
+	return fmt.Sprintf("%v of app %d: %d operations: %s", d.family, d.app, len(d.history), d.verdict)
+}
+
 // judge holds chains against the model, and returns how many operations there
-// were. What is wrong is an error of the test, unless it is to be found: then
-// it is returned.
-func judge(chains []*chain) (ops int, err error, draw func(dir string) string) {
+// were, or what is wrong.
+func judge(chains []*chain) (ops int, err error) {
 	parts := make(map[partition][]*chain)
 	for _, c := range chains {
 		if err := c.isCountedOnce(); err != nil {
-			return 0, err, nil
+			return 0, err
 		}
 		parts[c.partition] = append(parts[c.partition], c)
 	}
@@ -214,20 +227,16 @@ func judge(chains []*chain) (ops int, err error, draw func(dir string) string) {
 			history = append(history, c.operations(i, n)...)
 		}
 		if n.ids >= maxBits || len(n.holds) >= maxBits {
-			return 0, fmt.Errorf("%d ids and %d reservations are more than the model remembers", n.ids, len(n.holds)), nil
+			return 0, fmt.Errorf("%d ids and %d reservations are more than the model remembers", n.ids, len(n.holds))
 		}
 		placeClients(history)
 		ops += len(history)
 		model := modelOf(p)
-		verdict := porcupine.CheckOperationsTimeout(model, history, checkTime)
-		if verdict == porcupine.Ok {
-			continue
-		}
-		return ops, fmt.Errorf("%v of app %d: %d operations: %s", p.family, p.app, len(history), verdict), func(dir string) string {
-			return visualize(dir, p, model, history)
+		if verdict := porcupine.CheckOperationsTimeout(model, history, checkTime); verdict != porcupine.Ok {
+			return ops, &disorder{p, model, history, verdict}
 		}
 	}
-	return ops, nil, nil
+	return ops, nil
 }
 
 // placeClients gives operations the clients that show them, so that none of one
@@ -245,14 +254,15 @@ func placeClients(history []porcupine.Operation) {
 	}
 }
 
-// visualize draws a history that has no order, for a browser.
-func visualize(dir string, p partition, model porcupine.Model, history []porcupine.Operation) string {
-	_, info := porcupine.CheckOperationsVerbose(model, history, checkTime)
-	path := filepath.Join(dir, fmt.Sprintf("%v-of-app-%d.html", p.family, p.app))
-	if err := porcupine.VisualizePath(model, info, path); err != nil {
-		return err.Error()
+// draw draws the history, for a browser, and returns the file's path.
+func (d *disorder) draw() (string, error) {
+	dir, err := os.MkdirTemp("", "imquota-proof-") //nolint:usetesting // it is looked at after the test
+	if err != nil {
+		return "", err
 	}
-	return path
+	_, info := porcupine.CheckOperationsVerbose(d.model, d.history, checkTime)
+	path := filepath.Join(dir, fmt.Sprintf("%v-of-app-%d.html", d.family, d.app))
+	return path, porcupine.VisualizePath(d.model, info, path)
 }
 
 // wantLinearizable fails the test when chains have no order, and says where they
@@ -260,16 +270,14 @@ func visualize(dir string, p partition, model porcupine.Model, history []porcupi
 func wantLinearizable(t testing.TB, what string, chains []*chain) {
 	t.Helper()
 	began := time.Now()
-	ops, err, draw := judge(chains)
+	ops, err := judge(chains)
 	if err == nil {
 		t.Logf("%s: %d operations have an order, found in %v", what, ops, time.Since(began).Round(time.Millisecond))
 		return
 	}
-	where := ""
-	if draw != nil {
-		if dir, err := os.MkdirTemp("", "imquota-proof-"); err == nil { // t.TempDir goes with the test
-			where = "; open " + draw(dir)
-		}
+	t.Errorf("%s: %v", what, err)
+	if d, ok := errors.AsType[*disorder](err); ok {
+		path, err := d.draw()
+		t.Logf("drawn in %s, %v", path, err)
 	}
-	t.Errorf("%s: %v%s", what, err, where)
 }

@@ -26,7 +26,7 @@ func TestLinearizable(t *testing.T) {
 	t.Parallel()
 	rounds(t, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, nil)
-		chains := w.break_(t, 3*time.Second)
+		chains := w.strain(t, 3*time.Second)
 		inDoubt := w.load.settle(t, w.whole(t), chains)
 		w.load.wantNothingStrange(t)
 		wantLinearizable(t, fmt.Sprintf("%d calls, %d faults, %d outcomes in doubt at the end", w.load.notes, w.breaker.total(), inDoubt), chains)
@@ -60,8 +60,8 @@ func newWorld(t *testing.T, seed uint64, wrap func(quota.Store) quota.Store) *wo
 	return w
 }
 
-// break_ has clients ask for so long while things break.
-func (w *world) break_(t *testing.T, lasts time.Duration) []*chain {
+// strain has clients ask for so long while things break.
+func (w *world) strain(t *testing.T, lasts time.Duration) []*chain {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), lasts)
 	defer cancel()

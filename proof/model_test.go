@@ -87,7 +87,7 @@ type answer uint8
 const (
 	applied   answer = iota // allowed, and not for a repeated request
 	denied                  //
-	replayed                // the request had had its effect before
+	replayed                // the request had taken effect before
 	sometime                // it has had its effect, and nothing is known of what it found
 	maybe                   // nobody knows whether it has had, has or will have its effect
 	exists                  // the group is there, or reserved
@@ -175,11 +175,11 @@ func (s *state) effectOf(in *input) effect {
 		e.delta[0] = in.value - s.used[0]
 	case in.family == groups:
 		group := uint8(1) << in.group
-		switch {
-		case in.verb == release:
+		switch in.verb {
+		case release:
 			e.delta[0], e.there = -min(1, int64(s.there&group)), s.there&^group
 			e.short = s.there&group == 0
-		case in.verb == charge:
+		case charge:
 			e.exists = (s.there|s.reserved)&group != 0
 			fallthrough
 		default:
@@ -218,7 +218,8 @@ func (s *state) count(e effect) {
 }
 
 // step carries an operation out, and reports whether its answer is the right one.
-func (s state) step(in *input, out *output) (bool, state) {
+func (was *state) step(in *input, out *output) (bool, state) {
+	s := *was
 	if in.fresh && s.known.has(in.id) {
 		return false, s
 	}
@@ -295,7 +296,8 @@ func (s *state) remember(in *input, out *output) {
 }
 
 // end commits or cancels a reservation.
-func (s state) end(in *input, out *output) (bool, state) {
+func (was *state) end(in *input, out *output) (bool, state) {
+	s := *was
 	switch out.answer {
 	case committed:
 		return s.committed.has(in.hold), s

@@ -26,7 +26,7 @@ func TestSums(t *testing.T) {
 		w.load.pick, w.load.pace = additive, 8*time.Millisecond
 		createApps(t, w.load.sidecars[0], roomyLimits, 4, 5)
 		w.load.apps = []uint32{4, 5}
-		chains := w.break_(t, max(4*time.Second, min(soak(t)/4, time.Minute)))
+		chains := w.strain(t, max(4*time.Second, min(soak(t)/4, time.Minute)))
 		s := w.whole(t)
 		wantNoneAbove(t, chains)
 		wantBetween(t, s, chains, w.load.apps)
@@ -48,7 +48,7 @@ func TestHoldsEnd(t *testing.T) {
 		w.load.pick, w.load.pace = ending, 12*time.Millisecond
 		createApps(t, w.load.sidecars[0], roomyLimits, 4)
 		w.load.apps = []uint32{4}
-		chains := w.break_(t, 5*time.Second)
+		chains := w.strain(t, 5*time.Second)
 		s := w.whole(t)
 		wantNoneAbove(t, chains)
 		w.load.settle(t, s, chains)

@@ -48,9 +48,9 @@ func findIn(t *testing.T, seed uint64, wrap func(quota.Store) quota.Store) (foun
 	t.Run("round", func(t *testing.T) {
 		w := newWorld(t, seed, wrap)
 		w.load.pace = 6 * time.Millisecond
-		chains := w.break_(t, 1500*time.Millisecond)
+		chains := w.strain(t, 1500*time.Millisecond)
 		w.load.settle(t, w.whole(t), chains)
-		_, found, _ = judge(chains)
+		_, found = judge(chains)
 	})
 	return found
 }

@@ -17,6 +17,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if err := mutate(); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
