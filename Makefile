@@ -7,6 +7,8 @@ SHELL := bash
 BIN := $(CURDIR)/.bin
 PACKAGES := ./...
 FUZZTIME ?= 3000x
+SOAK ?= 10m
+SEED ?=
 
 .PHONY: help
 help: ## Show this list
@@ -25,6 +27,10 @@ build: ## Build the binary into .bin
 test: needs ## Run every test with the race detector; installs what they need
 	go test -timeout 5m ./ratings # more random subscriptions than the race detector lets through
 	go test -race -timeout 15m $(PACKAGES)
+
+.PHONY: soak
+soak: needs ## Prove for SOAK (10m) that nothing is lost or counted twice, whatever breaks; SEED=N repeats what is drawn
+	IMQUOTA_SOAK=$(SOAK) IMQUOTA_SEED=$(SEED) go test -race -count=1 -timeout 0 -v ./proof | grep -Ev '^=== '
 
 .PHONY: needs
 needs: ## Install what the tests need, if it is missing: Redis, a C compiler

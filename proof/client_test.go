@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +30,7 @@ func (c *chain) call(ctx context.Context, s *sidecar, began time.Time) error {
 	a := attempt{call: time.Since(began)}
 	output, err := c.ask(ctx, s)
 	a.ret, a.output = time.Since(began), output
-	a.outcome, err = outcomeOf(err, &a.output)
+	a.outcome, a.reason, err = outcomeOf(err, &a.output)
 	c.attempts = append(c.attempts, a)
 	if err != nil {
 		return fmt.Errorf("%v: %w", &c.input, err)
@@ -218,10 +220,11 @@ func (c *chain) counters(all []*imquotav1.QuotaState) (list []shown, err error) 
 }
 
 // wroteNothing are the reasons of errors that promise that nothing was done, and
-// that the faults here explain.
-var wroteNothing = map[string]bool{
-	"STORE_UNAVAILABLE": true, "STORE_READ_ONLY": true, "SLOT_MOVING": true, "OVERLOADED": true, "CONFLICT": true, "CALLER_GONE": true,
-}
+// that the faults here explain; lost are those of a store that has lost data.
+var (
+	wroteNothing = []string{"STORE_UNAVAILABLE", "STORE_READ_ONLY", "SLOT_MOVING", "OVERLOADED", "CONFLICT", "CALLER_GONE"}
+	lost         = []string{"STORE_NOT_INITIALIZED", "USAGE_UNKNOWN"}
+)
 
 // answers are the errors that are answers.
 var answers = map[string]answer{
@@ -229,27 +232,27 @@ var answers = map[string]answer{
 }
 
 // outcomeOf sorts an error. One that is none of those that may come is returned.
-func outcomeOf(err error, out *output) (outcome, error) {
+func outcomeOf(err error, out *output) (o outcome, reason string, strange error) {
 	if err == nil {
-		return settled, nil
+		return settled, "", nil
 	}
 	st, ok := status.FromError(err)
 	if !ok {
-		return doubt, err
+		return doubt, "", err
 	}
-	reason := reasonOf(st)
+	reason = reasonOf(st)
 	switch a, isAnswer := answers[reason]; {
 	case isAnswer:
 		out.answer = a
-		return settled, nil
-	case wroteNothing[reason]:
-		return nothing, nil
+		return settled, reason, nil
+	case slices.Contains(wroteNothing, reason), slices.Contains(lost, reason):
+		return nothing, reason, nil
 	case reason == "OUTCOME_UNKNOWN":
-		return doubt, nil
+		return doubt, reason, nil
 	case reason == "" && (st.Code() == codes.DeadlineExceeded || st.Code() == codes.Canceled || st.Code() == codes.Unavailable):
-		return doubt, nil // gRPC's own
+		return doubt, st.Code().String(), nil // gRPC's own
 	}
-	return doubt, err
+	return doubt, reason, err
 }
 
 func reasonOf(st *status.Status) string {
@@ -283,9 +286,12 @@ type load struct {
 	pace     time.Duration // the longest pause between two operations of a client
 	deadline time.Duration // the longest of a call
 
+	keeps atomic.Bool // nothing is given back any more
+
 	mu      sync.Mutex
-	strange []error // errors that nothing explains
-	notes   int     // operations so far
+	strange []error        // errors that nothing explains
+	calls   int            // so far
+	reasons map[string]int // of errors
 }
 
 // run has clients ask until the context is done, and returns all they asked for.
@@ -344,23 +350,36 @@ func (c *client) next(ctx context.Context, n int) {
 func (c *client) try(chain *chain) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond+time.Duration(c.random.Int64N(int64(c.deadline))))
 	defer cancel()
-	c.note(chain.call(ctx, c.sidecars[c.random.IntN(len(c.sidecars))], c.began))
+	err := chain.call(ctx, c.sidecars[c.random.IntN(len(c.sidecars))], c.began)
+	c.note(chain.attempts[len(chain.attempts)-1].reason, err)
 }
 
-func (l *load) note(err error) {
+func (l *load) note(reason string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.notes++
+	l.calls++
+	if l.reasons == nil {
+		l.reasons = make(map[string]int)
+	}
+	if reason != "" {
+		l.reasons[reason]++
+	}
 	if err != nil {
 		l.strange = append(l.strange, err)
 	}
 }
 
-// wantNothingStrange fails the test for errors that no fault explains.
-func (l *load) wantNothingStrange(t testing.TB) {
+// wantNothingStrange fails the test for errors that no fault explains. isLost: the
+// store has lost data.
+func (l *load) wantNothingStrange(t testing.TB, isLost bool) {
 	t.Helper()
 	for _, err := range l.strange[:min(10, len(l.strange))] {
 		t.Errorf("answered: %v", err)
+	}
+	for _, reason := range lost {
+		if n := l.reasons[reason]; n > 0 && !isLost {
+			t.Errorf("%s %d times, and nothing is lost", reason, n)
+		}
 	}
 }
 
@@ -414,10 +433,14 @@ func createApps(t testing.TB, s *sidecar, limits [families]int64, ids ...uint32)
 			})
 			return err
 		})
+		overrides := map[string]int64{"daily_net_groups": 1 << 40} // which no model here counts
 		for f, limit := range limits {
+			overrides[quotaKeys[f]] = limit
+		}
+		for key, limit := range overrides {
 			eventually(t, "a limit to be set", func(ctx context.Context) error {
 				_, err := s.apps.SetLimitOverride(ctx, &imquotav1.SetLimitOverrideRequest{
-					AppId: id, Quota: quotaKeys[f], Override: &imquotav1.SetLimitOverrideRequest_Limit{Limit: limit},
+					AppId: id, Quota: key, Override: &imquotav1.SetLimitOverrideRequest_Limit{Limit: limit},
 				})
 				return err
 			})

@@ -32,6 +32,7 @@ type chain struct {
 type attempt struct {
 	call, ret time.Duration // since the history began
 	outcome   outcome
+	reason    string // of an error
 	output    output
 }
 
@@ -256,7 +257,7 @@ func placeClients(history []porcupine.Operation) {
 
 // draw draws the history, for a browser, and returns the file's path.
 func (d *disorder) draw() (string, error) {
-	dir, err := os.MkdirTemp("", "imquota-proof-") //nolint:usetesting // it is looked at after the test
+	dir, err := os.MkdirTemp("", "imquota-proof-") // it is looked at after the test
 	if err != nil {
 		return "", err
 	}

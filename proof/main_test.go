@@ -61,15 +61,24 @@ func firstSeed(t testing.TB) uint64 {
 	return n
 }
 
-// rounds runs a test once, or with other seeds until the soak is over. The first
-// seed that it fails with is told.
-func rounds(t *testing.T, run func(t *testing.T, seed uint64)) {
+// tally is what a test has done so far.
+type tally struct{ calls, faults int }
+
+// rounds runs a test once, or with other seeds until the soak is over or it fails.
+func rounds(t *testing.T, run func(t *testing.T, seed uint64) tally) {
 	t.Helper()
-	end := time.Now().Add(soak(t))
-	for seed := firstSeed(t); ; seed++ {
+	began, lasts := time.Now(), soak(t)
+	var total tally
+	first := firstSeed(t)
+	for seed := first; ; seed++ {
 		t.Logf("seed %d: IMQUOTA_SEED=%d go test -race -run '^%s$' ./proof", seed, seed, t.Name())
-		ok := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { run(t, seed) })
-		if !ok || !time.Now().Before(end) {
+		ok := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			did := run(t, seed)
+			total.calls, total.faults = total.calls+did.calls, total.faults+did.faults
+		})
+		passed := time.Since(began)
+		t.Logf("seed %d is over: %d rounds, %d calls, %d faults in %v", seed, seed-first+1, total.calls, total.faults, passed.Round(time.Second))
+		if !ok || passed >= lasts {
 			return
 		}
 	}

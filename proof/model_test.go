@@ -143,7 +143,7 @@ func modelOf(p partition) porcupine.Model {
 		Init: func() any { return state{limit: firstLimits[p.family]} },
 		Step: func(s, in, out any) (bool, any) {
 			before, asked, told := s.(state), in.(input), out.(output)
-			ok, after := before.step(&asked, &told)
+			ok, after := step(before, &asked, &told)
 			return ok, after
 		},
 		DescribeOperation: func(in, out any) string {
@@ -218,8 +218,7 @@ func (s *state) count(e effect) {
 }
 
 // step carries an operation out, and reports whether its answer is the right one.
-func (was *state) step(in *input, out *output) (bool, state) {
-	s := *was
+func step(s state, in *input, out *output) (bool, state) {
 	if in.fresh && s.known.has(in.id) {
 		return false, s
 	}
@@ -233,7 +232,7 @@ func (was *state) step(in *input, out *output) (bool, state) {
 		}
 		return true, s
 	case commit, cancel:
-		return s.end(in, out)
+		return end(s, in, out)
 	case charge, release, setUsage:
 	}
 	if out.answer == replayed {
@@ -290,14 +289,13 @@ func (was *state) step(in *input, out *output) (bool, state) {
 
 // remember notes that a request has had its effect, if that matters.
 func (s *state) remember(in *input, out *output) {
-	if out.answer == sometime || out.answer == maybe {
+	if in.id != 0 && (out.answer == sometime || out.answer == maybe) {
 		s.known.add(in.id)
 	}
 }
 
 // end commits or cancels a reservation.
-func (was *state) end(in *input, out *output) (bool, state) {
-	s := *was
+func end(s state, in *input, out *output) (bool, state) {
 	switch out.answer {
 	case committed:
 		return s.committed.has(in.hold), s

@@ -21,7 +21,7 @@ var roomyLimits = [families]int64{friends: 12, groups: 8, users: 3}
 // is in doubt; and exactly that, once each call in doubt has been repeated.
 func TestSums(t *testing.T) {
 	t.Parallel()
-	rounds(t, func(t *testing.T, seed uint64) {
+	rounds(t, func(t *testing.T, seed uint64) tally {
 		w := newWorld(t, seed, nil)
 		w.load.pick, w.load.pace = additive, 8*time.Millisecond
 		createApps(t, w.load.sidecars[0], roomyLimits, 4, 5)
@@ -33,8 +33,9 @@ func TestSums(t *testing.T) {
 		inDoubt := w.load.settle(t, s, chains)
 		chains = append(chains, w.load.cancelAll(t, s, chains)...)
 		wantSums(t, s, chains, w.load.apps)
-		w.load.wantNothingStrange(t)
-		t.Logf("%d calls, %d faults, %d operations in doubt at the end", w.load.notes, w.breaker.total(), inDoubt)
+		w.load.wantNothingStrange(t, false)
+		t.Logf("%d calls, %d faults, %d operations in doubt at the end", w.load.calls, w.breaker.total(), inDoubt)
+		return w.tally()
 	})
 }
 
@@ -43,7 +44,7 @@ func TestSums(t *testing.T) {
 // the limit is held at every answer, and the sums at the end.
 func TestHoldsEnd(t *testing.T) {
 	t.Parallel()
-	rounds(t, func(t *testing.T, seed uint64) {
+	rounds(t, func(t *testing.T, seed uint64) tally {
 		w := newWorld(t, seed, nil)
 		w.load.pick, w.load.pace = ending, 12*time.Millisecond
 		createApps(t, w.load.sidecars[0], roomyLimits, 4)
@@ -63,7 +64,7 @@ func TestHoldsEnd(t *testing.T) {
 			return nil
 		})
 		wantSums(t, s, chains, w.load.apps)
-		w.load.wantNothingStrange(t)
+		w.load.wantNothingStrange(t, false)
 		late, inTime := 0, 0
 		for _, c := range chains {
 			switch {
@@ -77,6 +78,7 @@ func TestHoldsEnd(t *testing.T) {
 		if late == 0 || inTime == 0 {
 			t.Errorf("%d commits late and %d in time: both are to be tried", late, inTime)
 		}
+		return w.tally()
 	})
 }
 

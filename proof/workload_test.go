@@ -87,7 +87,7 @@ func additive(c *client) *chain {
 	switch {
 	case len(c.reserved) > 0 && n < 30:
 		return c.endReservation()
-	case len(c.counted) > 0 && n < 55:
+	case len(c.counted) > 0 && n < 55 && !c.keeps.Load():
 		i := c.random.IntN(len(c.counted))
 		counted := c.counted[i]
 		c.counted = slices.Delete(c.counted, i, i+1)
