@@ -3,12 +3,12 @@ package proof
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/imquota/imquota/account"
-	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 )
 
@@ -174,18 +174,19 @@ func answersFromCopy(s quota.Store) applies {
 	type key struct {
 		app     uint32
 		version account.Version
+		quota   string
 		subject string
 	}
 	var mu sync.Mutex
 	copies := make(map[key]copied)
 	return func(ctx context.Context, t quota.Txn) quota.Outcome {
-		if t.Mode != quota.ModeJudge || len(t.Charges) != 1 || t.Charges[0].Scope != catalog.ScopeUser || t.Hold.Op != quota.HoldNone || t.Charges[0].Delta != 0 {
+		if t.Mode != quota.ModeJudge || len(t.Charges) != 1 || t.Hold.Op != quota.HoldNone || t.Charges[0].Delta != 0 {
 			return one(ctx, s, t)
 		}
+		k := key{t.App, t.Version, t.Charges[0].Quota, strings.Join(t.Charges[0].Subjects, "")}
 		mu.Lock()
 		defer mu.Unlock()
-		k := key{t.App, t.Version, t.Charges[0].Subjects[0]}
-		if c, ok := copies[k]; ok && time.Since(c.at) < 300*time.Millisecond {
+		if c, ok := copies[k]; ok && time.Since(c.at) < time.Second {
 			return c.outcome
 		}
 		o := one(ctx, s, t)
