@@ -14,8 +14,9 @@ import (
 
 // replicated is a Redis that a replica takes over when its primary dies.
 type replicated struct {
-	url     string // without options
-	primary *redistest.Server
+	url       string // without options
+	isCluster bool
+	primary   *redistest.Server
 	// promoted waits until the replica has taken the primary's place.
 	promoted func()
 }
@@ -40,7 +41,7 @@ func inCluster(t *testing.T) *replicated {
 	primary, _ := c.Owner(t, tagOf(1))
 	replica := c.ReplicaOf(t, primary)
 	return &replicated{
-		url: "redis+cluster://" + strings.Join(c.Addrs, ","), primary: primary,
+		url: "redis+cluster://" + strings.Join(c.Addrs, ","), isCluster: true, primary: primary,
 		promoted: func() { c.AwaitPrimary(t, replica) },
 	}
 }
@@ -108,7 +109,7 @@ func TestFailOverKeepsWhatIsReplicated(t *testing.T) {
 		l := startLoad(t, seed, withOptions(r.url, "timeout=500ms&wait=1&wait_timeout=200ms"), anything, firstLimits, 1)
 		var died, dead time.Duration
 		chains := l.through(t, func() {
-			if seed%2 == 0 { // some of the last answers say that the replica does not have it
+			if isEven := seed%2 == 0; isEven != r.isCluster { // some of the last answers say that the replica does not have it
 				r.isolate(t)
 				pass(400 * time.Millisecond)
 			}

@@ -47,12 +47,12 @@ func soak(t testing.TB) time.Duration {
 	return d
 }
 
-// firstSeed is that of the first round.
+// firstSeed is that of every test's first round.
 func firstSeed(t testing.TB) uint64 {
 	t.Helper()
 	text := os.Getenv("IMQUOTA_SEED")
 	if text == "" {
-		return rand.Uint64() >> 32
+		return drawn
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
@@ -60,6 +60,8 @@ func firstSeed(t testing.TB) uint64 {
 	}
 	return n
 }
+
+var drawn = rand.Uint64() >> 32
 
 // tally is what a test has done so far.
 type tally struct{ calls, faults int }
