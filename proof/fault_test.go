@@ -104,6 +104,15 @@ func crashed(s *redistest.Server) fault {
 	}
 }
 
+// restarted ends a sidecar in the middle of its calls, and starts another one in
+// its place, which remembers nothing.
+func restarted(t testing.TB, s *sidecar) fault {
+	return func(*rand.Rand) func() {
+		s.end()
+		return func() { eventually(t, "a sidecar to start again", func(context.Context) error { return s.begin() }) }
+	}
+}
+
 // breaker breaks one thing after the other.
 type breaker struct {
 	random *rand.Rand

@@ -59,7 +59,7 @@ func newWorld(t *testing.T, seed uint64, wrap func(quota.Store) quota.Store) *wo
 	}
 	createApps(t, w.load.sidecars[0], firstLimits, w.load.apps...)
 	w.breaker = newBreaker(seed, 200*time.Millisecond, 150*time.Millisecond, w.ways, map[string]fault{
-		"paused": paused(w.server), "crashed": crashed(w.server),
+		"paused": paused(w.server), "crashed": crashed(w.server), "restarted": restarted(t, w.load.sidecars[1]),
 	})
 	return w
 }

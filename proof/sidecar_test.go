@@ -1,9 +1,11 @@
 package proof
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/imquota/imquota/quota/redisstore"
 	"github.com/imquota/imquota/server"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -25,7 +28,10 @@ type sidecar struct {
 	store  *redisstore.Store
 	losses atomic.Int64 // of tails, as the store told them
 
-	stop func()
+	setup
+	addr string // empty: any
+	end  func() // of what begin began
+	stop func() // for good
 }
 
 // setup is how a sidecar is to be.
@@ -41,36 +47,47 @@ type setup struct {
 // start runs a sidecar over real TCP on a free port.
 func start(t testing.TB, o setup) *sidecar {
 	t.Helper()
-	now := func() time.Time { return time.Now().Add(o.skew) }
-	s := &sidecar{}
-	store, err := redisstore.Open(context.Background(), o.url, redisstore.Options{
-		Now: now, TailLost: func(redisstore.TailLoss) { s.losses.Add(1) },
-	})
+	s := &sidecar{setup: o}
+	if err := s.begin(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := grpc.NewClient(s.addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(grpc.ConnectParams{
+		Backoff: backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.5, MaxDelay: 100 * time.Millisecond},
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.QuotaServiceClient, s.apps = imquotav1.NewQuotaServiceClient(conn), imquotav1.NewAppServiceClient(conn)
+	s.stop = once(func() {
+		_ = conn.Close()
+		s.end()
+	})
+	t.Cleanup(s.stop)
+	return s
+}
+
+// begin runs the server, as a new process would.
+func (s *sidecar) begin() error {
+	now := func() time.Time { return time.Now().Add(s.skew) }
+	store, err := redisstore.Open(context.Background(), s.url, redisstore.Options{
+		Now: now, TailLost: func(redisstore.TailLoss) { s.losses.Add(1) },
+	})
+	if err != nil {
+		return err
+	}
 	s.store = store
 	var counted quota.Store = store
-	if o.wrap != nil {
-		counted = o.wrap(store)
+	if s.wrap != nil {
+		counted = s.wrap(store)
 	}
 	enforcer := quota.New(quota.Options{Catalog: catalog.Default(), Store: counted, Registry: store, Now: now, StaleMax: time.Minute})
-	watching, stopWatching := context.WithCancel(context.Background())
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		store.Watch(watching, enforcer)
-	}()
 	apps := &account.Apps{Registry: store, Catalog: enforcer.Catalog, Now: now}
 	edge := server.New(server.Options{
 		Enforcer: enforcer, Now: now, Apps: apps,
 		Accounts: &account.Accounts{Registry: store, Catalog: enforcer.Catalog, Now: now},
 		Sweeper:  &quota.Sweeper{Store: store, Apps: apps},
 	})
-	most := o.inFlight
-	if most == 0 {
-		most = 1 << 20
-	}
+	most := cmp.Or(s.inFlight, 1<<20)
 	admission := server.NewAdmission(server.Limits{InFlight: most, InFlightPerConnection: most, LongestCall: 30 * time.Second})
 	g := grpc.NewServer(
 		grpc.ForceServerCodecV2(server.Codec()), grpc.StatsHandler(admission),
@@ -78,25 +95,23 @@ func start(t testing.TB, o setup) *sidecar {
 	)
 	edge.RegisterQuota(g)
 	edge.RegisterAdmin(g)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", cmp.Or(s.addr, "127.0.0.1:0"))
 	if err != nil {
-		t.Fatal(err)
+		_ = store.Close()
+		return err
 	}
-	go func() { _ = g.Serve(l) }()
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.QuotaServiceClient, s.apps = imquotav1.NewQuotaServiceClient(conn), imquotav1.NewAppServiceClient(conn)
-	s.stop = once(func() {
-		_ = conn.Close()
+	s.addr = l.Addr().String()
+	watching, stopWatching := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { store.Watch(watching, enforcer) })
+	running.Go(func() { _ = g.Serve(l) })
+	s.end = func() {
 		g.Stop()
 		stopWatching()
-		<-watched
+		running.Wait()
 		_ = store.Close()
-	})
-	t.Cleanup(s.stop)
-	return s
+	}
+	return nil
 }
 
 // once makes a function that does something the first time only.
