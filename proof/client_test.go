@@ -286,7 +286,8 @@ type load struct {
 	pace     time.Duration // the longest pause between two operations of a client
 	deadline time.Duration // the longest of a call
 
-	keeps atomic.Bool // nothing is given back any more
+	keeps   atomic.Bool  // nothing is given back any more
+	applied atomic.Int64 // how often an effect was acknowledged
 
 	mu      sync.Mutex
 	strange []error        // errors that nothing explains
@@ -351,7 +352,11 @@ func (c *client) try(chain *chain) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond+time.Duration(c.random.Int64N(int64(c.deadline))))
 	defer cancel()
 	err := chain.call(ctx, c.sidecars[c.random.IntN(len(c.sidecars))], c.began)
-	c.note(chain.attempts[len(chain.attempts)-1].reason, err)
+	a := &chain.attempts[len(chain.attempts)-1]
+	if a.outcome == settled && a.output.answer == applied && chain.verb != read && chain.mode != checkOnly {
+		c.applied.Add(1)
+	}
+	c.note(a.reason, err)
 }
 
 func (l *load) note(reason string, err error) {
@@ -367,6 +372,18 @@ func (l *load) note(reason string, err error) {
 	if err != nil {
 		l.strange = append(l.strange, err)
 	}
+}
+
+// more lets clients go on until so many more effects have been acknowledged.
+func (l *load) more(t testing.TB, n int64) {
+	t.Helper()
+	enough := l.applied.Load() + n
+	eventually(t, "the load", func(context.Context) error {
+		if got := l.applied.Load(); got < enough {
+			return fmt.Errorf("%d effects, want %d", got, enough)
+		}
+		return nil
+	})
 }
 
 // wantNothingStrange fails the test for errors that no fault explains. isLost: the

@@ -83,7 +83,7 @@ func startLoad(t *testing.T, seed uint64, url string, pick func(*client) *chain,
 	return l
 }
 
-// through has clients ask for a second, while something happens, and for a second
+// through has clients ask for a while, while something happens, and for a second
 // more.
 func (l *load) through(t *testing.T, happens func()) (chains []*chain) {
 	t.Helper()
@@ -92,7 +92,7 @@ func (l *load) through(t *testing.T, happens func()) (chains []*chain) {
 	l.began = time.Now()
 	var running sync.WaitGroup
 	running.Go(func() { chains = l.run(ctx, 6) })
-	pass(time.Second)
+	l.more(t, 50)
 	happens()
 	pass(time.Second)
 	cancel()
@@ -111,7 +111,7 @@ func TestFailOverKeepsWhatIsReplicated(t *testing.T) {
 		chains := l.through(t, func() {
 			if isEven := seed%2 == 0; isEven != r.isCluster { // some of the last answers say that the replica does not have it
 				r.isolate(t)
-				pass(400 * time.Millisecond)
+				l.more(t, 10)
 			}
 			died = time.Since(l.began)
 			r.primary.Kill()
@@ -149,7 +149,7 @@ func TestFailOverLossIsNoticed(t *testing.T) {
 		chains := l.through(t, func() {
 			l.keeps.Store(true) // what is given back after it was lost stops at zero, and adds up no more
 			r.isolate(t)
-			pass(300 * time.Millisecond)
+			l.more(t, 30)
 			r.primary.Kill()
 			r.promoted()
 		})

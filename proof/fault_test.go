@@ -17,52 +17,81 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// way is the way from one sidecar to Redis, on which everything may break.
+// way is the way from one sidecar to Redis, on which everything may break: a proxy
+// that is made anew for each fault, behind it one that breaks the connections that
+// there are. Toxics are never put on a connection nor taken off one: toxiproxy
+// waits for ever when it ends meanwhile.
 type way struct {
-	*toxiproxy.Proxy
-
-	t testing.TB
+	addr   string
+	live   *redistest.Proxy
+	t      testing.TB
+	server *toxiproxy.ApiServer
+	proxy  *toxiproxy.Proxy
 }
 
 // newWay opens a way to a server.
 func newWay(t testing.TB, target string) *way {
 	t.Helper()
-	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	w := &way{Proxy: toxiproxy.NewProxy(api, "way", "127.0.0.1:0", target), t: t}
-	if err := w.Start(); err != nil {
-		t.Fatal(err)
+	w := &way{
+		addr: "127.0.0.1:0", live: redistest.NewProxy(t, target), t: t,
+		server: toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop()),
 	}
-	t.Cleanup(w.Stop)
+	w.open("")
+	t.Cleanup(w.close)
 	return w
 }
 
-// toxic puts a toxic on the way, and returns what takes it off. Up is where
-// requests go, down where replies come.
-func (w *way) toxic(kind, stream, attributes string) (end func()) {
-	text := fmt.Sprintf(`{"name": "fault", "type": %q, "stream": "%sstream", "attributes": {%s}}`, kind, stream, attributes)
-	if _, err := w.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
-		w.t.Error(text, err)
-	}
-	return func() {
-		if err := w.Toxics.RemoveToxic(context.Background(), "fault"); err != nil {
-			w.t.Error(err)
+// open lets connections through, with a toxic unless it is empty.
+func (w *way) open(toxic string) {
+	// The port may still be in use by what is being closed.
+	eventually(w.t, "a way to open", func(context.Context) error {
+		w.proxy = toxiproxy.NewProxy(w.server, "way", w.addr, w.live.Addr)
+		if toxic != "" {
+			if _, err := w.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
+				return err
+			}
 		}
+		return w.proxy.Start()
+	})
+	w.addr = w.proxy.Listen
+}
+
+// close cuts all connections, and lets none through.
+func (w *way) close() { w.proxy.Stop() }
+
+// toxic has all connections be made anew with a toxic on them, and returns what
+// has them be made anew without it. Up is where requests go, down where replies
+// come.
+func (w *way) toxic(kind, stream, attributes string) (end func()) {
+	w.close()
+	w.open(fmt.Sprintf(`{"name": "fault", "type": %q, "stream": "%sstream", "attributes": {%s}}`, kind, stream, attributes))
+	return func() {
+		w.close()
+		w.open("")
 	}
 }
 
 // cut closes all connections; there are no new ones until it ends.
 func (w *way) cut() (end func()) {
-	w.Stop()
-	return func() {
-		// The port may still be in use by what is being closed.
-		eventually(w.t, "a way to open again", func(context.Context) error { return w.Start() })
-	}
+	w.close()
+	return func() { w.open("") }
 }
 
 // fault breaks something, and returns what mends it.
 type fault func(r *rand.Rand) (end func())
 
-// onWay are the faults of a way.
+// live is a fault of the connections that there are.
+func (w *way) liveFault(begin func()) fault {
+	return func(*rand.Rand) func() {
+		begin()
+		return func() {
+			w.live.Pass()
+			w.live.Lag(0)
+		}
+	}
+}
+
+// faults are those of a way.
 func (w *way) faults() map[string]fault {
 	toxic := func(kind, stream, format string, least, most int) fault {
 		return func(r *rand.Rand) func() {
@@ -84,6 +113,11 @@ func (w *way) faults() map[string]fault {
 		"replies that trickle": toxic("bandwidth", "down", `"rate": %d`, 1, 3),
 		"reset by requests":    toxic("reset_peer", "up", `"timeout": %d`, 0, 30),
 		"reset by replies":     toxic("reset_peer", "down", `"timeout": %d`, 0, 30),
+		"the next reply lost":  w.liveFault(func() { w.live.DropReplyTo("evalsha") }),
+		"no reply any more":    w.liveFault(w.live.HalfOpen),
+		"rejected":             w.liveFault(w.live.Reject),
+		"reset once":           w.liveFault(w.live.Cut),
+		"late replies":         w.liveFault(func() { w.live.Lag(60 * time.Millisecond) }),
 		"cut":                  func(*rand.Rand) func() { return w.cut() },
 	}
 }

@@ -55,7 +55,7 @@ func newWorld(t *testing.T, seed uint64, wrap func(quota.Store) quota.Store) *wo
 	for _, skew := range skews {
 		way := newWay(t, w.server.Addr)
 		w.ways = append(w.ways, way)
-		w.load.sidecars = append(w.load.sidecars, start(t, setup{url: "redis://" + way.Listen + "?timeout=300ms", skew: skew, inFlight: 4, wrap: wrap}))
+		w.load.sidecars = append(w.load.sidecars, start(t, setup{url: "redis://" + way.addr + "?timeout=300ms", skew: skew, inFlight: 4, wrap: wrap}))
 	}
 	createApps(t, w.load.sidecars[0], firstLimits, w.load.apps...)
 	w.breaker = newBreaker(seed, 200*time.Millisecond, 150*time.Millisecond, w.ways, map[string]fault{
@@ -85,7 +85,7 @@ func (w *world) whole(t *testing.T) *sidecar {
 		s.stop()
 	}
 	for _, way := range w.ways {
-		way.Stop()
+		way.close()
 	}
 	return start(t, setup{url: "redis://" + w.server.Addr})
 }

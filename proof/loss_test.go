@@ -71,7 +71,7 @@ func TestOldSnapshot(t *testing.T) {
 		chains := l.through(t, func() {
 			l.keeps.Store(true)
 			eventually(t, "a snapshot", func(ctx context.Context) error { return server.Client().Save(ctx).Err() })
-			pass(500 * time.Millisecond)
+			l.more(t, 30)
 			server.Kill()
 			server.Restart()
 		})
