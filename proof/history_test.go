@@ -196,7 +196,10 @@ func (c *chain) operations(client int, n *numbers) (ops []porcupine.Operation) {
 const never = time.Duration(math.MaxInt64)
 
 // checkTime bounds the search for an order; histories are made to need far less.
-const checkTime = time.Minute
+const (
+	checkTime = time.Minute
+	drawTime  = 10 * time.Second // to draw how far one gets
+)
 
 // disorder is a history that has no order.
 type disorder struct {
@@ -261,7 +264,7 @@ func (d *disorder) draw() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, info := porcupine.CheckOperationsVerbose(d.model, d.history, checkTime)
+	_, info := porcupine.CheckOperationsVerbose(d.model, d.history, drawTime)
 	path := filepath.Join(dir, fmt.Sprintf("%v-of-app-%d.html", d.family, d.app))
 	return path, porcupine.VisualizePath(d.model, info, path)
 }
