@@ -17,15 +17,24 @@ import (
 func TestMain(m *testing.M) {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // of toxiproxy, some of whose toxics have no logger
 	flag.Parse()
-	if runtime.GOMAXPROCS(0) < atOnce {
-		_ = flag.Set("test.parallel", strconv.Itoa(atOnce))
+	most := atOnce
+	if os.Getenv("IMQUOTA_SOAK") != "" {
+		most = all
+	}
+	if runtime.GOMAXPROCS(0) < most {
+		_ = flag.Set("test.parallel", strconv.Itoa(most))
 	}
 	goleak.VerifyTestMain(m, ofToxiproxy...)
 }
 
 // atOnce is how many tests run at once: they wait for faults more than they
-// compute.
-const atOnce = 6
+// compute. In a soak all do, for each goes on until its end.
+const (
+	atOnce = 6
+	all    = 20
+)
+
+var started = time.Now()
 
 // A toxic that has closed its end leaves those before it with what they carry.
 var ofToxiproxy = []goleak.Option{
@@ -69,7 +78,7 @@ type tally struct{ calls, faults int }
 // rounds runs a test once, or with other seeds until the soak is over or it fails.
 func rounds(t *testing.T, run func(t *testing.T, seed uint64) tally) {
 	t.Helper()
-	began, lasts := time.Now(), soak(t)
+	lasts := soak(t)
 	var total tally
 	first := firstSeed(t)
 	for seed := first; ; seed++ {
@@ -78,7 +87,7 @@ func rounds(t *testing.T, run func(t *testing.T, seed uint64) tally) {
 			did := run(t, seed)
 			total.calls, total.faults = total.calls+did.calls, total.faults+did.faults
 		})
-		passed := time.Since(began)
+		passed := time.Since(started)
 		t.Logf("seed %d is over: %d rounds, %d calls, %d faults in %v", seed, seed-first+1, total.calls, total.faults, passed.Round(time.Second))
 		if !ok || passed >= lasts {
 			return
