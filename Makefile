@@ -29,7 +29,8 @@ test: needs ## Run every test with the race detector; installs what they need
 	go test -race -timeout 15m $(PACKAGES)
 
 .PHONY: soak
-soak: needs ## Prove for SOAK (10m) that nothing is lost or counted twice, whatever breaks; SEED=N repeats what is drawn
+soak: needs ## Prove, twice for SOAK (10m), that nothing is lost or counted twice, whatever breaks; SEED=N repeats what is drawn
+	IMQUOTA_SOAK=$(SOAK) IMQUOTA_SEED=$(SEED) go test -race -count=1 -timeout 0 -v -run TestKilledUnder ./quota/boltstore | grep -Ev '^=== '
 	IMQUOTA_SOAK=$(SOAK) IMQUOTA_SEED=$(SEED) go test -race -count=1 -timeout 0 -v ./proof | grep -Ev '^=== '
 
 .PHONY: needs

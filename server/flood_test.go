@@ -19,17 +19,17 @@ import (
 )
 
 // floodOf is how many distinct apps and users a flood names: so many that what is
-// kept of each would be seen, and IMQUOTA_SOAK times as many where that is set.
+// kept of each would be seen, and IMQUOTA_FLOOD times as many where that is set.
 func floodOf(t *testing.T) int {
 	t.Helper()
 	const few = 30_000
-	text := os.Getenv("IMQUOTA_SOAK")
+	text := os.Getenv("IMQUOTA_FLOOD")
 	if text == "" {
 		return few
 	}
 	times, err := strconv.Atoi(text)
 	if err != nil {
-		t.Fatalf("IMQUOTA_SOAK: %v", err)
+		t.Fatalf("IMQUOTA_FLOOD: %v", err)
 	}
 	return few * times
 }

@@ -23,13 +23,13 @@ import (
 // soak is how many times longer a test is than in continuous integration.
 func soak(t *testing.T) int {
 	t.Helper()
-	text := os.Getenv("IMQUOTA_SOAK")
+	text := os.Getenv("IMQUOTA_FLOOD")
 	if text == "" {
 		return 1
 	}
 	times, err := strconv.Atoi(text)
 	if err != nil {
-		t.Fatalf("IMQUOTA_SOAK: %v", err)
+		t.Fatalf("IMQUOTA_FLOOD: %v", err)
 	}
 	return times
 }
