@@ -229,10 +229,10 @@ func TestImportGoesOn(t *testing.T) {
 func TestImportInDoubt(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "--demo", "--store", "bolt:"+filepath.Join(t.TempDir(), "doubt.db"))
-	isLost := true
+	isLost, sent := true, 0
 	apps := imquotav1.NewAppServiceClient(p.dial(0))
 	relay := (&scripted{imports: func(ctx context.Context, in *imquotav1.ImportUsageRequest) (*imquotav1.ImportUsageResponse, error) {
-		if isLost {
+		if sent = len(in.GetRows()); isLost {
 			return nil, status.Error(codes.Unavailable, "the answer is lost")
 		}
 		return apps.ImportUsage(ctx, in)
@@ -242,14 +242,27 @@ func TestImportInDoubt(t *testing.T) {
 	if got := run(t, command...); got.code != exitFault {
 		t.Fatalf("%+v", got)
 	}
-	j := &journal{}
-	if err := json.Unmarshal([]byte(text(t, file+".import")), j); err != nil {
-		t.Fatal(err)
+	noted := func() *journal {
+		j := &journal{path: file + ".import"}
+		if err := json.Unmarshal([]byte(text(t, j.path)), j); err != nil {
+			t.Fatal(err)
+		}
+		return j
 	}
-	j.path, j.Sent = file+".import", j.Sent.Add(-inDoubtFor)
-	if err := j.save(); err != nil {
-		t.Fatal(err)
+	note := func(change func(*journal)) {
+		j := noted()
+		change(j)
+		if err := j.save(); err != nil {
+			t.Fatal(err)
+		}
 	}
+	// It is in doubt since it was sent first, and goes as it went then.
+	note(func(j *journal) { j.Sent, j.SentRows = j.Sent.Add(-inDoubtFor/2), 3 })
+	first := noted().Sent
+	if got := run(t, command...); got.code != exitFault || sent != 3 || !noted().Sent.Equal(first) {
+		t.Errorf("%+v; %d rows were sent, first %v, want %v", got, sent, noted().Sent, first)
+	}
+	note(func(j *journal) { j.Sent, j.SentRows = first.Add(-inDoubtFor), 5 })
 	isLost = false
 	if got := run(t, command...); got.code != exitFault || !strings.Contains(got.err, "rows 1 to 5") || !strings.Contains(got.err, "--again") {
 		t.Errorf("%+v", got)
