@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -596,6 +597,35 @@ func TestImport(t *testing.T) {
 }
 
 // docsCommand finds what the docs tell a reader to type.
+// TestDocsNameTests: the tests that the README shows its promises by are there.
+func TestDocsNameTests(t *testing.T) {
+	t.Parallel()
+	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(page(t, "README.md"), -1)
+	if len(named) < 20 {
+		t.Fatalf("only %d tests are named", len(named))
+	}
+	there := make(map[string]bool)
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9]+)\(`)
+	err := filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path) //nolint:gosec // it is of this repository
+		for _, match := range declared.FindAllSubmatch(text, -1) {
+			there[string(match[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, match := range named {
+		if !there[match[1]] {
+			t.Errorf("README.md names %s, which is nowhere", match[1])
+		}
+	}
+}
+
 var docsCommand = regexp.MustCompile("(?m)(?:`|^|\\$ )(?:\\.bin/)?imquota ((?:serve|check|release|usage|app|account|quote|catalog|store|health|version)\\b[^`#>\n]*)")
 
 // TestDocsCommands parses every command line of the docs: none names a command
