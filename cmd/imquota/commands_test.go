@@ -295,7 +295,7 @@ func TestExitCodes(t *testing.T) {
 		{"records that are current for less than is known", []string{"serve", "--stale-max", "500ms"}, exitFault, "--stale-max: 500ms is not from 1s"},
 		{"records of yesterday", []string{"serve", "--stale-max", "25h"}, exitFault, "--stale-max: 25h0m0s is not from 1s"},
 		{"no calls at all", []string{"serve", "--max-in-flight", "0"}, exitFault, "--max-in-flight: 0 is not from 1"},
-		{"more calls of one than of all", []string{"serve", "--max-in-flight", "10"}, exitFault, "--max-in-flight-per-connection: 1024 is not from 1 to --max-in-flight, 10"},
+		{"no calls of one connection", []string{"serve", "--max-in-flight-per-connection", "0"}, exitFault, "--max-in-flight-per-connection: 0 is not from 1 to 1000000"},
 		{"no connections", []string{"serve", "--max-connections", "0"}, exitFault, "--max-connections: 0 is not from 1 to 1000000"},
 		{"a hold of no reservation", append(login, "--hold", "3s"), exitFault, "--hold: is for --reserve alone"},
 		{"a reservation without an id", []string{"reservation", "commit", "--app", "1"}, exitFault, "--id"},

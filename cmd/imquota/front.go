@@ -63,8 +63,8 @@ var errNotProbed = errors.New("the store was not looked at yet")
 
 func (c *serveCmd) front(s *server.Server, m *metrics, log *slog.Logger) (*front, error) {
 	f := &front{services: s, health: health.NewServer(), metrics: m, log: log}
-	f.admission = server.NewAdmission(server.Limits{InFlight: c.MaxInFlight, InFlightPerConnection: c.MaxInFlightPerConnection, LongestArrival: longestArrival, LongestCall: longestCall})
-	f.streams = uint32(2*c.MaxInFlightPerConnection + spareStreams)
+	f.admission = server.NewAdmission(server.Limits{InFlight: c.MaxInFlight, InFlightPerConnection: c.inFlightPerConnection(), LongestArrival: longestArrival, LongestCall: longestCall})
+	f.streams = uint32(2*c.inFlightPerConnection() + spareStreams)
 	m.admits(f.admission.InFlight, f.admission.Arriving)
 	f.intercept = chain(m.calls.Intercept, chain(server.Guard(log), f.admission.Intercept))
 	var err error

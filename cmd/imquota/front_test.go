@@ -39,3 +39,19 @@ func TestUnsoundStoreIsNeverReady(t *testing.T) {
 		t.Error("a sound store is not ready")
 	}
 }
+
+// TestFewInFlight: who lowers --max-in-flight need not lower the share of one
+// connection too, which is never more.
+func TestFewInFlight(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--demo", "--max-in-flight", "10")
+	if got := p.ask("check", "login", "--app", "1400000001", "--user", "alice"); got.code != exitFine {
+		t.Errorf("%+v", got)
+	}
+	for _, tt := range []struct{ all, one, want int }{{10, 1024, 10}, {4096, 1024, 1024}} {
+		c := serveCmd{MaxInFlight: tt.all, MaxInFlightPerConnection: tt.one}
+		if got := c.inFlightPerConnection(); got != tt.want {
+			t.Errorf("of %d calls one connection may have %d, want %d", tt.all, got, tt.want)
+		}
+	}
+}

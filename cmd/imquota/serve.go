@@ -32,7 +32,7 @@ type serveCmd struct {
 	PlaintextBeyondLoopback bool `help:"Allow addresses beyond loopback without TLS."`
 
 	MaxInFlight              int `help:"How many calls may be under way; more are refused with OVERLOADED." default:"4096"`
-	MaxInFlightPerConnection int `help:"How many of them may be of one connection." default:"1024"`
+	MaxInFlightPerConnection int `help:"How many of them may be of one connection; never more than --max-in-flight." default:"1024"`
 
 	MaxConnections int `help:"How many connections an address may have open; more are closed at once." default:"1024"`
 
@@ -73,14 +73,20 @@ func (c *serveCmd) Validate() error {
 		return fmt.Errorf("--drain-timeout: %v is negative", c.DrainTimeout)
 	case c.MaxInFlight < 1 || c.MaxInFlight > maxInFlight:
 		return fmt.Errorf("--max-in-flight: %d is not from 1 to %d", c.MaxInFlight, maxInFlight)
-	case c.MaxInFlightPerConnection < 1 || c.MaxInFlightPerConnection > c.MaxInFlight:
-		return fmt.Errorf("--max-in-flight-per-connection: %d is not from 1 to --max-in-flight, %d", c.MaxInFlightPerConnection, c.MaxInFlight)
+	case c.MaxInFlightPerConnection < 1 || c.MaxInFlightPerConnection > maxInFlight:
+		return fmt.Errorf("--max-in-flight-per-connection: %d is not from 1 to %d", c.MaxInFlightPerConnection, maxInFlight)
 	case c.MaxConnections < 1 || c.MaxConnections > maxConnections:
 		return fmt.Errorf("--max-connections: %d is not from 1 to %d", c.MaxConnections, maxConnections)
 	case c.StaleMax != 0 && (c.StaleMax < leastStaleMax || c.StaleMax > mostStaleMax):
 		return fmt.Errorf("--stale-max: %v is not from %v to %v, or 0 for not at all", c.StaleMax, leastStaleMax, mostStaleMax)
 	}
 	return nil
+}
+
+// inFlightPerConnection is what one connection may have, also where --max-in-flight
+// alone was lowered.
+func (c *serveCmd) inFlightPerConnection() int {
+	return min(c.MaxInFlightPerConnection, c.MaxInFlight)
 }
 
 // Run carries the command out.
