@@ -87,7 +87,7 @@ func (c *usageImportCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	if j.Done > 0 || !j.Sent.IsZero() {
+	if j.isBegun() {
 		_, _ = fmt.Fprintf(s.err, "going on after row %d of %d\n", j.Done, rows)
 	}
 	conn, err := c.dial()
@@ -97,27 +97,23 @@ func (c *usageImportCmd) Run(ctx context.Context, s *streams) error {
 	defer conn.close()
 	im := &importer{cmd: c, conn: conn, journal: j, rows: rows, streams: s, show: progress(s.err, func(n int64) string { return fmt.Sprint(n) })}
 	if c.Rejects != "" && !c.DryRun {
-		rejects, err := c.openRejects(j.Done > 0)
-		if err != nil {
+		if im.rejects, err = openRejects(c.Rejects, format, j); err != nil {
 			return fmt.Errorf("--rejects: %w", err)
 		}
-		defer rejects.Close() //nolint:errcheck // flush tells
-		im.rejects = newRowWriter(rejects, format, j.Done == 0)
+		defer im.rejects.close()
 	}
 	reader, err := rewound(file, format)
 	if err != nil {
 		return err
 	}
 	if err := im.all(ctx, reader); err != nil {
-		if c.journalPath() != "" {
+		if c.journalPath() != "" && j.isBegun() {
 			_, _ = fmt.Fprintf(s.err, "stopped after row %d of %d; the same command goes on there\n", j.Done, rows)
 		}
 		return err
 	}
-	if im.rejects != nil {
-		if err := im.rejects.flush(); err != nil {
-			return fmt.Errorf("--rejects: %w", err)
-		}
+	if err := im.rejects.flush(); err != nil {
+		return err
 	}
 	if err := j.remove(); err != nil {
 		return err
@@ -159,16 +155,6 @@ func (c *usageImportCmd) open() (*os.File, string, error) {
 		return nil, "", errors.Join(err, f.Close())
 	}
 	return f, format, nil
-}
-
-// openRejects opens the file of refused rows. Only an import that goes on adds to
-// one that is there.
-func (c *usageImportCmd) openRejects(goesOn bool) (*os.File, error) {
-	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	if goesOn {
-		flags = os.O_WRONLY | os.O_CREATE | os.O_APPEND
-	}
-	return os.OpenFile(c.Rejects, flags, 0o600)
 }
 
 func rewound(f *os.File, format string) (rowReader, error) {
@@ -225,8 +211,8 @@ type importer struct {
 	cmd     *usageImportCmd
 	conn    *connection
 	journal *journal
-	rows    int64 // in the file
-	rejects *rowWriter
+	rows    int64    // in the file
+	rejects *rejects // nil: they are not kept
 	show    func(done, total int64)
 
 	*streams
@@ -293,13 +279,19 @@ func (im *importer) one(ctx context.Context, p *part) error {
 	if len(p.rows) == 0 {
 		return errors.New("the file became shorter meanwhile")
 	}
+	isFirst := im.journal.Sent.IsZero()
 	if err := im.journal.send(len(p.rows), time.Now()); err != nil {
 		return fmt.Errorf("--journal: %w", err)
 	}
-	out, err := im.patiently(ctx, &imquotav1.ImportUsageRequest{
+	out, attempts, err := im.patiently(ctx, &imquotav1.ImportUsageRequest{
 		AppId: im.cmd.App, RequestId: im.journal.requestID(), Rows: p.rows, DryRun: im.cmd.DryRun,
 	})
 	if err != nil {
+		if isFirst && attempts == 1 && refusesAll(err) {
+			if err := im.journal.takeBack(); err != nil {
+				return fmt.Errorf("--journal: %w", err)
+			}
+		}
 		return &callError{flags: &im.cmd.clientFlags, err: err}
 	}
 	if len(out.GetResults()) != len(p.rows) {
@@ -310,10 +302,8 @@ func (im *importer) one(ctx context.Context, p *part) error {
 			return err
 		}
 	}
-	if im.rejects != nil {
-		if err := im.rejects.flush(); err != nil {
-			return fmt.Errorf("--rejects: %w", err)
-		}
+	if err := im.rejects.flush(); err != nil {
+		return err
 	}
 	im.journal.finished(len(p.rows))
 	if im.show != nil {
@@ -331,19 +321,28 @@ const (
 	longestPause = 3 * time.Second
 )
 
+// refusesAll reports whether an error says that nothing of a call took effect:
+// there is no such app, or the server does not do this.
+func refusesAll(err error) bool {
+	return slices.Contains([]codes.Code{
+		codes.NotFound, codes.InvalidArgument, codes.Unimplemented, codes.PermissionDenied, codes.Unauthenticated,
+	}, status.Code(err))
+}
+
 // patiently calls until the server can take it. Each row takes effect once, for
 // the call has an id.
-func (im *importer) patiently(ctx context.Context, in *imquotav1.ImportUsageRequest) (*imquotav1.ImportUsageResponse, error) {
+func (im *importer) patiently(ctx context.Context, in *imquotav1.ImportUsageRequest) (out *imquotav1.ImportUsageResponse, attempts int, err error) {
 	began := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		out, err := im.conn.apps.ImportUsage(ctx, in)
+		attempts++
+		out, err = im.conn.apps.ImportUsage(ctx, in)
 		code := status.Code(err)
 		if code != codes.Unavailable && code != codes.DeadlineExceeded || time.Since(began)+pause > im.cmd.Patience {
-			return out, err
+			return out, attempts, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return nil, attempts, err
 		case <-time.After(pause):
 		}
 	}
@@ -362,7 +361,7 @@ func (im *importer) note(row *imquotav1.UsageRow, line int, result *imquotav1.Us
 			_, _ = fmt.Fprintf(im.err, "line %d: %s: %s\n", line, row.GetQuota(), e.GetMessage())
 		}
 		if im.rejects != nil {
-			return im.rejects.write(row)
+			return im.rejects.rows.write(row)
 		}
 		return nil
 	}

@@ -273,6 +273,71 @@ func TestImportInDoubt(t *testing.T) {
 	p.wantMany(t, 5)
 }
 
+// TestImportOfNoApp leaves nothing that keeps the right app from being imported,
+// and nothing that counts as an answer that was lost.
+func TestImportOfNoApp(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--demo", "--store", "bolt:"+filepath.Join(t.TempDir(), "noapp.db"))
+	file := write(t, "rows.csv", "quota,subject,used\nfriends,alice,3\nfriends,,1\n")
+	rejects := filepath.Join(t.TempDir(), "rejects.csv")
+	if got := p.ask("usage", "import", file, "--app", "7", "--rejects", rejects); got.code != exitFault || !strings.Contains(got.err, "APP_NOT_FOUND") || strings.Contains(got.err, "goes on") {
+		t.Errorf("%+v", got)
+	}
+	for _, path := range []string{file + ".import", rejects} {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left: %v", path, err)
+		}
+	}
+	if got := p.ask("usage", "import", file, "--app", "1400000003", "--rejects", rejects); !strings.Contains(got.err, "1 of 2 rows were refused") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestRejectsGoOn: an import that goes on writes each row that was refused once,
+// below one head, whatever the attempt before had written of it.
+func TestRejectsGoOn(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--demo", "--store", "bolt:"+filepath.Join(t.TempDir(), "rejects.db"))
+	apps := imquotav1.NewAppServiceClient(p.dial(0))
+	calls := 0
+	relay := (&scripted{imports: func(ctx context.Context, in *imquotav1.ImportUsageRequest) (*imquotav1.ImportUsageResponse, error) {
+		if calls++; calls%2 == 1 { // every part at first
+			return nil, status.Error(codes.Unavailable, "the answer is lost")
+		}
+		return apps.ImportUsage(ctx, in)
+	}}).start(t)
+	var b, want strings.Builder
+	b.WriteString("quota,subject,used\n")
+	want.WriteString("quota,subject,used,observed,group_type,window\n")
+	for i := range 2500 {
+		_, _ = fmt.Fprintf(&b, "nonsense,u%d,1\n", i)
+		_, _ = fmt.Fprintf(&want, "nonsense,u%d,1,,,\n", i)
+	}
+	file, rejects := write(t, "rows.csv", b.String()), filepath.Join(t.TempDir(), "rejects.csv")
+	command := []string{"usage", "import", file, "--app", "1400000003", "--rejects", rejects, "--server", relay, "--patience", "0s"}
+	for done := 0; done < 2500; done += 1000 {
+		if got := run(t, command...); !strings.Contains(got.err, fmt.Sprintf("stopped after row %d of 2500", done)) {
+			t.Fatalf("%+v", got)
+		}
+		f, err := os.OpenFile(rejects, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString("nonsense,u"); err != nil { // the disk was full
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := run(t, command...); !strings.Contains(got.err, "2500 of 2500 rows were refused: see") {
+		t.Errorf("%+v", got)
+	}
+	if text(t, rejects) != want.String() {
+		t.Errorf("rejects: %q", text(t, rejects))
+	}
+}
+
 // TestExportThatBreaksOff leaves no half file.
 func TestExportThatBreaksOff(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,10 @@ type journal struct {
 	// SentRows how many they are.
 	Sent     time.Time `json:"sent,omitzero"`
 	SentRows int       `json:"sentRows,omitempty"`
+	// Rejects is the file of refused rows, if there is one, and RejectsBytes how
+	// much of it is of the rows that are done.
+	Rejects      string `json:"rejects,omitempty"`
+	RejectsBytes int64  `json:"rejectsBytes,omitempty"`
 
 	Totals importTotals `json:"totals"`
 }
@@ -71,6 +75,20 @@ func (j *journal) resume(text []byte) error {
 
 // requestID is of the rows that follow.
 func (j *journal) requestID() string { return fmt.Sprintf("import-%s-%d", j.Nonce, j.Done) }
+
+// isBegun reports whether there is something to go on with.
+func (j *journal) isBegun() bool { return j.Done > 0 || !j.Sent.IsZero() }
+
+// takeBack notes that the rows that were sent are known to have changed nothing.
+// An import that is not begun needs no journal.
+func (j *journal) takeBack() error {
+	j.Sent, j.SentRows = time.Time{}, 0
+	if j.isBegun() {
+		return j.save()
+	}
+	j.Rejects, j.RejectsBytes = "", 0
+	return j.remove()
+}
 
 // send notes that rows are about to be sent, unless they were before.
 func (j *journal) send(rows int, now time.Time) error {
