@@ -350,15 +350,19 @@ func (im *importer) patiently(ctx context.Context, in *imquotav1.ImportUsageRequ
 
 // note adds up a row's result, and shows it if it is one to be seen.
 func (im *importer) note(row *imquotav1.UsageRow, line int, result *imquotav1.UsageRowResult) error {
-	totals := im.journal.Totals.of(row.GetQuota())
+	name := row.GetQuota()
+	if result.GetError() != nil {
+		name = im.journal.Totals.nameRefused(name)
+	}
+	totals := im.journal.Totals.of(name)
 	totals.Rows++
-	if isDistinct(row.GetQuota()) && row.GetUsed() == 1 {
+	if isDistinct(name) && row.GetUsed() == 1 {
 		totals.Members++
 	}
 	if e := result.GetError(); e != nil {
 		totals.Refused++
 		if im.shown++; im.shown <= shownErrors {
-			_, _ = fmt.Fprintf(im.err, "line %d: %s: %s\n", line, row.GetQuota(), e.GetMessage())
+			_, _ = fmt.Fprintf(im.err, "line %d: %s: %s\n", line, name, e.GetMessage())
 		}
 		if im.rejects != nil {
 			return im.rejects.rows.write(row)
@@ -416,6 +420,33 @@ func (t *importTotals) of(quota string) *quotaTotals {
 		(*t)[quota] = &quotaTotals{}
 	}
 	return (*t)[quota]
+}
+
+// otherQuotas stands for what rows name that were refused, where there is more than
+// is worth a line, as where columns are mixed up, or what could not be shown.
+const otherQuotas = "(others)"
+
+// mostRefused is how many quotas the totals have before one that only refused rows
+// name is told apart no more.
+const mostRefused = 20
+
+// nameRefused is what a refused row adds to: the totals are written with every
+// part, and no longer than the catalog.
+func (t *importTotals) nameRefused(quota string) string {
+	if (*t)[quota] != nil || len(*t) < mostRefused && isName(quota) {
+		return quota
+	}
+	return otherQuotas
+}
+
+// isName reports whether a text can stand in a line of a terminal.
+func isName(text string) bool {
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return text != "" && len(text) <= 64
 }
 
 // isDistinct reports whether a quota's members are what counts.

@@ -273,6 +273,28 @@ func TestImportInDoubt(t *testing.T) {
 	p.wantMany(t, 5)
 }
 
+// TestImportOfMixedColumns: a file whose every row names another quota is refused
+// in a few lines, and what stands in it does not reach the terminal.
+func TestImportOfMixedColumns(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "--demo", "--store", "bolt:"+filepath.Join(t.TempDir(), "mixed.db"))
+	var b strings.Builder
+	b.WriteString("subject,quota,used\nfriends,\x1b[2J,1\n")
+	for i := range 3000 {
+		_, _ = fmt.Fprintf(&b, "friends,u%d,1\n", i)
+	}
+	b.WriteString("alice,friends,1\n")
+	got := p.ask("usage", "import", write(t, "rows.csv", b.String()), "--app", "1400000003")
+	if strings.Contains(got.out+got.err, "\x1b") || strings.Count(got.out, "\n") > mostRefused+10 || !strings.Contains(got.err, "3001 of 3002 rows were refused") {
+		t.Errorf("%q, %q", got.out, got.err)
+	}
+	for _, want := range []string{"(others)  2982", "friends      1        1  +1        0"} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("no %q in %s", want, got.out)
+		}
+	}
+}
+
 // TestImportOfNoApp leaves nothing that keeps the right app from being imported,
 // and nothing that counts as an answer that was lost.
 func TestImportOfNoApp(t *testing.T) {
