@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,18 +101,19 @@ func (l *lineReader) next() ([]byte, error) {
 type boundedLines struct {
 	r    *bufio.Reader
 	size int // of the line so far
+	line int // how many have ended
 }
 
 // Read implements io.Reader.
 func (b *boundedLines) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p[:min(len(p), maxRowBytes)])
 	for _, c := range p[:n] {
-		if b.size++; c == '\n' {
-			b.size = 0
+		if b.size++; b.size > maxRowBytes {
+			return 0, fmt.Errorf("line %d: %w", b.line+1, errLongLine) // what follows it is not found
 		}
-	}
-	if b.size > maxRowBytes {
-		return 0, errLongLine
+		if c == '\n' {
+			b.size, b.line = 0, b.line+1
+		}
 	}
 	return n, err
 }
@@ -260,7 +262,11 @@ func jsonCause(err error) error {
 		if wrong.Field == "" {
 			return fmt.Errorf("is a JSON %s, not an object", wrong.Value)
 		}
-		return fmt.Errorf("%s: a JSON %s is not what it should be", wrong.Field, wrong.Value)
+		want := "a whole number"
+		if wrong.Type.Kind() == reflect.String {
+			want = "a string"
+		}
+		return fmt.Errorf("%s: a JSON %s is not %s", wrong.Field, wrong.Value, want)
 	}
 	return fmt.Errorf("is not a JSON object with the keys %s: %s", strings.Join(rowColumns, ", "), strings.TrimPrefix(err.Error(), "json: "))
 }
