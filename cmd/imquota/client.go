@@ -182,6 +182,8 @@ func (e *callError) text(st *status.Status, reason string) string {
 		return "the server at " + server + " does not speak plain gRPC: it may need --tls"
 	case st.Code() == codes.Unavailable:
 		return fmt.Sprintf("no server answers at %s: %s\nStart one with `imquota serve`, or name another with --server.", server, cause(message))
+	case st.Code() == codes.Canceled:
+		return "stopped before the server at " + server + " answered"
 	case st.Code() == codes.Unimplemented:
 		return fmt.Sprintf("the server at %s does not offer this here: %s", server, message)
 	case st.Code() == codes.DeadlineExceeded:

@@ -68,6 +68,9 @@ func (c *storeBackupCmd) Run(ctx context.Context, s *streams) error {
 		err = writeWhole(c.File, zipped(c.File, write))
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			return errors.New("stopped")
+		}
 		return err
 	}
 	text := fmt.Sprintf("%s: %s, %s, %s, %s; sha256 %s", c.File,
@@ -91,7 +94,10 @@ func zipped(path string, write func(io.Writer) error) func(io.Writer) error {
 	}
 	return func(w io.Writer) error {
 		z := gzip.NewWriter(w)
-		return errors.Join(write(z), z.Close())
+		if err := write(z); err != nil {
+			return err
+		}
+		return z.Close()
 	}
 }
 

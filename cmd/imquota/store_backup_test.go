@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -104,6 +106,25 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	if got := run(t, "store", "restore", "--store", "bolt:"+fresh, another); got.code != exitFine || !strings.Contains(got.err, "app 1400000003 is not in the backup") {
 		t.Errorf("the rest: %+v", got)
+	}
+}
+
+// TestBackupIsStopped, which is no fault of the store.
+func TestBackupIsStopped(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store, file := "bolt:"+filepath.Join(dir, "b.db"), filepath.Join(dir, "b.json.gz")
+	p := serve(t, "--demo", "--store", store)
+	p.signal(15)
+	p.end()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errOut bytes.Buffer
+	if code := Run(ctx, []string{"store", "backup", "--store", store, file}, &out, &errOut); code != exitFault || errOut.String() != "imquota: stopped\n" {
+		t.Errorf("exit code %d, %q", code, errOut.String())
+	}
+	if left, err := filepath.Glob(file + "*"); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 

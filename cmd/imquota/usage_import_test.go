@@ -214,7 +214,7 @@ func TestImportGoesOn(t *testing.T) {
 	if got := attempt("--patience", "0s"); got.code != exitFault || !strings.Contains(got.err, "stopped after row 1000 of 4500") {
 		t.Fatalf("exit code %d, %q", got.code, got.err)
 	}
-	if got := attempt(); got.code != exitFault || !strings.Contains(got.err, "going on after row 1000 of 4500") || !strings.Contains(got.err, "stopped after row 2000") {
+	if got := attempt(); got.code != exitFault || !strings.Contains(got.err, "going on after row 1000 of 4500") || !strings.Contains(got.err, "imquota: stopped before the server at") || !strings.Contains(got.err, "stopped after row 2000") {
 		t.Fatalf("exit code %d, %q", got.code, got.err)
 	}
 	if got := attempt(); got.code != exitFine || !strings.Contains(got.out, "4500 rows imported") || !strings.Contains(got.out, "2000 had taken effect before") {
