@@ -17,8 +17,9 @@ func (reservationCmd) Help() string {
 	return `A check with --reserve holds quotas until they are committed or cancelled, or the hold ends by
 itself. A commit after that is judged anew. Both may be repeated. Example:
 
-  imquota check create-group --app 1400000001 --group g1 --type work --owner alice --reserve --hold 1m
-  imquota reservation commit --app 1400000001 --id 0123456789abcdef0123456789abcdef
+  imquota check create-group --app 1400000001 --group g1 --type work --reserve
+  imquota reservation commit --app 1400000001 \
+    --id 0123456789abcdef0123456789abcdef
 
 Exit codes: 0 done, 2 denied (a late commit, an app that is gone), 1 a fault or wrong usage.`
 }

@@ -39,12 +39,15 @@ and free_mau are, beside live traffic. What the file does not name stays.
 
 A CSV file begins with the names of its columns; NDJSON has an object a line:
   quota       the quota's key
-  subject     the user or group, by the quota's scope; of users and free_mau a user
-  used        the counter's value; of users and free_mau 1, or 0: not a user
-  observed    the counter that was seen when used was measured: what was counted
-              since is kept. Without it the counter becomes used.
+  subject     the user or group, by the quota's scope; of users and
+              free_mau a user
+  used        the counter's value; of users and free_mau 1, or of users 0:
+              not a user
+  observed    the counter that was seen when used was measured: what was
+              counted since is kept. Without it the counter becomes used.
   group_type  of a group whose members are counted and that is not known yet
-  window      the day or month that was measured: if it is over, the row is refused
+  window      the day or month that was measured: if it is over, the row is
+              refused
 
 All of the file is read before anything is imported: a line that is no row stops it.
 A row that the server refuses does not stop the others; the exit code is 1 then.
@@ -52,7 +55,8 @@ A row that the server refuses does not stop the others; the exit code is 1 then.
 Stopped or broken off, the same command goes on where it was: how far it is stands in
 FILE.import. A part whose answer was lost is sent again and takes effect once, for 9
 minutes; after that rows with observed might count twice, and the command asks for
---again, or for the rows that count to be taken out of the file.`
+--again, or for the rows that count to be taken out of the file. Once it has come to
+the end, the same command begins anew, and rows with observed count once more.`
 }
 
 // Validate refuses what cannot be.
