@@ -124,6 +124,9 @@ func (p *process) await(from int, match func(logLine) bool) int {
 		select {
 		case <-news:
 		case <-p.done:
+			if len(p.lines()) > len(logs) {
+				continue // its last words
+			}
 			p.t.Fatalf("the process ended: %+v", p.lines())
 		case <-timeout:
 			p.t.Fatalf("waited too long: %+v", p.lines())
@@ -296,15 +299,14 @@ func TestVariablesOfTheServer(t *testing.T) {
 	}
 }
 
-// TestEmptyVariables: set to nothing is not set.
+// TestEmptyVariables: set to nothing is not set. The default address may be in use,
+// by the server that make run started: then it is the one that cannot be had.
 func TestEmptyVariables(t *testing.T) {
 	t.Setenv("IMQUOTA_LISTEN", "")
 	t.Setenv("IMQUOTA_TLS_CERT", "")
 	t.Setenv("IMQUOTA_DRAIN_TIMEOUT", "")
 	p := launch(t, "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"), "--plaintext-beyond-loopback")
-	p.await(0, func(l logLine) bool { // somebody else may have that address
-		return says("listening on "+defaultListen)(l) || strings.Contains(l.Msg, "--listen "+defaultListen+": ")
-	})
+	p.await(0, func(l logLine) bool { return strings.Contains(l.Msg, defaultListen) })
 }
 
 func TestCatalogReload(t *testing.T) {
