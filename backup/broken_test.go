@@ -199,6 +199,11 @@ func TestDamagedFiles(t *testing.T) {
 		wantRefused(t, name+", with more behind it", append(bytes.Clone(text), '\n'))
 		wantRefused(t, name+", twice", append(bytes.Clone(text), text...))
 	}
+	for _, more := range []string{"x", "x\n"} {
+		if _, err := backup.Check(strings.NewReader(string(plain) + more)); err == nil || !strings.Contains(err.Error(), "there is something behind the last line") {
+			t.Errorf("with %q behind it: %v", more, err)
+		}
+	}
 	lines := bytes.SplitAfter(bytes.TrimSuffix(plain, []byte("\n")), []byte("\n"))
 	for i := range lines {
 		wantRefused(t, fmt.Sprint("without line ", i+1), bytes.Join(append(append([][]byte{}, lines[:i]...), lines[i+1:]...), nil))

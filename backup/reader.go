@@ -182,7 +182,7 @@ func (r *Reader) end(e *End) error {
 		return errors.New("it holds something else than its last line says")
 	}
 	r.number++
-	if r.lines.Scan() {
+	if r.lines.Scan() || errors.Is(r.lines.Err(), errCutOff) {
 		return errors.New("there is something behind the last line")
 	}
 	if err := r.lines.Err(); err != nil {
