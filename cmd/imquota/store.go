@@ -199,6 +199,15 @@ func progress(w io.Writer, text func(int64) string) func(done, total int64) {
 	}
 }
 
+// wipe is what comes before a line on a terminal where a bar may stand, of which
+// what is left would stand behind it.
+func wipe(w io.Writer) string {
+	if f, ok := w.(*os.File); ok && isTerminal(f) {
+		return "\r\x1b[K"
+	}
+	return ""
+}
+
 func isTerminal(f *os.File) bool {
 	return term.IsTerminal(int(f.Fd()))
 }

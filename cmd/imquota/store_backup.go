@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -68,6 +67,7 @@ func (c *storeBackupCmd) Run(ctx context.Context, s *streams) error {
 		err = writeWhole(c.File, zipped(c.File, write))
 	}
 	if err != nil {
+		_, _ = io.WriteString(s.err, wipe(s.err))
 		if ctx.Err() != nil {
 			return errors.New("stopped")
 		}
@@ -107,11 +107,7 @@ func (s *streams) tell(n backup.Notice) {
 	if n.Account != "" {
 		what = "account " + n.Account
 	}
-	wipe := "" // the bar, of which what is left would stand behind
-	if f, ok := s.err.(*os.File); ok && isTerminal(f) {
-		wipe = "\r\x1b[K"
-	}
-	_, _ = fmt.Fprintf(s.err, "%s%s %s\n", wipe, what, n.Text)
+	_, _ = fmt.Fprintf(s.err, "%s%s %s\n", wipe(s.err), what, n.Text)
 }
 
 // promille shows how far a backup is, on a terminal.

@@ -72,7 +72,7 @@ func (c *storeRestoreCmd) Run(ctx context.Context, s *streams) error {
 	}
 	restored, err := r.Run(ctx, checked)
 	if err != nil {
-		_, _ = fmt.Fprintf(s.err, "%s so far; run the command again to go on\n", summary(restored, c.DryRun))
+		_, _ = fmt.Fprintf(s.err, "%s%s so far; run the command again to go on\n", wipe(s.err), summary(restored, c.DryRun))
 		if ctx.Err() != nil {
 			return errors.New("stopped")
 		}

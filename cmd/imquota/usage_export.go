@@ -71,6 +71,7 @@ func (c *usageExportCmd) export(ctx context.Context, conn *connection, w, termin
 	for {
 		page, err := conn.apps.ExportUsage(ctx, ask)
 		if err != nil {
+			_, _ = io.WriteString(terminal, wipe(terminal))
 			return rows, &callError{flags: &c.clientFlags, err: err}
 		}
 		for _, row := range page.GetRows() {

@@ -111,6 +111,7 @@ func (c *usageImportCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	if err := im.all(ctx, reader); err != nil {
+		_, _ = io.WriteString(s.err, wipe(s.err))
 		if c.journalPath() != "" && j.isBegun() {
 			_, _ = fmt.Fprintf(s.err, "stopped after row %d of %d; the same command goes on there\n", j.Done, rows)
 		}
@@ -366,7 +367,7 @@ func (im *importer) note(row *imquotav1.UsageRow, line int, result *imquotav1.Us
 	if e := result.GetError(); e != nil {
 		totals.Refused++
 		if im.shown++; im.shown <= shownErrors {
-			_, _ = fmt.Fprintf(im.err, "line %d: %s: %s\n", line, name, e.GetMessage())
+			_, _ = fmt.Fprintf(im.err, "%sline %d: %s: %s\n", wipe(im.err), line, name, e.GetMessage())
 		}
 		if im.rejects != nil {
 			return im.rejects.rows.write(row)
