@@ -4,6 +4,10 @@ import (
 	"crypto/sha1"
 	_ "embed"
 	"encoding/hex"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
 )
 
 //go:embed apply.lua
@@ -83,9 +87,28 @@ type script struct {
 
 // newScript declares the flags that decide when Redis runs a script at all.
 func newScript(flags, body string) *script {
-	source := "#!lua" + flags + "\n" + body
+	source := "#!lua" + flags + "\n" + mayRun(body) + body
 	sum := sha1.Sum([]byte(source)) // the name that Redis gives scripts
 	return &script{source: source, sha: hex.EncodeToString(sum[:]), waits: flags != noWrites}
+}
+
+// commandOf finds the commands that a script runs.
+var commandOf = regexp.MustCompile(`(?:redis\.p?call|change)\('([A-Z]+)'`)
+
+// mayRun is what a script begins with: Redis holds each command of a script
+// against the user's permissions when it comes to it, so that one that is not
+// permitted would leave what was written before. It is refused before all of them.
+func mayRun(body string) string {
+	var commands []string
+	for _, match := range commandOf.FindAllStringSubmatch(body, -1) {
+		commands = append(commands, match[1])
+	}
+	slices.Sort(commands)
+	var checks strings.Builder
+	for _, command := range slices.Compact(commands) {
+		fmt.Fprintf(&checks, "if not redis.acl_check_cmd('%s', KEYS[1]) then return redis.error_reply('NOPERM this user may not run %[1]s') end\n", command)
+	}
+	return checks.String()
 }
 
 // unwaited is a script whose writes are no loss, or that may write nothing.
