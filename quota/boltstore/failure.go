@@ -49,6 +49,32 @@ func (s *Store) notWritten(cause, err error) *account.Fault {
 	}
 }
 
+// sound says why nothing is answered any more, or nil. A file that its path does
+// not name any more is not written to: nobody would find again what was counted
+// there, and another process may be counting in a new one by now.
+func (s *Store) sound() *account.Fault {
+	if fault := s.broken.Load(); fault != nil {
+		return fault
+	}
+	if s.isNamed() {
+		return nil
+	}
+	s.giveUp(&account.Fault{
+		Reason: account.StoreUnavailable,
+		Detail: "the store " + s.path + " was removed, renamed or replaced while it was in use; put it back, or its backup, before the next start",
+	})
+	return s.broken.Load()
+}
+
+// isNamed reports whether the path names the open file, as far as can be seen.
+func (s *Store) isNamed() bool {
+	named, err := os.Stat(s.path)
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	return os.SameFile(named, s.info)
+}
+
 // isUnchanged reports whether the last commit that succeeded is still the one
 // that counts.
 func (s *Store) isUnchanged() (unchanged bool) {

@@ -139,7 +139,7 @@ func (s *Store) Ready(context.Context) error {
 	if s.isClosing() {
 		return errClosed
 	}
-	if fault := s.broken.Load(); fault != nil {
+	if fault := s.sound(); fault != nil {
 		return fault
 	}
 	return nil

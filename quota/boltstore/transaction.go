@@ -21,7 +21,7 @@ func (s *Store) begin(writable bool) (*bolt.Tx, error) {
 	if !writable && s.isClosing() {
 		return nil, errClosed
 	}
-	if fault := s.broken.Load(); fault != nil {
+	if fault := s.sound(); fault != nil {
 		return nil, fault
 	}
 	oldest := s.committed.Load()
@@ -122,6 +122,9 @@ func (s *Store) transact(do func(tx *bolt.Tx) error) error {
 	switch {
 	case err == nil:
 		s.committed.Store(number)
+		if fault := s.sound(); fault != nil { // it was written where nobody finds it
+			return &account.Fault{Reason: account.OutcomeUnknown, Detail: fault.Detail}
+		}
 	case ok:
 		fault := s.lose(damage)
 		if done {
