@@ -58,9 +58,9 @@ func newWorld(t *testing.T, seed uint64, wrap func(quota.Store) quota.Store) *wo
 		w.load.sidecars = append(w.load.sidecars, start(t, setup{url: "redis://" + way.addr + "?timeout=300ms", skew: skew, inFlight: 4, wrap: wrap}))
 	}
 	createApps(t, w.load.sidecars[0], firstLimits, w.load.apps...)
-	w.breaker = newBreaker(seed, 200*time.Millisecond, 150*time.Millisecond, w.ways, map[string]fault{
-		"paused": paused(w.server), "crashed": crashed(w.server), "restarted": restarted(t, w.load.sidecars[1]),
-	})
+	others := operator{t, w.server}.faults()
+	others["paused"], others["crashed"], others["restarted"] = paused(w.server), crashed(w.server), restarted(t, w.load.sidecars[1])
+	w.breaker = newBreaker(seed, 200*time.Millisecond, 150*time.Millisecond, w.ways, others)
 	return w
 }
 
