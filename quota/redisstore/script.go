@@ -85,9 +85,22 @@ type script struct {
 	waits       bool // what it writes is waited for, whoever runs it
 }
 
-// newScript declares the flags that decide when Redis runs a script at all.
+// newScript declares the flags that decide when Redis runs a script at all, and
+// has the script answer with the mark that its caller drew. A connection whose
+// replies are out of step, because somebody has sent one twice, would have a call
+// take another one's for its own.
 func newScript(flags, body string) *script {
-	source := "#!lua" + flags + "\n" + mayRun(body) + body
+	source := "#!lua" + flags + `
+local mark = table.remove(ARGV)
+local function script()
+` + mayRun(body) + body + `
+end
+local reply = script()
+if type(reply) == 'table' and (reply.err or reply.ok) then
+  return reply
+end
+return {mark, reply}
+`
 	sum := sha1.Sum([]byte(source)) // the name that Redis gives scripts
 	return &script{source: source, sha: hex.EncodeToString(sum[:]), waits: flags != noWrites}
 }

@@ -3,7 +3,9 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,9 +101,10 @@ type command struct {
 	writes bool
 	kept   bool // it writes what must last, and may be repeated
 
-	whole      bool // the server asked for the script's text
-	detours    bool // its keys are on their way to another node
-	replicated bool // as many replicas have what it wrote as are to be waited for
+	whole      bool   // the server asked for the script's text
+	detours    bool   // its keys are on their way to another node
+	mark       string // what the script is to answer with
+	replicated bool   // as many replicas have what it wrote as are to be waited for
 	cmd        *redis.Cmd
 	err        error // of cmd, or a fault
 }
@@ -136,17 +139,35 @@ func (c *command) prepare(ctx context.Context) *once {
 		if c.whole {
 			name, text = "eval", c.script.source
 		}
-		args = append(make([]any, 0, 3+len(c.keys)+len(c.args)), name, text, len(c.keys))
+		args = append(make([]any, 0, 4+len(c.keys)+len(c.args)), name, text, len(c.keys))
 		for _, key := range c.keys {
 			args = append(args, key)
 		}
-		args = append(args, c.args...)
+		c.mark = strconv.FormatUint(rand.Uint64(), 36)
+		args = append(append(args, c.args...), c.mark)
 	}
 	c.cmd = redis.NewCmd(ctx, args...)
 	if c.script != nil {
 		c.cmd.SetFirstKeyPos(3)
 	}
 	return &once{Cmd: c.cmd}
+}
+
+// errAnothers says that a reply is not of this call.
+var errAnothers = errors.New("the reply is another call's")
+
+// readReply takes the mark off a script's reply.
+func (c *command) readReply() error {
+	err := c.cmd.Err()
+	if err != nil || c.script == nil {
+		return err
+	}
+	reply, _ := c.cmd.Val().([]any)
+	if len(reply) == 0 || len(reply) > 2 || reply[0] != c.mark {
+		return errAnothers
+	}
+	c.cmd.SetVal(append(reply, nil)[1]) // a script that answers nil answers its mark alone
+	return nil
 }
 
 // do runs one command. Its reply is nil when the error is not.
@@ -211,7 +232,7 @@ func (s *Store) deliver(ctx context.Context, deadline time.Time, commands []*com
 		var again []*command
 		hurry := true // nothing is wrong that a pause would help
 		for _, c := range commands {
-			if c.err = c.cmd.Err(); c.err == nil {
+			if c.err = c.readReply(); c.err == nil {
 				continue
 			}
 			s.suspect(ctx, c.err)

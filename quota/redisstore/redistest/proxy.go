@@ -20,8 +20,9 @@ type Proxy struct {
 	mu     sync.Mutex
 	target string
 	mode   proxyMode
-	word   string // dropping: of the request whose reply is meant
+	word   string // dropping, repeating: of the request whose reply is meant
 	asked  map[net.Conn]bool
+	last   map[net.Conn][]byte // the last piece of a reply
 	conns  map[net.Conn]struct{}
 	lag    time.Duration // of every reply
 	hold   *hold
@@ -42,6 +43,7 @@ const (
 	dropping            // the next reply is swallowed and its connection cut
 	halfOpen            // replies are swallowed, connections stay
 	rejecting           // connections are closed at once
+	repeating           // the next reply is the last one of its connection once more, before its own
 )
 
 // NewProxy starts a proxy for a server.
@@ -55,6 +57,7 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	p := &Proxy{
 		Addr: l.Addr().String(), listener: l, target: target, done: make(chan struct{}),
 		conns: make(map[net.Conn]struct{}), asked: make(map[net.Conn]bool),
+		last: make(map[net.Conn][]byte),
 	}
 	p.closed.Go(p.accept)
 	t.Cleanup(func() {
@@ -76,6 +79,14 @@ func (p *Proxy) DropReplyTo(word string) {
 	defer p.mu.Unlock()
 	p.mode, p.word = dropping, word
 	clear(p.asked)
+}
+
+// RepeatReplyAt sends a connection's last reply once more, as if it were the reply
+// to the next request that holds a word; afterwards everything passes.
+func (p *Proxy) RepeatReplyAt(word string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mode, p.word = repeating, word
 }
 
 // Lag has every reply come so much later; zero: at once again.
@@ -147,9 +158,9 @@ func (p *Proxy) accept() {
 		}
 		p.closed.Go(func() { p.forward(client, server, func(request []byte) bool { return p.ask(client, request) }) })
 		p.closed.Go(func() {
-			p.forward(server, client, func([]byte) bool {
+			p.forward(server, client, func(piece []byte) bool {
 				p.delay()
-				return p.reply(client, server)
+				return p.reply(client, server, piece)
 			})
 		})
 	}
@@ -222,13 +233,18 @@ func (p *Proxy) ask(client net.Conn, request []byte) bool {
 	if p.mode == dropping && bytes.Contains(request, []byte(p.word)) {
 		p.asked[client] = true
 	}
+	if p.mode == repeating && bytes.Contains(request, []byte(p.word)) && p.last[client] != nil {
+		p.mode = passing
+		_, _ = client.Write(p.last[client])
+	}
 	return true
 }
 
 // reply decides on a piece of a reply: whether it may pass.
-func (p *Proxy) reply(client, server net.Conn) bool {
+func (p *Proxy) reply(client, server net.Conn, piece []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.last[client] = bytes.Clone(piece)
 	switch p.mode {
 	case dropping:
 		if !p.asked[client] {
@@ -239,7 +255,7 @@ func (p *Proxy) reply(client, server net.Conn) bool {
 		return false
 	case halfOpen:
 		return false
-	case passing, rejecting:
+	case passing, rejecting, repeating:
 	}
 	return true
 }
