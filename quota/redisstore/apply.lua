@@ -87,7 +87,9 @@ local function number()
 end
 
 local header = redis.pcall('HMGET', KEYS[1], 'v', 'c', 's', 'h')
-if header.err then
+if header.err and not string.find(header.err, '^WRONGTYPE') then
+  return redis.error_reply('NOPERM ' .. header.err)
+elseif header.err then
   return {7, KEYS[1] .. ': ' .. header.err}
 end
 if header[1] ~= take() then

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestPermissionTakenAway(t *testing.T) {
 	tried := make(map[string]bool)
 	for _, match := range commandOf.FindAllStringSubmatch(applyLua, -1) {
 		command := strings.ToLower(match[1])
-		if tried[command] {
+		if isRead := slices.Contains(readers, match[1]); tried[command] || isRead && command != "hmget" { // by which each step begins
 			continue
 		}
 		tried[command] = true
@@ -40,7 +41,7 @@ func TestPermissionTakenAway(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(tried) < 10 {
+	if len(tried) < 7 {
 		t.Errorf("commands found in the script: %v", tried)
 	}
 	if o := applyOne(t.Context(), s, step); o.Err != nil || !o.Applied || o.Replayed {
