@@ -222,7 +222,7 @@ func (c *chain) counters(all []*imquotav1.QuotaState) (list []shown, err error) 
 // wroteNothing are the reasons of errors that promise that nothing was done, and
 // that the faults here explain; lost are those of a store that has lost data.
 var (
-	wroteNothing = []string{"STORE_UNAVAILABLE", "STORE_READ_ONLY", "STORE_OUT_OF_MEMORY", "SLOT_MOVING", "OVERLOADED", "CONFLICT", "CALLER_GONE"}
+	wroteNothing = []string{"STORE_UNAVAILABLE", "STORE_READ_ONLY", "STORE_OUT_OF_MEMORY", "CLOCK_SKEW", "SLOT_MOVING", "OVERLOADED", "CONFLICT", "CALLER_GONE"}
 	lost         = []string{"STORE_NOT_INITIALIZED", "USAGE_UNKNOWN"}
 )
 

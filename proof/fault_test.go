@@ -118,6 +118,7 @@ func (w *way) faults() map[string]fault {
 		"rejected":             w.liveFault(w.live.Reject),
 		"reset once":           w.liveFault(w.live.Cut),
 		"late replies":         w.liveFault(func() { w.live.Lag(60 * time.Millisecond) }),
+		"replies too late":     w.liveFault(func() { w.live.Lag(400 * time.Millisecond) }), // for whoever reads the connection next
 		"cut":                  func(*rand.Rand) func() { return w.cut() },
 	}
 }
@@ -144,6 +145,14 @@ func restarted(t testing.TB, s *sidecar) fault {
 	return func(*rand.Rand) func() {
 		s.end()
 		return func() { eventually(t, "a sidecar to start again", func(context.Context) error { return s.begin() }) }
+	}
+}
+
+// jumped has a sidecar's clock go wrong, and right again.
+func jumped(s *sidecar, by time.Duration) fault {
+	return func(*rand.Rand) func() {
+		s.jumped.Store(int64(by))
+		return func() { s.jumped.Store(0) }
 	}
 }
 

@@ -60,6 +60,7 @@ func newWorld(t *testing.T, seed uint64, wrap func(quota.Store) quota.Store) *wo
 	createApps(t, w.load.sidecars[0], firstLimits, w.load.apps...)
 	others := operator{t, w.server}.faults()
 	others["paused"], others["crashed"], others["restarted"] = paused(w.server), crashed(w.server), restarted(t, w.load.sidecars[1])
+	others["a day ahead"], others["a day behind"] = jumped(w.load.sidecars[1], 24*time.Hour), jumped(w.load.sidecars[2], -24*time.Hour)
 	w.breaker = newBreaker(seed, 200*time.Millisecond, 150*time.Millisecond, w.ways, others)
 	return w
 }

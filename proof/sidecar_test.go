@@ -27,6 +27,7 @@ type sidecar struct {
 	apps   imquotav1.AppServiceClient
 	store  *redisstore.Store
 	losses atomic.Int64 // of tails, as the store told them
+	jumped atomic.Int64 // by how much its clock has, a time.Duration
 
 	setup
 	addr string // empty: any
@@ -68,7 +69,7 @@ func start(t testing.TB, o setup) *sidecar {
 
 // begin runs the server, as a new process would.
 func (s *sidecar) begin() error {
-	now := func() time.Time { return time.Now().Add(s.skew) }
+	now := func() time.Time { return time.Now().Add(s.skew + time.Duration(s.jumped.Load())) }
 	store, err := redisstore.Open(context.Background(), s.url, redisstore.Options{
 		Now: now, TailLost: func(redisstore.TailLoss) { s.losses.Add(1) },
 	})
