@@ -93,7 +93,7 @@ func newScript(flags, body string) *script {
 	source := "#!lua" + flags + `
 local mark = table.remove(ARGV)
 local function script()
-` + mayRun(body) + body + `
+` + body + `
 end
 local reply = script()
 if type(reply) == 'table' and (reply.err or reply.ok) then
@@ -111,10 +111,11 @@ var commandOf = regexp.MustCompile(`(?:redis\.p?call|change)\('([A-Z]+)'`)
 // readers are those that change nothing.
 var readers = []string{"EXISTS", "GET", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HRANDFIELD", "HSCAN", "INFO", "PTTL", "TIME", "ZRANGEBYSCORE"}
 
-// mayRun is what a script begins with: Redis holds each command of a script
-// against the user's permissions when it comes to it, so that a write that is not
-// permitted would leave what was written before. It is refused before all of them.
-func mayRun(body string) string {
+// whole has a script refuse before it writes anything, if the user may not make all
+// of its writes. Redis holds each command of a script against the user's
+// permissions when it comes to it, and leaves what was written before. The scripts
+// without it take steps that are repeated.
+func whole(body string) string {
 	var commands []string
 	for _, match := range commandOf.FindAllStringSubmatch(body, -1) {
 		if !slices.Contains(readers, match[1]) {
@@ -126,7 +127,7 @@ func mayRun(body string) string {
 	for _, command := range slices.Compact(commands) {
 		fmt.Fprintf(&checks, "if not redis.acl_check_cmd('%s', KEYS[1]) then return redis.error_reply('NOPERM this user may not run %[1]s') end\n", command)
 	}
-	return checks.String()
+	return checks.String() + body
 }
 
 // unwaited is a script whose writes are no loss, or that may write nothing.
@@ -145,15 +146,15 @@ type applyScripts struct{ grow, release *script }
 
 func newApplyScripts(body string) applyScripts {
 	// It judges too, and then writes nothing.
-	return applyScripts{unwaited(newScript("", body)), unwaited(newScript(evenIfFull, body))}
+	return applyScripts{unwaited(newScript("", whole(body))), unwaited(newScript(evenIfFull, whole(body)))}
 }
 
 const noWrites = " flags=no-writes"
 
 var (
-	createScript  = newScript("", createLua)
-	updateScript  = newScript(evenIfFull, clockLua+inTimeLua+updateLua)
-	ownerScript   = newScript(evenIfFull, clockLua+inTimeLua+ownerLua)
+	createScript  = newScript("", whole(createLua))
+	updateScript  = newScript(evenIfFull, whole(clockLua+inTimeLua+updateLua))
+	ownerScript   = newScript(evenIfFull, whole(clockLua+inTimeLua+ownerLua))
 	beginScript   = newScript(noWrites, clockLua+beginLua)
 	placeScript   = newScript("", placeLua)
 	placesScript  = newScript(noWrites, placesLua)
