@@ -166,8 +166,18 @@ func (s *step) writeGroup(members int64) error {
 }
 
 // noteGone notes that the group was dissolved today, beside the windows of the
-// app, with which it is dropped.
+// app, with which it is dropped; no more that it was before.
 func (s *step) noteGone() error {
+	windows := s.tx.Bucket(windowsBucket)
+	c, ofApp := windows.Cursor(), appKey(s.txn.App)
+	for name, _ := c.Seek(ofApp); bytes.HasPrefix(name, ofApp); name, _ = c.Next() {
+		if !isGone(name) {
+			continue
+		}
+		if err := windows.Bucket(name).Delete([]byte(s.txn.Group.ID)); err != nil {
+			return err
+		}
+	}
 	gone, err := s.makeWindow(goneKey(s.txn.App, s.txn.Group.Day))
 	if err != nil {
 		return err

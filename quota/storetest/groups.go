@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"fmt"
+
 	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 )
@@ -138,6 +140,15 @@ var groupClauses = map[string]func(*fixture){
 			f.one(f.groupTxn(quota.GroupCreate, id, 'p', 1))
 			f.one(f.groupTxn(quota.GroupDissolve, id, 0, 0))
 			f.wantGroup(id, quota.GroupRecord{})
+		}
+	},
+	"a group that goes once more is gone since then": func(f *fixture) {
+		for range 2 {
+			f.one(f.groupTxn(quota.GroupCreate, "g", 'w', 1))
+			f.one(f.groupTxn(quota.GroupDissolve, "g", 0, 0))
+			texts, _ := f.exported(1000)
+			f.wantSame("entries", []string{fmt.Sprintf("gone %q %d", "g", catalog.Day(f.now, zone))}, texts)
+			f.now = f.now.AddDate(0, 0, 1)
 		}
 	},
 	"an id can be used again after its group is gone": func(f *fixture) {
