@@ -36,6 +36,9 @@ served. The file is there once it is whole. Exit code 1 when something could not
 read: it is named, and the rest is in the file.`
 }
 
+// withBills is which accounts have a record; the others are those of apps.
+const withBills = " with bills"
+
 // Run carries the command out.
 func (c *storeBackupCmd) Run(ctx context.Context, s *streams) error {
 	cat, err := c.loadAll()
@@ -74,7 +77,7 @@ func (c *storeBackupCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	text := fmt.Sprintf("%s: %s, %s, %s, %s; sha256 %s", c.File,
-		number(end.Accounts, "account"), number(end.Apps, "app"), number(end.Users, "user"), number(end.Entries, "entry"), end.SHA256)
+		number(end.Accounts, "account")+withBills, number(end.Apps, "app"), number(end.Users, "user"), number(end.Entries, "entry"), end.SHA256)
 	if err := c.print(report, text, struct {
 		File string `json:"file"`
 		*backup.End

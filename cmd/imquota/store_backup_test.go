@@ -30,7 +30,7 @@ func TestBackupAndRestore(t *testing.T) {
 	p.signal(15)
 	p.end()
 	got := run(t, "store", "backup", "--store", store, file)
-	if want := file + ": 0 accounts, 5 apps, 1 user, 3 entries; sha256 "; got.code != exitFine || !strings.HasPrefix(got.out, want) || got.err != "" {
+	if want := file + ": 0 accounts with bills, 5 apps, 1 user, 3 entries; sha256 "; got.code != exitFine || !strings.HasPrefix(got.out, want) || got.err != "" {
 		t.Errorf("%+v, want %q", got, want)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*.part*")); err != nil || len(left) > 0 {
@@ -45,7 +45,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if got := run(t, "store", "init", "--store", url); got.code != exitFine {
 		t.Fatalf("%+v", got)
 	}
-	const all = "0 accounts, 5 apps, 1 user, 3 entries "
+	const all = "0 accounts with bills, 5 apps, 1 user, 3 entries "
 	if got := run(t, "store", "restore", "--store", url, "--dry-run", file); got.code != exitFine || !strings.Contains(got.out, all+"would be restored") {
 		t.Errorf("a dry run: %+v", got)
 	}
@@ -69,7 +69,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	text := run(t, "store", "backup", "--store", url, "-")
-	if text.code != exitFine || !strings.HasPrefix(text.out, `{"header":{"format":1,`) || !strings.HasPrefix(text.err, "-: 0 accounts, 5 apps") {
+	if text.code != exitFine || !strings.HasPrefix(text.out, `{"header":{"format":1,`) || !strings.HasPrefix(text.err, "-: 0 accounts with bills, 5 apps") {
 		t.Errorf("to standard output: %+v", text)
 	}
 	// Another backup of the same apps finds them there.

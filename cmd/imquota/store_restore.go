@@ -100,7 +100,7 @@ func summary(r *backup.Restored, dryRun bool) string {
 	if dryRun {
 		verb = "would be restored"
 	}
-	text := fmt.Sprintf("%s, %s, %s, %s %s", number(r.Accounts, "account"), number(r.Apps, "app"), number(r.Users, "user"), number(r.Entries, "entry"), verb)
+	text := fmt.Sprintf("%s, %s, %s, %s %s", number(r.Accounts, "account")+withBills, number(r.Apps, "app"), number(r.Users, "user"), number(r.Entries, "entry"), verb)
 	if r.AccountsThere+r.AppsThere > 0 {
 		text += fmt.Sprintf("; %s and %s were there already", number(r.AccountsThere, "account"), number(r.AppsThere, "app"))
 	}
