@@ -3,7 +3,6 @@ package quota
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -50,61 +49,25 @@ type RowChange struct {
 // effect once, even if others did not the first time. Errors, with which some
 // rows may have taken effect: as Usage.
 func (e *Enforcer) ImportUsage(ctx context.Context, in UsageImport) ([]RowChange, error) {
-	changes := make([]RowChange, len(in.Rows))
-	pending := make([]int, len(in.Rows))
-	for i := range pending {
-		pending[i] = i
+	plans := make([]planFunc, len(in.Rows))
+	for i := range plans {
+		plans[i] = in.row(i)
 	}
-	cat, now := e.catalog.Load(), e.now()
-	for range maxRounds {
-		s := e.current(ctx, in.App, cat)
-		state, edition, err := s.living(now)
-		if err != nil {
-			return nil, err
-		}
-		var planned []int
-		var plans []*planner
-		var txns []Txn
-		for _, i := range pending {
-			p := &planner{catalog: s.cat, app: s.app, state: state, edition: edition, now: now, adjust: true}
-			if changes[i].Err = p.plan(planFunc(in.row(i))); changes[i].Err == nil {
-				planned, plans, txns = append(planned, i), append(plans, p), append(txns, p.txn)
-			}
-		}
-		endTogether(txns)
-		var again []int
-		for k, o := range e.store.Apply(ctx, txns) {
-			i, passed := planned[k], (*WindowPassedError)(nil)
-			switch {
-			case o.Err == nil:
-				changes[i] = in.Rows[i].change(plans[k], &o)
-			case errors.Is(o.Err, ErrStale):
-				e.refused(s.app)
-				again = append(again, i)
-			case errors.As(o.Err, &passed):
-				now = passed.Clock
-				again = append(again, i)
-			case account.IsOfRecord(o.Err) || !isFault(o.Err): // of this counter alone
-				changes[i].Err = describe(o.Err, &txns[k])
-			default:
-				return nil, o.Err
-			}
-		}
-		if len(again) == 0 {
-			return changes, nil
-		}
-		pending = again
+	all, err := e.applyEach(ctx, e.catalog.Load(), in.App, plans)
+	if err != nil {
+		return nil, err
 	}
-	return nil, ErrUnsettled
-}
-
-func isFault(err error) bool {
-	_, ok := errors.AsType[*account.Fault](err)
-	return ok
+	changes := make([]RowChange, len(all))
+	for i := range all {
+		if changes[i].Err = all[i].err; all[i].err == nil {
+			changes[i] = in.Rows[i].change(all[i].planner, &all[i].outcome)
+		}
+	}
+	return changes, nil
 }
 
 // row plans a row.
-func (in *UsageImport) row(i int) func(*planner) error {
+func (in *UsageImport) row(i int) planFunc {
 	row := &in.Rows[i]
 	return func(p *planner) error {
 		q, ok := p.catalog.Quota(row.Quota)
@@ -171,9 +134,11 @@ func (r *UsageRow) planMember(p *planner, q *catalog.Quota) error {
 		return &account.InvalidError{Field: "group_type", Description: "only " + catalog.GroupMembers + " are of a type of group; leave it empty for " + q.Key}
 	case r.Subject == "":
 		return &account.InvalidError{Field: "subject", Description: q.Key + " counts distinct users: name one in each row"}
-	case checkUserID(r.Subject) != nil:
-		return checkUserID(r.Subject)
-	case r.Used != 0 && r.Used != 1:
+	}
+	if err := checkUserID(r.Subject); err != nil {
+		return err
+	}
+	if r.Used != 0 && r.Used != 1 {
 		return &account.InvalidError{Field: "used", Description: fmt.Sprintf("is %d; a user of %s has 1, and one who is none has 0", r.Used, q.Key)}
 	}
 	step := UserStep{IDs: []string{r.Subject}}

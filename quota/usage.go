@@ -63,34 +63,79 @@ func (e *Enforcer) Usage(ctx context.Context, q UsageQuery) (*Usage, error) {
 	return u, nil
 }
 
-// apply plans with the current record and has the store carry it out, again
-// when the record or a window moved meanwhile.
+// apply plans with the current record and has the store carry it out.
 func (e *Enforcer) apply(ctx context.Context, cat *catalog.Snapshot, id uint32, plan func(*planner) error) (*planner, *Outcome, error) {
+	all, err := e.applyEach(ctx, cat, id, []planFunc{plan})
+	if err != nil {
+		return nil, nil, err
+	}
+	return all[0].planner, &all[0].outcome, all[0].err
+}
+
+// applied is what became of a plan: an outcome, or an error that is its alone.
+type applied struct {
+	planner *planner
+	outcome Outcome
+	err     error
+}
+
+// applyEach makes plans for an app with its current record and has the store carry
+// each out, again where the record or a window moved meanwhile. An error is of all
+// of them; some may have taken effect.
+func (e *Enforcer) applyEach(ctx context.Context, cat *catalog.Snapshot, id uint32, plans []planFunc) ([]applied, error) {
+	all := make([]applied, len(plans))
+	var pending []int
+	for i := range plans {
+		pending = append(pending, i)
+	}
 	now := e.now()
 	for range maxRounds {
 		s := e.current(ctx, id, cat)
 		state, edition, err := s.living(now)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		p := &planner{catalog: s.cat, app: s.app, state: state, edition: edition, now: now, adjust: true}
-		if err := p.plan(planFunc(plan)); err != nil {
-			return nil, nil, err
+		var planned []int
+		var txns []Txn
+		for _, i := range pending {
+			p := &planner{catalog: s.cat, app: s.app, state: state, edition: edition, now: now, adjust: true}
+			all[i].planner = p
+			if all[i].err = p.plan(plans[i]); all[i].err == nil {
+				planned, txns = append(planned, i), append(txns, p.txn)
+			}
 		}
-		o := e.store.Apply(ctx, []Txn{p.txn})[0]
-		var passed *WindowPassedError
-		switch {
-		case o.Err == nil:
-			return p, &o, nil
-		case errors.Is(o.Err, ErrStale):
-			e.refused(s.app)
-		case errors.As(o.Err, &passed):
-			now = passed.Clock
-		default:
-			return nil, nil, describe(o.Err, &p.txn)
+		if len(txns) == 0 {
+			return all, nil
+		}
+		endTogether(txns)
+		pending = nil
+		for k, o := range e.store.Apply(ctx, txns) {
+			i, passed := planned[k], (*WindowPassedError)(nil)
+			switch {
+			case o.Err == nil:
+				all[i].outcome = o
+			case errors.Is(o.Err, ErrStale):
+				e.refused(s.app)
+				pending = append(pending, i)
+			case errors.As(o.Err, &passed):
+				now = passed.Clock
+				pending = append(pending, i)
+			case account.IsOfRecord(o.Err) || !isFault(o.Err): // of this plan alone
+				all[i].err = describe(o.Err, &txns[k])
+			default:
+				return nil, o.Err
+			}
+		}
+		if len(pending) == 0 {
+			return all, nil
 		}
 	}
-	return nil, nil, ErrUnsettled
+	return nil, ErrUnsettled
+}
+
+func isFault(err error) bool {
+	_, ok := errors.AsType[*account.Fault](err)
+	return ok
 }
 
 // planFunc is an action that only this package asks for.
