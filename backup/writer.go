@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -137,7 +138,7 @@ func writeChunks[T any](w io.Writer, all []T, most int, of func([]T) *line) erro
 	for len(all) > 0 {
 		chunk := all[:min(most, len(all))]
 		err := writeLine(w, of(chunk))
-		if _, isLong := err.(*tooLongError); isLong && len(chunk) > 1 { //nolint:errorlint // it is not wrapped
+		if _, isLong := errors.AsType[*tooLongError](err); isLong && len(chunk) > 1 {
 			most = len(chunk) / 2
 			continue
 		}

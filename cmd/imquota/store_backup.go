@@ -13,9 +13,6 @@ import (
 	"github.com/imquota/imquota/backup"
 )
 
-// standardStream is what a file is called that is standard input or output.
-const standardStream = "-"
-
 type storeBackupCmd struct {
 	storeFlag
 	catalogsFlag

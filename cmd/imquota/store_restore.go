@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/imquota/imquota/backup"
@@ -42,7 +40,7 @@ func (c *storeRestoreCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	file, err := c.openFile()
+	file, err := openInput(c.File)
 	if err != nil {
 		return err
 	}
@@ -105,27 +103,4 @@ func summary(r *backup.Restored, dryRun bool) string {
 		text += fmt.Sprintf("; %s and %s were there already", number(r.AccountsThere, "account"), number(r.AppsThere, "app"))
 	}
 	return text
-}
-
-// openFile opens the backup; what comes from standard input is kept in a file that
-// has no name, because it is read twice.
-func (c *storeRestoreCmd) openFile() (*os.File, error) {
-	if c.File != standardStream {
-		return os.Open(c.File)
-	}
-	f, err := os.CreateTemp("", "imquota-restore-*")
-	if err != nil {
-		return nil, err
-	}
-	err = os.Remove(f.Name())
-	if err == nil {
-		_, err = io.Copy(f, os.Stdin)
-	}
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }

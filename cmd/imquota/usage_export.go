@@ -31,11 +31,10 @@ const exportPage = 2000
 
 // Run carries the command out.
 func (c *usageExportCmd) Run(ctx context.Context, s *streams) error {
-	path := c.File
-	if path == "-" && c.Format == "" {
-		path = "-." + formatCSV
+	if c.File == standardStream && c.Format == "" {
+		c.Format = formatCSV
 	}
-	format, err := formatOf(c.Format, path)
+	format, err := formatOf(c.Format, c.File)
 	if err != nil {
 		return err
 	}
@@ -44,7 +43,7 @@ func (c *usageExportCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	defer conn.close()
-	if c.File == "-" {
+	if c.File == standardStream {
 		_, err := c.export(ctx, conn, s.out, s.err, format)
 		return err
 	}
