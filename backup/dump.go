@@ -266,8 +266,7 @@ func (r *appReading) counters(app *account.App) ([]quota.Counter, error) {
 			}
 		}
 	}
-	// Members of a group lie in its record.
-	return slices.DeleteFunc(counters, func(c quota.Counter) bool { return c.Quota == catalog.GroupMembers }), nil
+	return counters, nil
 }
 
 // events reads the app's log up to its record's revision.

@@ -78,18 +78,6 @@ func parseExportToken(token string, now time.Time) (began time.Time, from string
 	return time.UnixMilli(millis), from, nil
 }
 
-// runningCounters are all counters that a catalog has, in their windows at an
-// instant.
-func runningCounters(cat *catalog.Snapshot, at time.Time) []Counter {
-	var counters []Counter
-	for _, q := range cat.Quotas() {
-		if q.Kind != catalog.KindStatic && q.Key != catalog.GroupMembers {
-			counters = append(counters, Counter{Quota: q.Key, Scope: q.Scope, Window: catalog.WindowAt(q.Kind, at, cat.Zone())})
-		}
-	}
-	return counters
-}
-
 // appendRows appends what an import needs of an entry.
 func appendRows(rows []UsageRow, e *Entry, cat *catalog.Snapshot, at time.Time) []UsageRow {
 	switch e.Kind {
