@@ -1,0 +1,145 @@
+package gather
+
+import (
+	"context"
+	"sync"
+)
+
+// Queue carries items. It is safe for use by many goroutines.
+type Queue[V any] struct {
+	limits Limits
+	send   func(flight []*Item[V])
+
+	mu       sync.Mutex
+	underWay int
+	waiting  lines[V]
+}
+
+// New returns a queue. send carries a flight, of one item at least, and returns
+// when what became of each is in its Value. It must not panic. It is called by the
+// caller's goroutine when the flight is all its own, and else by another, so that
+// callers whose time is up need not wait for it.
+func New[V any](limits Limits, send func(flight []*Item[V])) *Queue[V] {
+	share := max(1, limits.Work/turnsOfWork)
+	return &Queue[V]{limits: limits, send: send, waiting: lines[V]{share: share, of: make(map[uint64]*line[V])}}
+}
+
+// turnsOfWork is how many turns of one owner make a full flight, while others wait.
+const turnsOfWork = 16
+
+// Do has the items carried, in one flight or several, and returns when all are, or
+// ctx's error when that ends before. Then what was not sent yet never is, and
+// Item.Sent tells which was. A call whose own flight is under way waits for it
+// whatever ctx says: send is to end in time.
+func (q *Queue[V]) Do(ctx context.Context, items ...*Item[V]) error {
+	if err := ctx.Err(); err != nil {
+		return drop(items, err)
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	q.mu.Lock()
+	// While there is room nobody waits: depart and fly see to that.
+	if q.underWay < q.limits.Flights && q.fits(items) {
+		q.underWay++
+		for _, it := range items {
+			it.place = sent
+		}
+		q.mu.Unlock()
+		q.send(items)
+		q.leave()
+		return nil
+	}
+	v := &visit{left: len(items), done: make(chan struct{})}
+	for _, it := range items {
+		it.visit = v
+		q.waiting.add(it)
+	}
+	q.depart()
+	q.mu.Unlock()
+	select {
+	case <-v.done:
+		return nil
+	case <-ctx.Done():
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if v.left == 0 {
+		return nil
+	}
+	return drop(items, ctx.Err())
+}
+
+// fits reports whether items are one flight.
+func (q *Queue[V]) fits(items []*Item[V]) bool {
+	work := 0
+	for _, it := range items {
+		work += it.Work
+	}
+	return len(items) <= q.limits.Items && (len(items) == 1 || work <= q.limits.Work)
+}
+
+// drop takes back what was not sent, and returns err.
+func drop[V any](items []*Item[V], err error) error {
+	for _, it := range items {
+		if it.place == inLine {
+			it.place = dropped
+		}
+	}
+	return err
+}
+
+// leave ends the flight of a caller that has its answer, and leaves those who
+// wait to others.
+func (q *Queue[V]) leave() {
+	q.mu.Lock()
+	q.underWay--
+	q.depart()
+	q.mu.Unlock()
+}
+
+// depart begins as many flights as there is room and need for.
+func (q *Queue[V]) depart() {
+	for q.underWay < q.limits.Flights {
+		flight := q.board(nil)
+		if len(flight) == 0 {
+			return
+		}
+		q.underWay++
+		go q.fly(flight)
+	}
+}
+
+// fly carries a flight, and then others for as long as somebody waits.
+func (q *Queue[V]) fly(flight []*Item[V]) {
+	for len(flight) > 0 {
+		q.send(flight)
+		q.mu.Lock()
+		for i, it := range flight {
+			flight[i] = nil
+			if it.visit.left--; it.visit.left == 0 {
+				close(it.visit.done)
+			}
+		}
+		if flight = q.board(flight[:0]); len(flight) == 0 {
+			q.underWay--
+		}
+		q.mu.Unlock()
+	}
+}
+
+// board takes the next flight out of the lines, by turns.
+func (q *Queue[V]) board(flight []*Item[V]) []*Item[V] {
+	work := 0
+	for len(flight) < q.limits.Items {
+		it := q.waiting.first()
+		if it == nil || len(flight) > 0 && work+it.Work > q.limits.Work {
+			break
+		}
+		q.waiting.pass()
+		it.place = sent
+		work += it.Work
+		flight = append(flight, it)
+	}
+	return flight
+}
