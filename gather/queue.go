@@ -35,21 +35,10 @@ func (q *Queue[V]) Do(ctx context.Context, items ...*Item[V]) error {
 	if err := ctx.Err(); err != nil {
 		return drop(items, err)
 	}
-	if len(items) == 0 {
+	if q.Try(items...) {
 		return nil
 	}
 	q.mu.Lock()
-	// While there is room nobody waits: depart and fly see to that.
-	if q.underWay < q.limits.Flights && q.fits(items) {
-		q.underWay++
-		for _, it := range items {
-			it.place = sent
-		}
-		q.mu.Unlock()
-		q.send(items)
-		q.leave()
-		return nil
-	}
 	v := &visit{left: len(items), done: make(chan struct{})}
 	for _, it := range items {
 		it.visit = v
@@ -68,6 +57,29 @@ func (q *Queue[V]) Do(ctx context.Context, items ...*Item[V]) error {
 		return nil
 	}
 	return drop(items, ctx.Err())
+}
+
+// Try has the items carried if they are a flight for which there is room, by its
+// caller, and reports whether it was so: else they are as they were. Who has to
+// make ready for waiting tries first. Of a single item Work does not matter.
+func (q *Queue[V]) Try(items ...*Item[V]) bool {
+	if len(items) == 0 {
+		return true
+	}
+	q.mu.Lock()
+	// While there is room nobody waits: depart and fly see to that.
+	if q.underWay == q.limits.Flights || !q.fits(items) {
+		q.mu.Unlock()
+		return false
+	}
+	q.underWay++
+	for _, it := range items {
+		it.place = sent
+	}
+	q.mu.Unlock()
+	defer q.leave() // also if send panics, in a goroutine that may be saved from it
+	q.send(items)
+	return true
 }
 
 // fits reports whether items are one flight.

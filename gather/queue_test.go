@@ -373,3 +373,46 @@ func TestEachIsCarriedOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestTry carries at once or not at all, and gives its place back however sending
+// ends.
+func TestTry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := newAirport(roomy)
+		if !a.Try() || len(a.flights) != 0 {
+			t.Errorf("nobody flew: %v", a.flights)
+		}
+		first := &item{Value: "first"}
+		done := make(chan bool, 1)
+		go func() { done <- a.Try(first) }()
+		synctest.Wait()
+		second := &item{Value: "second", Work: 1}
+		if a.Try(second) || second.Sent() {
+			t.Error("there was no room")
+		}
+		waited := a.bring(t.Context(), second)
+		a.next()
+		if !<-done || first.Value != "first done" {
+			t.Errorf("there was room: %q", first.Value)
+		}
+		a.clear()
+		if err := <-waited; err != nil || second.Value != "second done" {
+			t.Error(err, second.Value)
+		}
+		if a.Try(&item{Work: 1}, &item{Work: roomy.Work}) {
+			t.Error("more than a flight")
+		}
+	})
+	q := gather.New(roomy, func([]*item) { panic("saved from") })
+	for range 2 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the flight before is under way for ever")
+				}
+			}()
+			q.Try(&item{})
+		}()
+	}
+}
