@@ -1,9 +1,16 @@
 package gather
 
-// Limits bound flights. All are at least 1.
+import "time"
+
+// Limits bound flights. Flights, Items and Work are at least 1.
 type Limits struct {
 	// Flights are under way at once at most.
 	Flights int
+	// More than Flights are under way while they take long: so many leave before
+	// one has returned, each Apart from the one before at least. Who comes in
+	// between waits for the next to come, or to return, and not for a timer.
+	More  int
+	Apart time.Duration
 	// Items of one flight at most.
 	Items int
 	// Work of one flight at most. An item with more goes alone.

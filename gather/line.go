@@ -13,6 +13,7 @@ type line[V any] struct {
 // so much work carried, and saves what it does not use for a larger item.
 type lines[V any] struct {
 	share int // of work, at each turn
+	items int // that are not dropped
 	of    map[uint64]*line[V]
 	turn  *line[V] // whose turn it is; nil: nothing waits
 	spare *line[V] // for the next owner, linked by after
@@ -30,6 +31,7 @@ func (l *lines[V]) add(it *Item[V]) {
 		at.tail.next = it
 	}
 	at.tail = it
+	l.items++
 }
 
 // open gives an owner a line, whose turn comes last.
@@ -84,6 +86,7 @@ func (l *lines[V]) pass() {
 	it := at.head
 	at.head, it.next = it.next, nil
 	at.credit -= it.Work
+	l.items--
 	if at.head == nil {
 		l.close(at)
 	}

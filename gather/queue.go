@@ -3,6 +3,7 @@ package gather
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Queue carries items. It is safe for use by many goroutines.
@@ -12,6 +13,7 @@ type Queue[V any] struct {
 
 	mu       sync.Mutex
 	underWay int
+	departed time.Time // the last flight; if flights may leave apart
 	waiting  lines[V]
 }
 
@@ -33,7 +35,7 @@ const turnsOfWork = 16
 // whatever ctx says: send is to end in time.
 func (q *Queue[V]) Do(ctx context.Context, items ...*Item[V]) error {
 	if err := ctx.Err(); err != nil {
-		return drop(items, err)
+		return err
 	}
 	if q.Try(items...) {
 		return nil
@@ -56,7 +58,7 @@ func (q *Queue[V]) Do(ctx context.Context, items ...*Item[V]) error {
 	if v.left == 0 {
 		return nil
 	}
-	return drop(items, ctx.Err())
+	return q.drop(items, ctx.Err())
 }
 
 // Try has the items carried if they are a flight for which there is room, by its
@@ -67,12 +69,11 @@ func (q *Queue[V]) Try(items ...*Item[V]) bool {
 		return true
 	}
 	q.mu.Lock()
-	// While there is room nobody waits: depart and fly see to that.
-	if q.underWay == q.limits.Flights || !q.fits(items) {
+	if q.waiting.items > 0 || !q.hasRoom() || !q.fits(items) {
 		q.mu.Unlock()
 		return false
 	}
-	q.underWay++
+	q.begin()
 	for _, it := range items {
 		it.place = sent
 	}
@@ -80,6 +81,13 @@ func (q *Queue[V]) Try(items ...*Item[V]) bool {
 	defer q.leave() // also if send panics, in a goroutine that may be saved from it
 	q.send(items)
 	return true
+}
+
+// Waiting returns how many items wait for a flight.
+func (q *Queue[V]) Waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting.items
 }
 
 // fits reports whether items are one flight.
@@ -92,13 +100,33 @@ func (q *Queue[V]) fits(items []*Item[V]) bool {
 }
 
 // drop takes back what was not sent, and returns err.
-func drop[V any](items []*Item[V], err error) error {
+func (q *Queue[V]) drop(items []*Item[V], err error) error {
 	for _, it := range items {
 		if it.place == inLine {
 			it.place = dropped
+			q.waiting.items--
 		}
 	}
 	return err
+}
+
+// hasRoom reports whether a flight may leave.
+func (q *Queue[V]) hasRoom() bool {
+	switch most := q.limits.Flights; {
+	case q.underWay < most:
+		return true
+	case q.underWay >= most+q.limits.More:
+		return false
+	}
+	return time.Since(q.departed) >= q.limits.Apart
+}
+
+// begin notes that a flight leaves.
+func (q *Queue[V]) begin() {
+	q.underWay++
+	if q.limits.More > 0 {
+		q.departed = time.Now()
+	}
 }
 
 // leave ends the flight of a caller that has its answer, and leaves those who
@@ -112,12 +140,9 @@ func (q *Queue[V]) leave() {
 
 // depart begins as many flights as there is room and need for.
 func (q *Queue[V]) depart() {
-	for q.underWay < q.limits.Flights {
+	for q.waiting.items > 0 && q.hasRoom() {
 		flight := q.board(nil)
-		if len(flight) == 0 {
-			return
-		}
-		q.underWay++
+		q.begin()
 		go q.fly(flight)
 	}
 }
@@ -133,8 +158,11 @@ func (q *Queue[V]) fly(flight []*Item[V]) {
 				close(it.visit.done)
 			}
 		}
-		if flight = q.board(flight[:0]); len(flight) == 0 {
-			q.underWay--
+		q.underWay--
+		if flight = flight[:0]; q.hasRoom() {
+			if flight = q.board(flight); len(flight) > 0 {
+				q.begin()
+			}
 		}
 		q.mu.Unlock()
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/imquota/imquota/gather"
@@ -124,6 +125,53 @@ func TestFlightsLeaveWhileThereIsRoom(t *testing.T) {
 	})
 }
 
+// TestLongFlightsAreNotWaitedFor: when flights take long, others leave meanwhile, but
+// not each item alone.
+func TestLongFlightsAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := newAirport(gather.Limits{Flights: 1, More: 2, Apart: time.Millisecond, Items: 64, Work: 256})
+		bring := func(name string) { a.bring(t.Context(), &item{Value: name, Work: 1}) }
+		bring("a")
+		bring("b")
+		<-time.After(time.Millisecond - 1)
+		bring("c")
+		want := [][]string{{"a"}}
+		if diff := cmp.Diff(want, a.flights); diff != "" {
+			t.Errorf("not apart yet: %s", diff)
+		}
+		<-time.After(1)
+		bring("d")
+		want = append(want, []string{"b", "c", "d"})
+		if diff := cmp.Diff(want, a.flights); diff != "" {
+			t.Errorf("apart: %s", diff)
+		}
+		bring("e")
+		<-time.After(time.Millisecond)
+		bring("f")
+		<-time.After(time.Millisecond)
+		bring("g")
+		want = append(want, []string{"e", "f"})
+		if diff := cmp.Diff(want, a.flights); diff != "" {
+			t.Errorf("no more than three: %s", diff)
+		}
+		a.next()
+		want = append(want, []string{"g"})
+		if diff := cmp.Diff(want, a.flights); diff != "" {
+			t.Errorf("one has returned: %s", diff)
+		}
+		bring("h")
+		a.next()
+		a.next()
+		a.next()
+		want = append(want, []string{"h"})
+		if diff := cmp.Diff(want, a.flights); diff != "" {
+			t.Errorf("all have returned: %s", diff)
+		}
+		a.clear()
+	})
+}
+
 func TestResultsAreTheCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -230,10 +278,13 @@ func TestWhoeverHasGoneIsNotSent(t *testing.T) {
 		left := a.bring(ctx, gone)
 		a.bring(t.Context(), stays)
 		cancel()
-		if err := <-left; !errors.Is(err, context.Canceled) || gone.Sent() {
-			t.Errorf("error %v, sent %v", err, gone.Sent())
+		if err := <-left; !errors.Is(err, context.Canceled) || gone.Sent() || a.Waiting() != 1 {
+			t.Errorf("error %v, sent %v, %d wait", err, gone.Sent(), a.Waiting())
 		}
 		a.clear()
+		if a.Waiting() != 0 {
+			t.Errorf("%d wait", a.Waiting())
+		}
 		if diff := cmp.Diff([][]string{{"first"}, {"stays"}}, a.flights); diff != "" {
 			t.Error(diff)
 		}
@@ -299,6 +350,7 @@ func TestEachIsCarriedOnce(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		limits := gather.Limits{
 			Flights: rapid.IntRange(1, 3).Draw(r, "flights"), Items: rapid.IntRange(1, 5).Draw(r, "items"), Work: rapid.IntRange(1, 40).Draw(r, "work"),
+			More: rapid.IntRange(0, 2).Draw(r, "more"), Apart: time.Nanosecond,
 		}
 		drawn := steps().Draw(r, "steps")
 		var flights [][]*item
@@ -328,6 +380,7 @@ func TestEachIsCarriedOnce(t *testing.T) {
 					land <- struct{}{}
 				case s.Goes >= 0 && s.Goes < len(callers):
 					callers[s.Goes].cancel()
+					<-time.After(1)
 				case len(s.Comes) > 0:
 					ctx, cancel := context.WithCancel(t.Context())
 					done := make(chan error, 1)
@@ -361,8 +414,8 @@ func TestEachIsCarriedOnce(t *testing.T) {
 				r.Errorf("a flight of %d items, work %d: beyond %+v", len(flight), work, limits)
 			}
 		}
-		if most > limits.Flights {
-			r.Errorf("%d flights at once of %d", most, limits.Flights)
+		if most > limits.Flights+limits.More {
+			r.Errorf("%d flights at once of %+v", most, limits)
 		}
 		for _, c := range callers {
 			for _, it := range c.items {
