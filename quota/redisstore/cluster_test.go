@@ -44,6 +44,24 @@ func TestCluster(t *testing.T) {
 			}
 		}
 	})
+	t.Run("each node has flights of its own", func(t *testing.T) {
+		queues := make(map[string]*queue)
+		for _, app := range apps {
+			owner, _ := cluster.Owner(t, s.headerKey(app.ID))
+			q := s.queueOf(t.Context(), app.ID)
+			if known := queues[owner.Addr]; known != nil && known != q {
+				t.Errorf("app %d waits apart from others of its node", app.ID)
+			}
+			queues[owner.Addr] = q
+		}
+		distinct := make(map[*queue]bool)
+		for _, q := range queues {
+			distinct[q] = true
+		}
+		if len(distinct) != 3 || distinct[s.queue] {
+			t.Errorf("%d queues for 3 nodes", len(distinct))
+		}
+	})
 	t.Run("nodes without the script are given it", func(t *testing.T) {
 		for _, n := range cluster.Primaries(t) {
 			if err := n.Client().ScriptFlush(t.Context()).Err(); err != nil {

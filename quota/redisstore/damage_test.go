@@ -125,7 +125,7 @@ func TestScriptThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	server, s := standalone(t)
 	app := newApp(t, s, 1)
-	remembering := strings.Replace(applyLua, "change('PEXPIRE', t.young", "change('LPUSH', t.young", 1)
+	remembering := strings.Replace(applyLua, "change('PEXPIRE', young", "change('LPUSH', young", 1)
 	if remembering == applyLua {
 		t.Fatal("the script does not say PEXPIRE where this test breaks it")
 	}

@@ -5,47 +5,83 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 )
 
-// encoder builds the KEYS and ARGV of apply.lua, which describes them. Every
-// key is named once; ARGV refers to it by its number.
+// encoder builds what apply.lua takes of a part, which it describes. Keys are
+// named by their number in the part.
 type encoder struct {
-	prefix  string
-	version string
-	skew    time.Duration // how far ahead of the server's clock the first transaction's may be; 0: not compared
-	now     time.Time     // of its transactions, or the app's clock when that is known to be ahead
-	first   quota.Txn     // what all must share
-	withIDs bool          // a transaction has a request id
-	holds   bool          // the app may hold something
-	keys    []string
-	numbers map[string]int // of keys, without the prefix
-	args    []any
-	txns    int
-	charges int
+	packed
+
+	keys keyList
+	now  time.Time // of its transactions, or the app's clock when that is known to be ahead
 }
 
-// headArgs are version, the server's earliest clock, the app's clock, end of the
-// ids' generation, the keys of what is held and number of transactions, known at
-// the end.
-const headArgs = 7
+// keyList is names of keys in one piece of memory.
+type keyList struct {
+	prefix []byte // of all of them
+	text   []byte
+	ends   []int
+}
 
-// newEncoder begins a script at an instant that is not before the first
-// transaction's.
-func (s *Store) newEncoder(first *quota.Txn, now time.Time) encoder {
-	prefix := s.appPrefix(first.App)
-	return encoder{
-		prefix: prefix, skew: s.skew(), holds: s.holding.until(first.App).After(now), first: *first, now: now, version: versionText(first.Version),
-		keys: append(make([]string, 0, 8), prefix+"app"), numbers: make(map[string]int, 8),
-		args: make([]any, headArgs, 48),
+// add returns the number of a key that is named by these, after the prefix.
+func (k *keyList) add(parts ...string) int64 {
+	k.begin(parts)
+	return k.end()
+}
+
+// addBucket is add, for one of a family's buckets.
+func (k *keyList) addBucket(bucket uint32, family ...string) int64 {
+	k.begin(family)
+	k.text = strconv.AppendUint(k.text, uint64(bucket), 36) // as bucketName
+	return k.end()
+}
+
+func (k *keyList) begin(parts []string) {
+	k.text = append(k.text, k.prefix...)
+	for _, part := range parts {
+		k.text = append(k.text, part...)
 	}
 }
 
-// fits reports whether a transaction may join those that are there.
-func (e *encoder) fits(t *quota.Txn) bool {
-	return e.txns < maxScriptTxns && e.charges+weight(t) <= maxScriptCharges &&
-		t.Version == e.first.Version && t.FanoutBits == e.first.FanoutBits && t.Now.Equal(e.first.Now)
+func (k *keyList) end() int64 {
+	k.ends = append(k.ends, len(k.text))
+	return int64(len(k.ends))
 }
+
+// join adds the keys of another list.
+func (k *keyList) join(other *keyList) {
+	from := len(k.text)
+	k.text = append(k.text, other.text...)
+	for _, end := range other.ends {
+		k.ends = append(k.ends, from+end)
+	}
+}
+
+func (k *keyList) names() []string {
+	text, from, names := string(k.text), 0, make([]string, len(k.ends))
+	for i, end := range k.ends {
+		names[i], from = text[from:end], end
+	}
+	return names
+}
+
+// The kinds of a charge.
+const (
+	kindEach  = 1 // counted for each subject, for ever, never below zero
+	kindTotal = 2 // the same, for the app as a whole
+	kindOther = 3
+)
+
+// The steps of a transaction, as a sum.
+const (
+	stepRequest = 1 << iota
+	stepHold
+	stepUsers
+	stepGroup
+	stepOnline
+)
 
 // weight is the work of a transaction: counters and users that it touches.
 func weight(t *quota.Txn) int {
@@ -71,50 +107,42 @@ func grows(t *quota.Txn) bool {
 		slices.ContainsFunc(t.Charges, func(c quota.Charge) bool { return c.Delta > 0 || c.Basis == quota.Absolute })
 }
 
-// finish returns the script's keys and arguments.
-func (e *encoder) finish() ([]string, []any) {
-	var generationEnd int64
-	if e.withIDs {
-		generationEnd = (generationOf(e.now) + 1) * generation.Milliseconds()
-	}
-	var earliest int64
-	if e.skew != 0 {
-		earliest = e.first.Now.Add(-e.skew).UnixMilli()
-	}
-	held, ends := 0, 0
-	if e.holds {
-		held, ends = e.key(heldName), e.key(endsName)
-	}
-	copy(e.args, []any{e.version, earliest, e.now.UnixMilli(), generationEnd, held, ends, e.txns})
-	return e.keys, e.args
-}
-
-// key returns the number of a key, which is named without the prefix.
-func (e *encoder) key(name string) int {
-	if n, ok := e.numbers[name]; ok {
-		return n
-	}
-	e.keys = append(e.keys, e.prefix+name)
-	e.numbers[name] = len(e.keys)
-	return len(e.keys)
-}
-
-func (e *encoder) put(args ...any) { e.args = append(e.args, args...) }
-
 // add encodes a transaction.
 func (e *encoder) add(t *quota.Txn) {
-	e.txns++
-	e.charges += weight(t)
-	e.put(int(t.Mode), millis(t.WindowEnd))
+	length := e.placeholder()
+	before := e.elements
+	e.number(int64(t.Mode))
+	e.number(millis(t.WindowEnd))
+	e.number(int64(len(t.Charges)))
+	e.number(stepsOf(t))
 	e.addRequest(t)
+	e.addHold(t)
 	e.addUsers(t)
 	e.addGroup(t)
 	e.addOnline(t)
-	e.addHold(t)
-	e.put(len(t.Charges))
 	for i := range t.Charges {
 		e.addCharge(t, &t.Charges[i])
 	}
+	e.fill(length, e.elements-before)
+}
+
+func stepsOf(t *quota.Txn) (steps int64) {
+	if !t.Request.IsZero() {
+		steps |= stepRequest
+	}
+	if t.Hold.Op != quota.HoldNone {
+		steps |= stepHold
+	}
+	if t.Users.Op != quota.UsersNone {
+		steps |= stepUsers
+	}
+	if t.Group.Op != quota.GroupNone {
+		steps |= stepGroup
+	}
+	if t.Online.Op != quota.OnlineNone {
+		steps |= stepOnline
+	}
+	return steps
 }
 
 func millis(t time.Time) int64 {
@@ -126,44 +154,71 @@ func millis(t time.Time) int64 {
 
 func (e *encoder) addRequest(t *quota.Txn) {
 	if t.Request.IsZero() {
-		e.put("")
 		return
 	}
 	// The keys must be known before the script runs, the app's clock is known
 	// in it: the script refuses keys of another generation than its clock's, so
 	// that callers whose clocks differ look in the same place.
-	e.withIDs = true
-	now := generationOf(e.now)
-	e.put(string(t.Request.Hash[:]),
-		e.key(requestsKey(now, &t.Request, t.FanoutBits)),
-		e.key(requestsKey(now-1, &t.Request, t.FanoutBits)),
-		string(t.Request.Fingerprint[:]), (3 * generation).Milliseconds())
+	now, bucket := generationOf(e.now), bucketOf(t.Request.Hash[:], t.FanoutBits-1)
+	e.bytes(t.Request.Hash[:])
+	e.number(e.keys.addBucket(bucket, requestsFamily(now)))
+	e.number(e.keys.addBucket(bucket, requestsFamily(now-1)))
+	e.bytes(t.Request.Fingerprint[:])
+}
+
+func (e *encoder) addHold(t *quota.Txn) {
+	h := &t.Hold
+	if h.Op == quota.HoldNone {
+		return
+	}
+	now, bucket := holdGenerationOf(e.now), bucketOf(h.ID[:], t.FanoutBits-1)
+	e.number(int64(h.Op))
+	e.number(e.keys.addBucket(bucket, holdsFamily(now)))
+	e.number(e.keys.addBucket(bucket, holdsFamily(now-1)))
+	e.bytes(h.ID[:])
+	e.bytes(t.Request.Fingerprint[:])
+	e.number(h.For.Milliseconds())
+	e.bytes(h.Plan)
+	e.flag(h.Late)
 }
 
 func (e *encoder) addUsers(t *quota.Txn) {
 	u := &t.Users
-	e.put(int(u.Op))
 	if u.Op == quota.UsersNone {
 		return
 	}
-	e.put(u.Month, len(u.IDs))
+	e.number(int64(u.Op))
+	e.number(int64(u.Month))
+	e.number(int64(len(u.IDs)))
 	for _, id := range u.IDs {
-		e.put(e.key(usersName+bucket(id, t.FanoutBits)), id)
+		e.number(e.keys.addBucket(bucketOf(id, t.FanoutBits), usersName))
+		e.text(id)
 	}
 	if u.Op != quota.UsersDelete {
 		return
 	}
-	e.put(len(u.Drop) * len(u.IDs))
+	e.number(int64(len(u.Drop) * len(u.IDs)))
 	for i := range u.Drop {
 		for _, id := range u.IDs {
-			e.put(e.key(counterKey(&u.Drop[i], id, t.FanoutBits)), id)
+			e.number(e.counter(&u.Drop[i], id, t.FanoutBits))
+			e.text(id)
 		}
 	}
 }
 
+// counter adds the key that a counter lies in, as counterKey names it.
+func (e *encoder) counter(c *quota.Counter, subject string, bits uint8) int64 {
+	switch {
+	case c.Scope == catalog.ScopeApp:
+		return e.keys.add(counterFamily(c))
+	case c.Window.IsStock(): // most, without making the family's name
+		return e.keys.addBucket(bucketOf(subject, bits), subjectsName, c.Quota, ":")
+	}
+	return e.keys.addBucket(bucketOf(subject, bits), counterFamily(c))
+}
+
 func (e *encoder) addGroup(t *quota.Txn) {
 	g := &t.Group
-	e.put(int(g.Op))
 	if g.Op == quota.GroupNone {
 		return
 	}
@@ -171,12 +226,15 @@ func (e *encoder) addGroup(t *quota.Txn) {
 	if g.Type != 0 {
 		letter = string(rune(g.Type))
 	}
-	e.put(e.key(groupsName+bucket(g.ID, t.FanoutBits)), g.ID, letter, g.Day)
+	e.number(int64(g.Op))
+	e.number(e.keys.addBucket(bucketOf(g.ID, t.FanoutBits), groupsName))
+	e.text(g.ID)
+	e.text(letter)
+	e.number(int64(g.Day))
 }
 
 func (e *encoder) addOnline(t *quota.Txn) {
 	o := &t.Online
-	e.put(int(o.Op))
 	if o.Op == quota.OnlineNone {
 		return
 	}
@@ -184,52 +242,66 @@ func (e *encoder) addOnline(t *quota.Txn) {
 	if len(o.Months) > 0 {
 		monthEnd = o.Months[0].End.UnixMilli()
 	}
-	e.put(e.key(gatewaysName), e.key(peaksName), quota.PeakKept.Milliseconds(), o.Gateway, o.Users, o.Lease.Milliseconds(), monthEnd, len(o.Months))
+	e.number(int64(o.Op))
+	e.number(e.keys.add(gatewaysName))
+	e.number(e.keys.add(peaksName))
+	e.number(quota.PeakKept.Milliseconds())
+	e.text(o.Gateway)
+	e.number(o.Users)
+	e.number(o.Lease.Milliseconds())
+	e.number(monthEnd)
+	e.number(int64(len(o.Months)))
 	for _, month := range o.Months {
-		e.put(month.Start.UnixMilli())
+		e.number(month.Start.UnixMilli())
 	}
 }
 
-func (e *encoder) addHold(t *quota.Txn) {
-	h := &t.Hold
-	e.put(int(h.Op))
-	if h.Op == quota.HoldNone {
-		return
+// kindOf returns the kind of a charge.
+func kindOf(c *quota.Charge) int64 {
+	switch {
+	case c.Basis != quota.PerTxn || c.Signed || c.Members || c.Types != "" || c.SameDay || !c.Window.IsStock():
+		return kindOther
+	case c.Subjects == nil:
+		return kindTotal
 	}
-	e.holds = true
-	e.withIDs = true // as addRequest: the script refuses keys of another generation
-	now := holdGenerationOf(e.now)
-	e.put(e.key(holdsKey(now, h.ID, t.FanoutBits)), e.key(holdsKey(now-1, h.ID, t.FanoutBits)),
-		string(h.ID[:]), string(t.Request.Fingerprint[:]),
-		h.For.Milliseconds(), string(h.Plan), flag(h.Late), (3 * holdGeneration).Milliseconds())
+	return kindEach
 }
 
 func (e *encoder) addCharge(t *quota.Txn, c *quota.Charge) {
-	limit := ""
-	if !c.Limit.IsUnlimited() {
-		limit = strconv.FormatInt(c.Limit.Max(), 10)
+	kind, counters := kindOf(c), len(c.Subjects)
+	if c.Subjects == nil && !c.Members {
+		counters = 1
 	}
-	var ttl int64
-	if !c.Window.IsStock() {
-		ttl = max(1, c.Window.KeptUntil().Sub(t.Now).Milliseconds())
+	e.number(c.Delta)
+	if c.Limit.IsUnlimited() {
+		e.none()
+	} else {
+		e.number(c.Limit.Max())
 	}
-	e.put(c.Delta, int(c.Basis), limit, flag(c.Signed), flag(c.Members), c.Types, flag(c.SameDay), ttl)
+	e.number(kind)
+	e.number(int64(counters))
+	if kind == kindOther {
+		var ttl int64
+		if !c.Window.IsStock() {
+			ttl = max(1, c.Window.KeptUntil().Sub(t.Now).Milliseconds())
+		}
+		e.number(int64(c.Basis))
+		e.flag(c.Signed)
+		e.flag(c.Members)
+		e.text(c.Types)
+		e.flag(c.SameDay)
+		e.number(ttl)
+		e.flag(c.Subjects == nil)
+	}
 	switch {
 	case c.Members:
-		e.put(0)
 	case c.Subjects == nil:
-		e.put(1, e.key(counterKey(&c.Counter, "", t.FanoutBits)), c.Quota)
+		e.number(e.counter(&c.Counter, "", t.FanoutBits))
+		e.text(c.Quota)
 	default:
-		e.put(len(c.Subjects))
 		for _, subject := range c.Subjects {
-			e.put(e.key(counterKey(&c.Counter, subject, t.FanoutBits)), subject)
+			e.number(e.counter(&c.Counter, subject, t.FanoutBits))
+			e.text(subject)
 		}
 	}
-}
-
-func flag(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

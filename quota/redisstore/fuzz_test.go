@@ -73,37 +73,16 @@ func repliedTxns() []quota.Txn {
 // FuzzReply has the store read replies of scripts and commands that are not what
 // they should be: each is understood, or is a fault.
 func FuzzReply(f *testing.F) {
-	f.Add(encodeReply(nil, []any{
-		0, 1_772_445_600_000, 7,
-		[]any{0, 1, 0, 1, "p", 20_000, 11, 1, 1, 2, 3, 4, 0, 1, 1, 1, 11, 2},
-		[]any{0, 1, 0, 0, "", 0, 0, 0, 1, 1, 5, 1, 1_772_445_660_000, ""},
-		[]any{0, 0, 0, 0, "", 0, 0, 0, 12, 2, 1_772_445_600_000, 15},
-	}))
 	for _, reply := range []any{
-		[]any{replyStale},
-		[]any{replyAhead, 1},
-		[]any{replyCorrupt, "what"},
-		[]any{replyClockSkew, 1},
-		[]any{replyHolds, 1},
-		[]any{0, 1, 1, []any{replyWindowPassed}, []any{replyReused}, []any{replyBrokeOff, "why"}},
 		[]any{"1-1", `{"format":3,"id":1,"account":"acme"}`, nil},
 		[]any{"1-1", `{"format":1,"id":"acme"}`},
 		[]any{"17", "server", []any{"1", "live acme", "2", "pending x 1"}},
 		"pending token 12", "17:3:server", "",
-		[]any{0, 1, 1, []any{0, 1, 0, 1, "", 20_000, 11, 0, 1, 0, 0, 0}, nil, nil},                         // a group of no type
-		[]any{0, 1, 1, []any{0, 1, 0, 0, "", 0, 0, 0, 1, 3, 3, 4, 5, 1, 0}, nil, nil},                      // a counter too many
-		[]any{0, 1, 1, []any{0, 1, 0, 0, "", 0, 0, 0, 1, 1 << 60, 3, 4}, []any{1 << 60, 1, 1}, []any{nil}}, // and many
 	} {
 		f.Add(encodeReply(nil, reply))
 	}
-	txns := repliedTxns()
-	at, err := parseURL("redis://127.0.0.1:1")
-	if err != nil {
-		f.Fatal(err)
-	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		reply, _ := decodeReply(data)
-		wantOutcomes(t, &Store{tails: newTails(1, nil), target: at}, txns, reply)
 		app, _, err := decodeHeader(1, reply)
 		wantFault(t, err)
 		if app != nil && app.ID != 1 {
@@ -144,15 +123,73 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
+// FuzzAnswer has the store read what the script does not answer: each transaction
+// has an outcome or an error.
+func FuzzAnswer(f *testing.F) {
+	const clock, sequence = 1_772_445_600_000, 7
+	for _, answer := range [][]any{
+		{
+			replyDone, clock, sequence, 29,
+			doneApplied | doneFound | doneHeld, "p", 20_000, 11, 3, 4, 0, 1, 1, 11, 2,
+			doneApplied, 5, 1, 1_772_445_660_000, "",
+			0, 12, 2, 1_772_445_600_000, 15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		},
+		{replyDone, clock, sequence, 20, doneApplied | doneFound, "p", 20_000, 11, 3, 4, 1, 11, doneApplied, 5, 1, clock, "", 0, 12, 2, clock, 15},
+		{replyDone, clock, sequence, 6, -replyWindowPassed, "", -replyReused, "", -replyBrokeOff, "why"},
+		{replyDone, clock, sequence, 1 << 40},
+		{replyDone, clock, sequence, -1},
+		{replyDone, clock},
+		{replyDone, clock, sequence, 12, doneFound, "", 1, 1, 3, 4, 0, doneHeld, 1, 1, 2, 3}, // a group of no type
+		{replyStale, 0},
+		{replyAhead, 1},
+		{replyCorrupt, "what"},
+		{replyClockSkew, 1},
+		{replyHolds, 1},
+		{replyNotPermitted, "NOPERM"},
+		{99, 1},
+		{},
+	} {
+		f.Add([]byte(packAnswer(answer)))
+	}
+	txns := repliedTxns()
+	at, err := parseURL("redis://127.0.0.1:1")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := &Store{tails: newTails(1, nil), target: at}
+		w := &work{Store: s, ctx: t.Context(), txns: txns, outcomes: make([]quota.Outcome, len(txns))}
+		p := w.plan([]int{0, 1, 2})[0][0]
+		e := &evaluation{sections: []*section{{parcels: []*parcel{p}, now: monday}}}
+		s.encode(e)
+		e.cmd = redis.NewCmd(t.Context())
+		e.cmd.SetVal(string(data))
+		s.land(t.Context(), e)
+		if p.refusal != nil {
+			wantReason(t, w.faultOf(p.refusal, true), account.StoreUnavailable)
+			return
+		}
+		w.settle(p)
+		wantOutcomes(t, txns, w.outcomes)
+	})
+}
+
+func packAnswer(answer []any) string {
+	p := newArray(0)
+	for _, element := range answer {
+		switch v := element.(type) {
+		case int:
+			p.number(int64(v))
+		case string:
+			p.text(v)
+		}
+	}
+	return string(p.array())
+}
+
 // wantOutcomes expects each transaction to have an outcome or an error.
-func wantOutcomes(t *testing.T, s *Store, txns []quota.Txn, reply any) {
+func wantOutcomes(t *testing.T, txns []quota.Txn, outcomes []quota.Outcome) {
 	t.Helper()
-	c := &call{at: []int{0, 1, 2}}
-	c.request.first = txns[0]
-	c.cmd = redis.NewCmd(context.Background())
-	c.cmd.SetVal(reply)
-	outcomes := make([]quota.Outcome, len(txns))
-	s.decode(c, txns, outcomes)
 	for i, o := range outcomes {
 		if o.Err != nil {
 			if o.Applied || o.Charges != nil {

@@ -74,28 +74,35 @@ const (
 	peaksName    = "op"
 )
 
-// The beginnings of the names of users' and groups' buckets, after the app's prefix.
+// The beginnings of the names of users', groups' and counters' buckets, after the
+// app's prefix.
 const (
-	usersName  = "u:"
-	groupsName = "g:"
+	usersName    = "u:"
+	groupsName   = "g:"
+	subjectsName = "s:"
 )
 
 // recordKeys are what is made and replaced with an app's record.
 func (s *Store) recordKeys(app uint32) []string { return []string{s.headerKey(app), s.eventsKey(app)} }
 
-func (s *Store) appPrefix(app uint32) string {
-	return s.prefix + ":{" + strconv.FormatUint(uint64(app), 10) + "}:"
+func (s *Store) appPrefix(app uint32) string { return string(s.appendAppPrefix(nil, app)) }
+
+func (s *Store) appendAppPrefix(b []byte, app uint32) []byte {
+	b = append(append(b, s.prefix...), ":{"...)
+	return append(strconv.AppendUint(b, uint64(app), 10), "}:"...)
 }
 
-// bucket returns which of 1<<bits buckets an id lies in: FNV-1a, whose result
+// bucket names which of 1<<bits buckets an id lies in: FNV-1a, whose result
 // is part of stored names and can never change.
-func bucket[T string | []byte](id T, bits uint8) string {
+func bucket[T string | []byte](id T, bits uint8) string { return bucketName(bucketOf(id, bits)) }
+
+func bucketOf[T string | []byte](id T, bits uint8) uint32 {
 	h := uint32(2166136261)
 	for i := range len(id) {
 		h = (h ^ uint32(id[i])) * 16777619
 	}
 	h ^= h >> 16 // the low bits of FNV alone spread short ids unevenly
-	return bucketName(h & (1<<bits - 1))
+	return h & (1<<bits - 1)
 }
 
 func bucketName(number uint32) string { return strconv.FormatUint(uint64(number), 36) }
@@ -122,9 +129,9 @@ func counterFamily(c *quota.Counter) string {
 	case c.Scope == catalog.ScopeApp:
 		return "w:" + windowName(c.Window)
 	case c.Window.IsStock():
-		return "s:" + c.Quota + ":"
+		return subjectsName + c.Quota + ":"
 	}
-	return "s:" + c.Quota + ":" + windowName(c.Window) + ":"
+	return subjectsName + c.Quota + ":" + windowName(c.Window) + ":"
 }
 
 // Request ids are kept in hashes of two generations, each as long as the

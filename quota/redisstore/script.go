@@ -106,7 +106,7 @@ return {mark, reply}
 }
 
 // commandOf finds the commands that a script runs.
-var commandOf = regexp.MustCompile(`(?:redis\.p?call|change)\('([A-Z]+)'`)
+var commandOf = regexp.MustCompile(`(?:p?call|try|change)\('([A-Z]+)'`)
 
 // readers are those that change nothing.
 var readers = []string{"EXISTS", "GET", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET", "HRANDFIELD", "HSCAN", "INFO", "PTTL", "TIME", "ZRANGEBYSCORE"}

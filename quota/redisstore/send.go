@@ -140,8 +140,8 @@ func (c *command) prepare(ctx context.Context) *once {
 			name, text = "eval", c.script.source
 		}
 		args = append(make([]any, 0, 4+len(c.keys)+len(c.args)), name, text, len(c.keys))
-		for _, key := range c.keys {
-			args = append(args, key)
+		for i := range c.keys {
+			args = append(args, &c.keys[i]) // a pointer is an argument without an allocation
 		}
 		c.mark = strconv.FormatUint(rand.Uint64(), 36)
 		args = append(append(args, c.args...), c.mark)

@@ -21,6 +21,8 @@ type Store struct {
 	now    func() time.Time // nil: not compared
 
 	scripts   applyScripts
+	queue     *queue // of Apply's parcels
+	nodes     queues
 	liveLooks liveLooks
 	watchers  watchers
 	holding   holding
@@ -91,6 +93,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		circuit: circuit{notify: o.Circuit}, suspected: make(chan struct{}, 1),
 		probed: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	s.queue, s.nodes.next = s.newQueue(), s.newQueue
 	go s.probeEvery(background, o.ProbeEvery, o.AwayEvery)
 	return s, nil
 }

@@ -1,0 +1,114 @@
+package redisstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/gather"
+	"github.com/imquota/imquota/quota"
+)
+
+// Bounds of one script. Redis runs nothing else meanwhile, so a script ends
+// after this much work; a transaction that is larger goes alone. A transaction of
+// few charges is taken for one of four: it has work that is not of charges.
+const (
+	maxScriptTxns    = 64
+	maxScriptCharges = 256
+	leastWork        = maxScriptCharges / maxScriptTxns
+)
+
+// parcel is what of one caller's travels together: consecutive transactions of one
+// app, made from one version of its record at one instant.
+type parcel struct {
+	ctx context.Context
+	encoder
+	item gather.Item[*parcel]
+
+	app     uint32
+	version account.Version
+	at      []int // positions of its transactions among those of Apply
+	work    int
+	grows   int  // how many of its transactions may grow something
+	writes  bool // not all only judge
+	withIDs bool // a transaction has a request id, or is about a reservation
+	holds   bool // a transaction is about a reservation
+
+	detours bool // its keys are on their way to another node
+	asked   int  // how often it was sent again as the script asked
+
+	// What became of it, written by what carried it.
+	refusal    error // it did not run, for a reason that may pass
+	asks       asks  // it did not run, and is to be sent again
+	until      time.Time
+	err        error // it was not carried out, or may have been and that is not known
+	replies    string
+	clock      time.Time
+	tailLost   time.Time
+	durability quota.Durability
+
+	// What most parcels need is of one piece with them.
+	room struct {
+		prefix, data, names [128]byte
+		ends                [6]int
+		at                  [1]int
+	}
+}
+
+// asks is what the script asks for before it does anything.
+type asks uint8
+
+const (
+	asksNothing asks = iota
+	asksClock        // to be encoded for the app's clock, which shows until
+	asksHolds        // to come with the keys of what is held, until then
+)
+
+// newParcel begins a parcel at an instant that is not before the transaction's.
+func (s *Store) newParcel(ctx context.Context, t *quota.Txn, now time.Time) *parcel {
+	p := &parcel{ctx: ctx, app: t.App, version: t.Version}
+	p.item.Value, p.item.Of = p, uint64(t.App)
+	p.now, p.at, p.data = now, p.room.at[:0], p.room.data[:0]
+	p.keys = keyList{prefix: s.appendAppPrefix(p.room.prefix[:0], t.App), text: p.room.names[:0], ends: p.room.ends[:0]}
+	return p
+}
+
+// fits reports whether a transaction may join those that are there.
+func (p *parcel) fits(first, t *quota.Txn) bool {
+	return len(p.at) < maxScriptTxns && p.work+workOf(t) <= maxScriptCharges &&
+		t.Version == p.version && t.FanoutBits == first.FanoutBits && t.Now.Equal(first.Now)
+}
+
+func workOf(t *quota.Txn) int { return max(leastWork, weight(t)) }
+
+// add encodes a transaction, which is at this position among those of Apply.
+func (p *parcel) add(t *quota.Txn, at int) {
+	p.encoder.add(t)
+	p.at = append(p.at, at)
+	p.work += workOf(t)
+	p.item.Work = p.work
+	p.writes = p.writes || t.Mode != quota.ModeJudge
+	p.holds = p.holds || t.Hold.Op != quota.HoldNone
+	p.withIDs = p.withIDs || p.holds || !t.Request.IsZero()
+	if grows(t) {
+		p.grows++
+	}
+}
+
+// again prepares a parcel for being carried once more; by the app's clock if the
+// script asked for that.
+func (s *Store) again(p *parcel, txns []quota.Txn) *parcel {
+	now := p.now
+	if p.asks == asksClock {
+		now = p.until
+	}
+	next := s.newParcel(p.ctx, &txns[p.at[0]], now)
+	for _, at := range p.at {
+		next.add(&txns[at], at)
+	}
+	next.detours, next.asked = p.detours, p.asked
+	if p.asks != asksNothing {
+		next.asked++
+	}
+	return next
+}
