@@ -50,8 +50,6 @@ const spareStreams = 64
 // Limits of connections.
 const (
 	handshake      = 10 * time.Second // a connection that is not set up by then is none
-	connWindow     = 1 << 20          // of all its calls; given back as it comes in
-	window         = 64 << 10         // of bytes that nobody has asked for yet; grpc-go lets it grow to 16 MiB otherwise
 	maxHeaderBytes = 16 << 10         // of a call; certificates are not in it
 	pingAfter      = time.Minute      // of silence: a gateway that is gone is noticed
 	pingTimeout    = 10 * time.Second
@@ -86,13 +84,13 @@ func chain(outer, inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor
 }
 
 func (f *front) server(messageBytes int, register ...func(grpc.ServiceRegistrar)) *grpc.Server {
-	options := []grpc.ServerOption{
-		grpc.MaxRecvMsgSize(messageBytes), grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(connWindow), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(f.intercept),
+	options := append(server.TransportOptions(),
+		grpc.MaxRecvMsgSize(messageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(f.intercept),
 		grpc.StatsHandler(f.admission), grpc.InTapHandle(f.admission.Tap), grpc.MaxConcurrentStreams(f.streams),
 		grpc.ConnectionTimeout(handshake), grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: fastestPings, PermitWithoutStream: true}),
-	}
+	)
 	if f.tls != nil {
 		options = append(options, grpc.Creds(&tcpOnly{credentials.NewTLS(f.tls)}))
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -49,7 +50,10 @@ func (*serveCmd) Help() string {
 	return `Serves until SIGTERM or SIGINT, then lets calls under way finish. SIGHUP reads the
 catalog files again; a broken one is reported and the old ones stay in force.
 
-The embedded store is one process's. Two sidecars share one with --store redis://.`
+The embedded store is one process's. Two sidecars share one with --store redis://.
+
+Garbage is collected once there is as much as is in use, and 16 MiB. Go's variables
+GOGC, which does away with the 16 MiB, and GOMEMLIMIT are heeded.`
 }
 
 // Bounds of --stale-max. What is at hand is known to be current to the second.
@@ -91,6 +95,7 @@ func (c *serveCmd) inFlightPerConnection() int {
 
 // Run carries the command out.
 func (c *serveCmd) Run(ctx context.Context, s *streams) error {
+	defer runtime.KeepAlive(reserveHeap())
 	log := c.logger(s.err)
 	cat, err := c.loadAll()
 	if err != nil {
