@@ -2,6 +2,7 @@ package quota_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -11,33 +12,164 @@ import (
 	"github.com/imquota/imquota/quota/storetest"
 )
 
-// BenchmarkCheck shows what a decision costs in the process, without a store.
+// The apps that the Enforcer's own work is measured for.
+const (
+	premiumApp   = 7
+	standardApp  = 8
+	suspendedApp = 9
+)
+
+// newBench is an Enforcer whose records are current, on a store that finds every
+// counter at a number.
+func newBench(tb testing.TB, used int64) *quota.Enforcer {
+	tb.Helper()
+	m := &storetest.Instant{Model: storetest.NewModel(), Used: used}
+	e := quota.New(quota.Options{Catalog: catalog.Default(), Store: m, Registry: m})
+	e.Confirmed(time.Now().Add(time.Hour))
+	now := time.Now()
+	for id, edition := range map[uint32]string{premiumApp: "premium", standardApp: "standard", suspendedApp: "premium"} {
+		app := &account.App{ID: id, Account: "a", Region: "sg", Edition: edition, Created: now, FanoutBits: 8}
+		for i := range 12 { // a year of months
+			app.Orders = append(app.Orders, account.Order{
+				ID: string(rune('a' + i)), Edition: edition, Months: 1, Start: now.AddDate(0, i-6, 0), End: now.AddDate(0, i-5, 0),
+			})
+		}
+		if id == suspendedApp {
+			app.Disabled = []account.Spell{{From: now.Add(-time.Hour)}}
+		}
+		if err := m.CreateApp(context.Background(), app, account.Event{}, 10, false); err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := e.Check(context.Background(), &quota.Request{App: id, Action: &quota.UseFeature{Feature: "user_status"}}); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return e
+}
+
+// benchCase is a request whose cost is measured.
+type benchCase struct {
+	name    string
+	request quota.Request
+	used    int64 // of every counter
+	want    string
+}
+
+// ids are user ids as a gateway has them.
+func ids(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("user-%014d", i)
+	}
+	return list
+}
+
+func benchCases() []benchCase {
+	android := quota.Client{Platform: "android", HasSDK: true}
+	android.SDK, _ = catalog.ParseSDKVersion("7.1.3925")
+	user, friend := ids(2)[0], ids(2)[1]
+	const allowed, denied, fault = "allowed", "denied", "fault"
+	return []benchCase{
+		{"feature", quota.Request{App: premiumApp, Action: &quota.UseFeature{Feature: "user_status"}}, 0, allowed},
+		{"feature-of-device", quota.Request{App: premiumApp, Client: android, Action: &quota.UseFeature{Feature: "group_read_receipt", GroupType: "work"}}, 0, allowed},
+		{"feature-denied", quota.Request{App: standardApp, Action: &quota.UseFeature{Feature: "user_status"}}, 0, denied},
+		{"feature-suspended", quota.Request{App: suspendedApp, Action: &quota.UseFeature{Feature: "user_status"}}, 0, denied},
+		{"feature-unknown", quota.Request{App: premiumApp, Action: &quota.UseFeature{Feature: "no_such"}}, 0, fault},
+		{"feature-of-group", quota.Request{App: premiumApp, Action: &quota.UseFeature{Feature: "group_read_receipt", GroupID: "group-0001", GroupType: "work"}}, 0, allowed},
+		{"login", quota.Request{App: premiumApp, Action: &quota.Login{UserID: user}}, 3, allowed},
+		{"add_friend", quota.Request{App: premiumApp, Action: &quota.AddFriend{UserID: user, FriendID: friend}}, 3, allowed},
+		{"add_friend-with-id", quota.Request{App: premiumApp, ID: "0123456789abcdef", Caller: "gateway-1", Action: &quota.AddFriend{UserID: user, FriendID: friend}}, 3, allowed},
+		{"add_friend-denied", quota.Request{App: standardApp, Action: &quota.AddFriend{UserID: user, FriendID: friend}}, 3000, denied},
+		{"add_friend-reserved", quota.Request{App: premiumApp, Mode: quota.Reserve, Action: &quota.AddFriend{UserID: user, FriendID: friend}}, 3, allowed},
+		{"create_group", quota.Request{App: premiumApp, Action: &quota.CreateGroup{GroupID: "group-0001", GroupType: "work", OwnerID: user, MemberIDs: ids(3)}}, 3, allowed},
+		{"join_group", quota.Request{App: premiumApp, Action: &quota.JoinGroup{GroupID: "group-0001", GroupType: "public", UserID: user}}, 3, allowed},
+		{"add_group_members-30", quota.Request{App: premiumApp, Action: &quota.AddGroupMembers{GroupID: "group-0001", GroupType: "work", UserIDs: ids(30)}}, 3, allowed},
+		{"leave_group", quota.Request{App: premiumApp, Action: &quota.LeaveGroup{GroupID: "group-0001", UserID: user}}, 3, allowed},
+	}
+}
+
+// verdict is what a check came to.
+func verdict(d *quota.Decision, err error) string {
+	switch {
+	case err != nil:
+		return "fault"
+	case d.Allowed:
+		return "allowed"
+	}
+	return "denied"
+}
+
+// eachView runs a benchmark for the BASIC and the FULL view of every case.
+func eachView(b *testing.B, run func(b *testing.B, e *quota.Enforcer, c *benchCase)) {
+	for _, c := range benchCases() {
+		for _, view := range []string{"basic", "full"} {
+			b.Run(c.name+"/"+view, func(b *testing.B) {
+				c.request.Basic = view == "basic"
+				e := newBench(b, c.used)
+				b.ReportAllocs()
+				run(b, e, &c)
+			})
+		}
+	}
+}
+
+// BenchmarkCheck shows what a decision costs in the process, the store's work
+// apart.
 func BenchmarkCheck(b *testing.B) {
-	for name, action := range map[string]quota.Action{
-		"feature":    &quota.UseFeature{Feature: "user_status"},
-		"add_friend": &quota.AddFriend{UserID: "a", FriendID: "b"},
-	} {
-		b.Run(name, func(b *testing.B) {
-			m := storetest.NewModel()
-			e := quota.New(quota.Options{Catalog: catalog.Default(), Store: m, Registry: m, Now: func() time.Time { return noon }})
-			e.Confirmed(time.Now().Add(time.Hour))
-			app := &account.App{
-				ID: 7, Account: "a", Region: "sg", Edition: "premium", Created: noon, FanoutBits: 8,
-				Overrides: map[string]account.Override{"friends": {Limit: catalog.Unlimited()}},
+	eachView(b, func(b *testing.B, e *quota.Enforcer, c *benchCase) {
+		ctx := context.Background()
+		for b.Loop() {
+			if got := verdict(e.Check(ctx, &c.request)); got != c.want {
+				b.Fatalf("%s, want %s", got, c.want)
 			}
-			for i := range 12 { // a year of months
-				start := noon.AddDate(0, i-6, 0)
-				app.Orders = append(app.Orders, account.Order{ID: string(rune('a' + i)), Edition: "premium", Months: 1, Start: start, End: noon.AddDate(0, i-5, 0)})
-			}
-			if err := m.CreateApp(context.Background(), app, account.Event{}, 1, false); err != nil {
-				b.Fatal(err)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if d, err := e.Check(context.Background(), &quota.Request{App: 7, Action: action, Basic: true}); err != nil || !d.Allowed {
-					b.Fatal(d, err)
+		}
+	})
+}
+
+// BenchmarkCheckParallel shows whether callers wait for each other: with -cpu
+// 2,8,64 it must not rise.
+func BenchmarkCheckParallel(b *testing.B) {
+	eachView(b, func(b *testing.B, e *quota.Enforcer, c *benchCase) {
+		if c.name != "feature" && c.name != "login" {
+			b.Skip("two show it")
+		}
+		b.RunParallel(func(pb *testing.PB) {
+			ctx := context.Background()
+			for pb.Next() {
+				if got := verdict(e.Check(ctx, &c.request)); got != c.want {
+					b.Errorf("%s, want %s", got, c.want)
+					return
 				}
 			}
 		})
+	})
+}
+
+// BenchmarkCheckAll shows what 32 decisions cost together, of one app or of three.
+func BenchmarkCheckAll(b *testing.B) {
+	const items = 32
+	for _, c := range benchCases() {
+		if c.name != "feature" && c.name != "add_friend" {
+			continue
+		}
+		for _, apps := range [][]uint32{{premiumApp}, {premiumApp, standardApp, suspendedApp}} {
+			b.Run(fmt.Sprintf("%s/apps=%d", c.name, len(apps)), func(b *testing.B) {
+				e := newBench(b, c.used)
+				requests := make([]*quota.Request, items)
+				for i := range requests {
+					r := c.request
+					r.App, r.Basic = apps[i%len(apps)], true
+					requests[i] = &r
+				}
+				b.ReportAllocs()
+				ctx := context.Background()
+				for b.Loop() {
+					if results := e.CheckAll(ctx, requests); len(results) != items || results[0].Err != nil {
+						b.Fatal(results)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/items, "ns/item")
+			})
+		}
 	}
 }
