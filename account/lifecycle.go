@@ -96,14 +96,19 @@ func (s *State) Fate() string {
 type Lifecycle []State
 
 // At returns the state at an instant.
-func (l Lifecycle) At(now time.Time) *State {
-	i, _ := slices.BinarySearchFunc(l, now, func(s State, at time.Time) int {
-		if !s.Until.IsZero() && !at.Before(s.Until) {
-			return -1
+func (l Lifecycle) At(now time.Time) *State { return &l[l.Index(now)] }
+
+// Index returns which one of the states holds at an instant.
+func (l Lifecycle) Index(now time.Time) int {
+	first, last := 0, len(l)-1 // the last one never ends
+	for first < last {
+		if i := (first + last) / 2; now.Before(l[i].Until) {
+			last = i
+		} else {
+			first = i + 1
 		}
-		return 1
-	})
-	return &l[i]
+	}
+	return first
 }
 
 // StateAt is Lifecycle for one instant.

@@ -5,80 +5,154 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
 )
 
-// batch is the work of one CheckAll.
+// batch is the work of one Check or CheckAll.
 type batch struct {
-	e        *Enforcer
-	catalog  *catalog.Snapshot
-	now      time.Time
-	requests []*Request
-	results  []Result
-	apps     map[uint32]*standing // read once, so that items of an app share a version
+	e       *Enforcer
+	catalog *catalog.Snapshot
+	now     time.Time
+	tasks   []task
+	// apps are read once, so that tasks of an app share a version. byApp finds them
+	// where they are many.
+	apps  []*standing
+	byApp map[uint32]*standing
+	first standing // the place of one of them
+	asked []int    // tasks whose transactions are with the store
 }
 
-// round plans and applies the pending requests, and returns those that must
-// be planned anew.
-func (b *batch) round(ctx context.Context, pending []int) []int {
-	plans := make([]*planner, 0, len(pending))
-	txns := make([]Txn, 0, len(pending))
-	asked := make([]int, 0, len(pending))
-	for k, d := range b.drafts(ctx, pending) {
-		i := pending[k]
-		if b.settleLocally(b.requests[i], d, &b.results[i]) {
-			continue
+// task is one request and what it has come to.
+type task struct {
+	request *Request
+	app     *standing
+	planner *planner // nil: there is no plan, and err says why
+	err     error
+	done    bool
+	Result
+}
+
+// fewApps are found faster one by one than in a map.
+const fewApps = 16
+
+// batches are used again: none is a part of what is handed on.
+var batches = sync.Pool{New: func() any { return &batch{byApp: make(map[uint32]*standing)} }}
+
+func (e *Enforcer) newBatch() *batch {
+	b, _ := batches.Get().(*batch)
+	b.e, b.catalog, b.now = e, e.catalog.Load(), e.now()
+	return b
+}
+
+func (b *batch) add(r *Request) { b.tasks = append(b.tasks, task{request: r}) }
+
+// free ends the batch: nothing of it is used any more.
+func (b *batch) free() {
+	clear(b.tasks)
+	clear(b.apps)
+	clear(b.byApp)
+	*b = batch{tasks: b.tasks[:0], apps: b.apps[:0], byApp: b.byApp, asked: b.asked[:0]}
+	batches.Put(b)
+}
+
+// run decides all tasks.
+func (b *batch) run(ctx context.Context) {
+	for range maxRounds {
+		if !b.round(ctx) {
+			return
 		}
-		plans, txns, asked = append(plans, d.planner), append(txns, d.planner.txn), append(asked, i)
 	}
-	if len(txns) == 0 {
-		return nil
+	for i := range b.tasks {
+		if t := &b.tasks[i]; !t.done {
+			t.fail(ErrUnsettled)
+		}
 	}
-	endTogether(txns)
-	var again []int
-	for k, o := range b.e.store.Apply(ctx, txns) {
-		i, t, passed := asked[k], &txns[k], (*WindowPassedError)(nil)
-		switch {
+}
+
+func (t *task) decide(d *Decision) { t.Decision, t.done = d, true }
+func (t *task) fail(err error)     { t.Err, t.done = err, true }
+
+// round plans and applies the tasks that are not done, and reports whether some
+// must be planned anew.
+func (b *batch) round(ctx context.Context) (again bool) {
+	b.draft(ctx)
+	b.asked = b.asked[:0]
+	for i := range b.tasks {
+		if t := &b.tasks[i]; !t.done && !b.settleLocally(t) {
+			b.asked = append(b.asked, i)
+		}
+	}
+	if len(b.asked) == 0 {
+		return false
+	}
+	txns := make([]Txn, len(b.asked)) // the store may keep them
+	for k, i := range b.asked {
+		txns[k] = b.tasks[i].planner.txn
+	}
+	b.endTogether(txns)
+	outcomes := b.e.store.Apply(ctx, txns)
+	for k, i := range b.asked {
+		t, o := &b.tasks[i], &outcomes[k]
+		p := t.planner
+		switch passed, isPassed := errors.AsType[*WindowPassedError](o.Err); {
 		case o.Err == nil:
-			plans[k].decide(b.requests[i], &o, &b.results[i].Decision)
+			t.decide(p.decide(t.request, o))
 		case errors.Is(o.Err, ErrStale):
-			b.e.refused(plans[k].app)
-			delete(b.apps, t.App)
-			again = append(again, i)
-		case errors.As(o.Err, &passed):
-			if loaded := b.apps[t.App]; loaded != nil {
-				loaded.now = passed.Clock
-			}
-			again = append(again, i)
-		case plans[k].isDeniedAnyway(o.Err):
-			plans[k].isDegraded = account.IsAway(o.Err)
-			plans[k].denyUnjudged(b.requests[i], &b.results[i].Decision)
+			b.e.refused(p.app)
+			t.app.isOver = true
+		case isPassed:
+			t.app.now = passed.Clock
+		case p.isDeniedAnyway(o.Err):
+			p.isDegraded = account.IsAway(o.Err)
+			t.decide(p.denyUnjudged(t.request))
 		default:
-			b.results[i].Err = describe(o.Err, t)
+			t.fail(describe(o.Err, &txns[k]))
 		}
+		again = again || !t.done
+		t.drop()
 	}
 	return again
+}
+
+// drop gives the planner back.
+func (t *task) drop() {
+	if t.planner == nil {
+		return
+	}
+	t.planner.clear()
+	planners.Put(t.planner)
+	t.planner = nil
 }
 
 // endTogether gives the transactions of an app the earliest end of a window
 // among them: when the day turns under a batch, all of them are planned anew
 // and keep their order.
-func endTogether(txns []Txn) {
+func (b *batch) endTogether(txns []Txn) {
 	if len(txns) == 1 {
 		return
 	}
-	ends := make(map[uint32]time.Time)
-	for i := range txns {
-		if end := txns[i].WindowEnd; !end.IsZero() && (ends[txns[i].App].IsZero() || end.Before(ends[txns[i].App])) {
-			ends[txns[i].App] = end
-		}
+	for _, s := range b.apps {
+		s.end = time.Time{}
 	}
-	for i := range txns {
-		txns[i].WindowEnd = ends[txns[i].App]
+	for k, i := range b.asked {
+		s := b.tasks[i].app
+		s.end = soonest(s.end, txns[k].WindowEnd)
 	}
+	for k, i := range b.asked {
+		txns[k].WindowEnd = b.tasks[i].app.end
+	}
+}
+
+// soonest returns the earlier of two ends; zero: there is none.
+func soonest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // isDeniedAnyway reports whether a request that plan or state deny is denied
@@ -100,84 +174,148 @@ func describe(err error, t *Txn) error {
 	return err
 }
 
-// draft is a request's plan, or why there is none.
-type draft struct {
-	planner *planner
-	err     error
-	away    error // of the standing it was made from
-}
-
-// isFinal reports whether the draft decides by itself, without the step of the
-// store that would confirm the record it was made from.
-func (d draft) isFinal() bool {
-	return d.err != nil || d.planner.isLocal() || len(d.planner.violations) > 0
-}
-
-// drafts plans the pending requests. What the record of an app decides without
-// the store's confirmation needs a current one: of all such apps those are read
-// together, and the plans for them are made again.
-func (b *batch) drafts(ctx context.Context, pending []int) []draft {
-	var fresh []*standing
-	for _, i := range pending {
-		id := b.requests[i].App
-		if _, ok := b.apps[id]; !ok {
-			s := &standing{id: id, now: b.now}
-			b.apps[id] = s
-			fresh = append(fresh, s)
+// draft makes the plans of all tasks that are not done. What the record of an app
+// decides without the store's confirmation needs a current one: of all such apps
+// those are read together, and the plans for them are made again.
+func (b *batch) draft(ctx context.Context) {
+	known := len(b.apps)
+	var over []*standing
+	for i := range b.tasks {
+		t := &b.tasks[i]
+		if t.done {
+			continue
+		}
+		if t.app == nil {
+			t.app = b.standing(t.request.App)
+		}
+		if t.app.isOver {
+			*t.app = standing{id: t.app.id, now: b.now}
+			over = append(over, t.app)
 		}
 	}
+	fresh := b.apps[known:]
+	if len(over) > 0 {
+		fresh = append(over, fresh...)
+	}
 	b.e.load(ctx, fresh, b.catalog)
-	drafts := make([]draft, len(pending))
 	var outdated []*standing
-	for k, i := range pending {
-		l := b.apps[b.requests[i].App]
-		drafts[k] = b.draft(l, b.requests[i])
-		if !l.isCurrent && drafts[k].isFinal() && l.err == nil && l.away == nil && !slices.Contains(outdated, l) {
-			outdated = append(outdated, l)
+	for i := range b.tasks {
+		t := &b.tasks[i]
+		if t.done {
+			continue
+		}
+		t.plan()
+		if s := t.app; !s.isCurrent && t.isFinal() && s.err == nil && s.away == nil && !slices.Contains(outdated, s) {
+			outdated = append(outdated, s)
 		}
 	}
 	if len(outdated) == 0 {
-		return drafts
+		return
 	}
 	b.e.refresh(ctx, outdated, b.catalog)
-	for k, i := range pending {
-		if l := b.apps[b.requests[i].App]; slices.Contains(outdated, l) {
-			drafts[k] = b.draft(l, b.requests[i])
+	for i := range b.tasks {
+		if t := &b.tasks[i]; !t.done && slices.Contains(outdated, t.app) {
+			t.plan()
 		}
 	}
-	return drafts
+}
+
+// standing is the place for how an app stands.
+func (b *batch) standing(id uint32) *standing {
+	if s, ok := b.find(id); ok {
+		return s
+	}
+	s := &b.first
+	if len(b.apps) > 0 {
+		s = &standing{}
+	}
+	s.id, s.now = id, b.now
+	b.apps = append(b.apps, s)
+	if len(b.apps) > fewApps {
+		for _, s := range b.apps[len(b.byApp):] {
+			b.byApp[s.id] = s
+		}
+	}
+	return s
+}
+
+func (b *batch) find(id uint32) (*standing, bool) {
+	if len(b.apps) > fewApps {
+		s, ok := b.byApp[id]
+		return s, ok
+	}
+	for _, s := range b.apps {
+		if s.id == id {
+			return s, true
+		}
+	}
+	return nil, false
+}
+
+// plan plans the request for its app and judges what needs no store.
+func (t *task) plan() {
+	s, r := t.app, t.request
+	t.drop()
+	if t.err = s.err; t.err != nil {
+		return
+	}
+	if t.err = s.outlook.err; t.err != nil {
+		return
+	}
+	st := s.stretch(s.now)
+	if t.err = st.err; t.err != nil {
+		return
+	}
+	p, _ := planners.Get().(*planner)
+	p.begin(st, s.now)
+	p.client, p.adjust, p.isDegraded = r.Client, r.Mode == Adjust, s.away != nil
+	t.planner, t.err = p, p.plan(r.Action)
+}
+
+// isFinal reports whether the plan decides by itself, without the step of the
+// store that would confirm the record it was made from.
+func (t *task) isFinal() bool {
+	return t.err != nil || t.planner.isLocal() || t.planner.isDenied()
 }
 
 // settleLocally reports whether a request is decided, or failed, without the
 // store; else its transaction is complete.
-func (b *batch) settleLocally(r *Request, d draft, result *Result) bool {
+func (b *batch) settleLocally(t *task) bool {
+	p, r := t.planner, t.request
 	switch {
-	case errors.Is(d.err, account.ErrAppNotFound):
-		result.Decision = b.unknownApp(r)
-		return true
-	case d.err != nil:
-		result.Err = d.err
-		return true
-	case d.planner.isLocal(), d.planner.state.IsGone() && d.away == nil:
-		d.planner.decideLocally(r, &result.Decision)
-		return true
-	}
-	// A local denial still goes to the store, to find what else denies the
-	// action; with a request id, because an effect it had before comes first.
-	if p := d.planner; r.Mode != CheckOnly && p.txn.Group.Op != GroupRead {
-		p.txn.Request = r.key()
-		if r.Mode == Reserve {
-			p.txn.Hold = p.hold(r)
-		}
-		if len(p.violations) == 0 {
-			p.txn.Mode = writing[r.Mode]
+	case errors.Is(t.err, account.ErrAppNotFound):
+		t.decide(b.unknownApp(r))
+	case t.err != nil:
+		t.fail(t.err)
+	case p.isLocal(), p.stretch.state.IsGone() && t.app.away == nil:
+		t.decide(p.decideLocally(r))
+	default:
+		p.suspend()
+		p.complete(r)
+		if away := t.app.away; away != nil {
+			t.settleAway(away)
 		}
 	}
-	if d.away != nil {
-		d.settleAway(r, result)
-		return true
+	if t.done {
+		t.drop()
 	}
-	return false
+	return t.done
+}
+
+// complete makes the transaction that is for the store. A local denial still goes
+// there, to find what else denies the action; with a request id, because an effect
+// it had before comes first.
+func (p *planner) complete(r *Request) {
+	if r.Mode == CheckOnly || p.txn.Group.Op == GroupRead {
+		return
+	}
+	p.txn.Request = r.key()
+	if r.Mode == Reserve {
+		p.txn.Hold = p.hold(r)
+	}
+	if len(p.violations) == 0 {
+		p.txn.Mode = writing[r.Mode]
+	}
 }
 
 // writing is how a transaction writes what a request asks for.
@@ -185,42 +323,17 @@ var writing = [...]TxnMode{Consume: ModeConsume, Adjust: ModeForce, Reserve: Mod
 
 // settleAway settles what the store would have been asked for, and is away: a
 // denial that nothing comes before stands, and nothing else is known.
-func (d draft) settleAway(r *Request, result *Result) {
-	if d.planner.isDeniedAnyway(d.away) {
-		d.planner.denyUnjudged(r, &result.Decision)
+func (t *task) settleAway(away error) {
+	if t.planner.isDeniedAnyway(away) {
+		t.decide(t.planner.denyUnjudged(t.request))
 		return
 	}
-	result.Err = d.away
-}
-
-// draft plans a request for an app and judges what needs no store.
-func (b *batch) draft(l *standing, r *Request) draft {
-	if l.err != nil {
-		return draft{err: l.err}
-	}
-	if l.catErr != nil {
-		return draft{err: l.catErr}
-	}
-	state := l.state(l.now)
-	edition, err := l.editionIn(state)
-	if err != nil {
-		return draft{err: err}
-	}
-	p := &planner{
-		catalog: l.cat, app: l.app, state: state, edition: edition, client: r.Client, now: l.now,
-		adjust: r.Mode == Adjust, isDegraded: l.away != nil,
-	}
-	if err := p.plan(r.Action); err != nil {
-		return draft{err: err}
-	}
-	p.suspend()
-	p.sortViolations()
-	return draft{planner: p, away: l.away}
+	t.fail(away)
 }
 
 // unknownApp is the denial of every request for an app that does not exist.
-func (b *batch) unknownApp(r *Request) Decision {
-	d := Decision{
+func (b *batch) unknownApp(r *Request) *Decision {
+	d := &Decision{
 		Source: SourceStore, ViolationCount: 1,
 		Violations: []Violation{{
 			Reason: AppNotFound, UpstreamCode: b.catalog.Codes().AppNotFound,

@@ -1,13 +1,15 @@
 package quota
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
 )
 
-// Decision is the answer to a request. A denial is a decision, not an error.
+// Decision is the answer to a request. A denial is a decision, not an error. It may
+// be the answer to many requests at once, and must not be changed.
 type Decision struct {
 	Allowed bool
 	// Violations are the reasons of a denial, the primary one first; at most
@@ -34,6 +36,25 @@ type Decision struct {
 	Edition        string
 	Lifecycle      *account.State // nil: there never was such an app
 	CatalogVersion string
+
+	shared *shared // nil: it is one request's alone
+}
+
+// shared is what many requests have in common that get the same decision.
+type shared struct{ form atomic.Pointer[any] }
+
+// Form returns what make makes of the decision. Where many requests get the same
+// decision, and so must not change it, it is made once for all of them.
+func (d *Decision) Form(makeForm func(*Decision) any) any {
+	if d.shared == nil {
+		return makeForm(d)
+	}
+	if form := d.shared.form.Load(); form != nil {
+		return *form
+	}
+	form := makeForm(d)
+	d.shared.form.Store(&form)
+	return form
 }
 
 // MaxViolations bounds Decision.Violations.

@@ -61,14 +61,18 @@ func (e *Enforcer) SetCatalog(s *catalog.Snapshot) { e.catalog.Store(s) }
 // none. Err is an *account.InvalidError, one of the errors of a Store, or an
 // *account.Fault.
 type Result struct {
-	Decision Decision
+	Decision *Decision
 	Err      error
 }
 
 // Check decides one request.
 func (e *Enforcer) Check(ctx context.Context, r *Request) (*Decision, error) {
-	results := e.CheckAll(ctx, []*Request{r})
-	return &results[0].Decision, results[0].Err
+	b := e.newBatch()
+	b.add(r)
+	b.run(ctx)
+	result := b.tasks[0].Result
+	b.free()
+	return result.Decision, result.Err
 }
 
 // ErrUnsettled says that an app's record or clock moved each time a request
@@ -87,27 +91,17 @@ const maxRounds = 32
 // CheckAll decides independent requests with as few steps of the store as
 // possible. Those of one app take effect in their order.
 func (e *Enforcer) CheckAll(ctx context.Context, requests []*Request) []Result {
+	b := e.newBatch()
+	for _, r := range requests {
+		b.add(r)
+	}
+	b.run(ctx)
 	results := make([]Result, len(requests))
-	b := batch{e: e, catalog: e.catalog.Load(), now: e.now(), requests: requests, results: results, apps: make(map[uint32]*standing)}
-	pending := make([]int, len(requests))
-	for i := range pending {
-		pending[i] = i
+	for i := range results {
+		results[i] = b.tasks[i].Result
 	}
-	for round := 0; len(pending) > 0 && round < maxRounds; round++ {
-		pending = b.round(ctx, pending)
-	}
-	for _, i := range pending {
-		results[i].Err = ErrUnsettled
-	}
+	b.free()
 	return results
-}
-
-// suspend denies an action of an app that is out of service. What it gives back
-// is accepted as long as its counters are kept.
-func (p *planner) suspend() {
-	if !p.release || p.state.IsGone() {
-		p.violations = append(p.violations, violateState(p.app.ID, p.state, p.catalog)...)
-	}
 }
 
 // violateState returns why an app's state denies whatever it asks for; nothing

@@ -3,6 +3,7 @@ package quota_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ var noon = time.Date(2024, 6, 15, 12, 0, 0, 0, time.FixedZone("", 8*60*60))
 type counting struct {
 	*storetest.Model
 	applies, txns, reads int                   // reads of any number of apps
+	loaded               int                   // apps in all reads
 	owners               int                   // reads of any number of accounts
 	answer               func(quota.Txn) error // nil: the model answers
 	arrive               func()                // called once, at the first step
@@ -48,6 +50,7 @@ func (c *counting) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome 
 
 func (c *counting) Load(ctx context.Context, ids []uint32) []account.Loaded {
 	c.reads++
+	c.loaded += len(ids)
 	loaded := c.Model.Load(ctx, ids)
 	if during := c.during; during != nil {
 		c.during = nil
@@ -170,7 +173,7 @@ func TestOneStepOfTheStore(t *testing.T) {
 func TestBatchOfManyApps(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	var requests []*quota.Request
+	var features, logins []*quota.Request
 	for id := uint32(100); id < 150; id++ {
 		app := &account.App{ID: id, Account: "a", Region: "sg", Edition: "standard", Created: noon, FanoutBits: 8}
 		if id%2 == 0 {
@@ -178,28 +181,31 @@ func TestBatchOfManyApps(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		requests = append(requests,
-			&quota.Request{App: id, Action: &quota.UseFeature{Feature: "user_status"}},
-			&quota.Request{App: id, Action: &quota.Login{UserID: "alice"}})
+		features = append(features, &quota.Request{App: id, Action: &quota.UseFeature{Feature: "user_status"}})
+		logins = append(logins, &quota.Request{App: id, Action: &quota.Login{UserID: "alice"}})
 	}
 	for _, want := range []struct {
 		before                 func()
 		reads, owners, applies int
+		loaded                 int // each app once, or twice
 	}{
-		{func() {}, 1, 0, 1}, // all of them for the first time
-		{func() {}, 1, 0, 1}, // the unknown ones
-		{f.Missed, 2, 1, 1},  // the unknown ones, their account, then those that deny a feature
+		{func() {}, 1, 0, 1, 50}, // all of them for the first time
+		{func() {}, 1, 0, 1, 25}, // the unknown ones
+		{f.Missed, 2, 1, 1, 50},  // the unknown ones, their account, then those that deny a feature
 	} {
 		want.before()
-		f.store.reads, f.store.owners, f.store.applies = 0, 0, 0
-		for i, r := range f.CheckAll(t.Context(), requests) {
-			isLogin, isKnown := i%2 == 1, i/2%2 == 0
+		f.store.reads, f.store.owners, f.store.applies, f.store.loaded = 0, 0, 0, 0
+		for i, r := range f.CheckAll(t.Context(), slices.Concat(features, logins)) {
+			isLogin, isKnown := i >= len(features), i%2 == 0
 			if r.Err != nil || r.Decision.Allowed != (isLogin && isKnown) {
 				t.Errorf("item %d: %+v", i, r)
 			}
 		}
 		if f.store.reads != want.reads || f.store.owners != want.owners || f.store.applies != want.applies {
 			t.Errorf("%d and %d reads and %d steps, want %d, %d, %d", f.store.reads, f.store.owners, f.store.applies, want.reads, want.owners, want.applies)
+		}
+		if f.store.loaded != want.loaded {
+			t.Errorf("%d apps were read, want %d", f.store.loaded, want.loaded)
 		}
 	}
 }
@@ -243,6 +249,45 @@ func TestBatchAcrossMidnight(t *testing.T) {
 	f.now = midnight.Add(time.Minute)
 	if d := f.check(&quota.CreateGroup{GroupID: "h", GroupType: "work"}); d.Quotas[len(d.Quotas)-1].Used != 2 {
 		t.Errorf("app 7's clock was moved: %+v", d.Quotas)
+	}
+}
+
+// TestOrderAcrossMidnight: an item that is in no window waits for those before it
+// whose windows are over.
+func TestOrderAcrossMidnight(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.now = noon.Add(13 * time.Hour)
+	f.check(&quota.CreateGroup{GroupID: "early", GroupType: "work"}) // the app's clock is there
+	f.now = noon
+	results := f.CheckAll(t.Context(), []*quota.Request{
+		{App: 7, Action: &quota.Login{UserID: "a"}}, // in a window that ends later
+		{App: 7, Action: &quota.CreateGroup{GroupID: "late", GroupType: "live"}},
+		{App: 7, Action: &quota.UseFeature{Feature: "group_read_receipt", GroupID: "late"}}, // in no window
+	})
+	for i, r := range results {
+		if isLast := i == 2; r.Err != nil || r.Decision.Allowed == isLast {
+			t.Errorf("item %d was not judged after those before it: %+v, %v", i, r.Decision, r.Err)
+		}
+	}
+	for _, q := range results[1].Decision.Quotas {
+		if q.Quota == "daily_net_groups" && q.Used != 2 {
+			t.Errorf("counted on a day that is over: %+v", q)
+		}
+	}
+}
+
+// TestHeldCountsAsUsed: what a reservation holds is taken, though nothing is used.
+func TestHeldCountsAsUsed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.override(1)
+	add := &quota.AddFriend{UserID: "a", FriendID: "b", OneWay: true}
+	if d, err := f.Check(t.Context(), &quota.Request{App: 7, Mode: quota.Reserve, Action: add}); err != nil || !d.Allowed {
+		t.Fatalf("reserve: %+v, %v", d, err)
+	}
+	if d := f.check(add); d.Allowed || d.Violations[0].Held != 1 {
+		t.Errorf("one more: %+v", d)
 	}
 }
 

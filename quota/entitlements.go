@@ -2,7 +2,6 @@ package quota
 
 import (
 	"context"
-	"slices"
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
@@ -39,19 +38,18 @@ type LimitEntitlement struct {
 func (e *Enforcer) Entitlements(ctx context.Context, id uint32, client Client) (*Entitlements, error) {
 	now := e.now()
 	s := e.standing(ctx, id, e.catalog.Load())
-	state, edition, err := s.living(now)
+	st, err := s.living(now)
 	if err != nil {
 		return nil, err
 	}
-	app, cat := s.app, s.cat
-	out := &Entitlements{Edition: edition.Key, Lifecycle: state, Catalog: cat.Version(), Source: SourceCache}
+	app, cat, edition := s.app.record, s.outlook.catalog, st.edition
+	out := &Entitlements{Edition: edition.Key, Lifecycle: st.state, Catalog: cat.Version(), Source: SourceCache}
 	if s.away != nil {
 		out.Source = SourceDegraded
 	}
 	c := featureCase{catalog: cat, app: app, edition: edition, client: client, now: now}
-	suspended := violateState(id, state, cat)
 	for _, f := range cat.Features() {
-		out.Features = append(out.Features, FeatureEntitlement{f.Key, judgeFeature(slices.Clone(suspended), c, f)})
+		out.Features = append(out.Features, FeatureEntitlement{f.Key, c.explain(st.violations(), f, c.judge(f))})
 	}
 	for _, q := range cat.Quotas() {
 		override, overridden := app.Overrides[q.Key]

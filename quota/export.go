@@ -38,22 +38,23 @@ func (e *Enforcer) ExportUsage(ctx context.Context, in UsageExport) (*UsagePart,
 	}
 	for range maxRounds {
 		s := e.current(ctx, in.App, cat)
-		if _, _, err := s.living(e.now()); err != nil {
+		if _, err := s.living(e.now()); err != nil {
 			return nil, err
 		}
+		app := s.app.record
 		out, err := e.store.Export(ctx, Export{
-			App: in.App, FanoutBits: s.app.FanoutBits, Version: s.app.Version, Counters: runningCounters(s.cat, began), From: from, Limit: in.Limit,
+			App: in.App, FanoutBits: app.FanoutBits, Version: app.Version, Counters: runningCounters(s.outlook.catalog, began), From: from, Limit: in.Limit,
 		})
 		switch {
 		case errors.Is(err, ErrStale):
-			e.refused(s.app)
+			e.refused(app)
 			continue
 		case err != nil:
 			return nil, err
 		}
 		part := &UsagePart{Done: out.Done, Total: out.Total}
 		for i := range out.Entries {
-			part.Rows = appendRows(part.Rows, &out.Entries[i], s.cat, began)
+			part.Rows = appendRows(part.Rows, &out.Entries[i], s.outlook.catalog, began)
 		}
 		if out.Next != "" {
 			part.Next = strconv.FormatInt(began.UnixMilli(), 10) + "~" + out.Next

@@ -7,54 +7,76 @@ import (
 	"github.com/imquota/imquota/catalog"
 )
 
-// decideLocally makes the decision of a plan that needs no store.
-func (p *planner) decideLocally(r *Request, d *Decision) {
-	d.Source = p.source()
-	d.Allowed = len(p.violations) == 0
-	p.finish(r, &Outcome{}, p.violations, d)
+// decideLocally makes the decision of a plan that needs no store, or finds it made.
+func (p *planner) decideLocally(r *Request) *Decision {
+	place := p.answers().place(p.isDegraded, r.Basic)
+	if made := place.Load(); made != nil {
+		return made
+	}
+	p.suspend()
+	d := p.deniedBy(r, p.violations)
+	if !d.Allowed && !r.Basic {
+		d.Upgrade, d.Currency = p.upgrade(r, &Outcome{}), p.catalog.Currency()
+	}
+	d.shared = &shared{}
+	place.Store(d)
+	return d
 }
 
-// source says whether current records decide.
-func (p *planner) source() Source {
-	if p.isDegraded {
-		return SourceDegraded
+// answers is where decisions are kept that are the same for all: those that
+// nothing but the state denies, and those that nothing denies but that and the
+// refusal of a feature.
+func (p *planner) answers() *answers {
+	switch {
+	case len(p.violations) == 0:
+		return &p.stretch.decisions
+	case p.refusal != nil && len(p.violations) == len(p.refusal.violations):
+		return &p.refusal.decisions
 	}
-	return SourceCache
+	return &answers{} // it is this request's alone
+}
+
+// deniedBy makes a decision without counters, and without an edition that would
+// allow it.
+func (p *planner) deniedBy(r *Request, vs []Violation) *Decision {
+	d := &Decision{Source: SourceCache, Allowed: len(vs) == 0}
+	if p.isDegraded {
+		d.Source = SourceDegraded
+	}
+	p.finish(r, d, vs)
+	return d
 }
 
 // denyUnjudged makes the denial of a plan whose counters the store could not
 // judge. Nobody knows which edition would allow it.
-func (p *planner) denyUnjudged(r *Request, d *Decision) {
-	p.decideLocally(r, d)
-	d.Upgrade, d.Currency = nil, ""
-}
+func (p *planner) denyUnjudged(r *Request) *Decision { return p.deniedBy(r, p.violations) }
 
 // decide makes the decision from what the store found.
-func (p *planner) decide(r *Request, o *Outcome, d *Decision) {
-	d.Source = SourceStore
-	d.Replayed = o.Replayed
-	d.Durability = o.Durability
-	d.Reservation = p.reservation(o)
-	if o.Replayed {
-		d.Allowed = true
-		p.finish(r, o, nil, d)
-		return
+func (p *planner) decide(r *Request, o *Outcome) *Decision {
+	d := &Decision{Source: SourceStore, Replayed: o.Replayed, Durability: o.Durability, Reservation: p.reservation(o)}
+	var violations []Violation
+	if !o.Replayed {
+		violations = p.violate(o)
 	}
-	violations := p.violate(o)
 	d.Allowed = len(violations) == 0
-	d.Clamped = d.Allowed && p.isClamped(o)
-	p.finish(r, o, violations, d)
+	d.Clamped = d.Allowed && !d.Replayed && p.isClamped(o)
+	p.finish(r, d, violations)
+	if r.Basic {
+		return d
+	}
+	if !d.Allowed {
+		d.Upgrade, d.Currency = p.upgrade(r, o), p.catalog.Currency()
+	}
+	d.Quotas = p.states(o, d)
+	return d
 }
 
 // violate returns all violations: the plan's own, the group's and the limits'.
 func (p *planner) violate(o *Outcome) []Violation {
-	vs := p.violations
-	if p.sized != nil {
-		vs = judgeGroup(vs, featureCase{catalog: p.catalog, groupType: p.knownType()}, p.sized, p.txn.Group.ID, o.Group)
-	}
+	vs := p.judgeGroup(p.violations, o)
 	sortByReason(vs)
-	if o.Applied {
-		return vs // and what is held includes what it took
+	if p.isWithin(o) {
+		return vs
 	}
 	for i := range o.Charges {
 		c, found := &p.txn.Charges[i], &o.Charges[i]
@@ -65,6 +87,32 @@ func (p *planner) violate(o *Outcome) []Violation {
 		}
 	}
 	return vs
+}
+
+// judgeGroup appends what the group's record denies, if a feature waits for it.
+func (p *planner) judgeGroup(vs []Violation, o *Outcome) []Violation {
+	if p.sized == nil {
+		return vs
+	}
+	c := featureCase{catalog: p.catalog, groupType: p.knownType()}
+	return c.judgeGroup(vs, p.sized, p.txn.Group.ID, o.Group)
+}
+
+// isWithin reports whether every charge fits its limit. What was applied does, and
+// what is held includes it already.
+func (p *planner) isWithin(o *Outcome) bool {
+	if o.Applied {
+		return true
+	}
+	for i := range o.Charges {
+		limit, found := p.txn.Charges[i].Limit, &o.Charges[i]
+		for k, used := range found.Used {
+			if !limit.Allows(used+found.heldOf(k), found.Delta) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // knownType is the type of group that the request named.
@@ -125,24 +173,20 @@ func (p *planner) isClamped(o *Outcome) bool {
 }
 
 // finish fills in what all decisions have in common.
-func (p *planner) finish(r *Request, o *Outcome, violations []Violation, d *Decision) {
+func (p *planner) finish(r *Request, d *Decision, violations []Violation) {
 	d.ViolationCount = len(violations)
 	d.Violations = violations[:min(len(violations), MaxViolations)]
 	if r.Basic {
 		return
 	}
-	if !d.Allowed {
-		d.Upgrade, d.Currency = p.upgrade(r, o), p.catalog.Currency()
-	}
 	d.Edition = p.edition.Key
-	d.Lifecycle = p.state
+	d.Lifecycle = p.stretch.state
 	d.CatalogVersion = p.catalog.Version()
-	d.Quotas = p.states(o, d)
 }
 
 // states lists the counters touched, one for each quota: the tightest.
 func (p *planner) states(o *Outcome, d *Decision) []State {
-	var states []State
+	states := make([]State, 0, len(o.Charges))
 	change := d.Allowed && !d.Replayed && p.txn.Mode != ModeReserve
 	for i := range o.Charges {
 		row, found := &p.rows[i], &o.Charges[i]
@@ -189,12 +233,14 @@ func (s *State) tighter(t *State) bool {
 // the request, given what the store found.
 func (p *planner) upgrade(r *Request, o *Outcome) *catalog.Edition {
 	// Only an app in full service can change its edition at once.
-	if p.state.Stage != account.Active {
+	if p.stretch.state.Stage != account.Active {
 		return nil
 	}
+	q := &planner{}
 	for _, e := range p.edition.Reachable {
-		q := &planner{catalog: p.catalog, app: p.app, state: p.state, edition: e, client: p.client, now: p.now, adjust: p.adjust}
-		if q.plan(r.Action) == nil && len(q.violate(o)) == 0 {
+		q.begin(p.stretch, p.now)
+		q.edition, q.client, q.adjust = e, p.client, p.adjust
+		if q.plan(r.Action) == nil && len(q.violations) == 0 && len(q.judgeGroup(nil, o)) == 0 && q.isWithin(o) {
 			return e
 		}
 	}

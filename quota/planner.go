@@ -3,6 +3,7 @@ package quota
 import (
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/imquota/imquota/account"
@@ -15,21 +16,41 @@ import (
 type planner struct {
 	catalog *catalog.Snapshot
 	app     *account.App
-	state   *account.State
-	edition *catalog.Edition
+	stretch *stretch
+	edition *catalog.Edition // the stretch's, or another that might have allowed it
 	client  Client
 	now     time.Time
 	adjust  bool // limits do not deny
 	// isDegraded: the store is away, and the records may be out of date.
 	isDegraded bool
 
-	txn        Txn
-	rows       []row // one for every charge of txn
-	release    bool
-	violations []Violation // decided without a store
+	txn     Txn
+	rows    []row // one for every charge of txn
+	release bool
+	// violations are decided without a store, the state's apart. They may be shared:
+	// appending copies them.
+	violations []Violation
+	refusal    *refusal // of the feature that is among them
 	// sized is the feature whose conditions on the group wait for the store.
 	sized *catalog.Feature
 }
+
+// newPlanner plans for an app in the state and edition of a stretch.
+func newPlanner(s *stretch, now time.Time) *planner {
+	p := &planner{}
+	p.begin(s, now)
+	return p
+}
+
+func (p *planner) begin(s *stretch, now time.Time) {
+	p.catalog, p.app, p.stretch, p.edition, p.now = s.outlook.catalog, s.outlook.app, s, s.edition, now
+}
+
+// clear makes a planner as good as new. What a store was given stays as it is.
+func (p *planner) clear() { *p = planner{rows: p.rows[:0]} }
+
+// planners are used again: none is a part of what is handed on.
+var planners = sync.Pool{New: func() any { return &planner{} }}
 
 // row is what a decision needs to know of a charge and a store does not.
 type row struct {
@@ -41,7 +62,10 @@ type row struct {
 
 // plan fills in the planner.
 func (p *planner) plan(a Action) error {
-	p.txn = newTxn(p.app, p.now)
+	charges := p.txn.Charges[:0]
+	p.txn, p.rows = newTxn(p.app, p.now), p.rows[:0]
+	p.txn.Charges = charges
+	p.release, p.violations, p.refusal, p.sized = false, nil, nil, nil
 	if err := a.plan(p); err != nil {
 		return err
 	}
@@ -233,11 +257,29 @@ func (p *planner) isLocal() bool {
 	return len(p.txn.Charges) == 0 && p.txn.Group.Op == GroupNone && p.txn.Users.Op == UsersNone
 }
 
-// sortViolations puts local violations into the order of their reasons.
-func (p *planner) sortViolations() { sortByReason(p.violations) }
+// isDenied reports whether plan or state deny the action.
+func (p *planner) isDenied() bool { return len(p.violations) > 0 || p.stretch.denies(p.release) }
 
+// suspend puts the state's violations before all others. It is called once.
+func (p *planner) suspend() {
+	switch vs := p.stretch.violations(); {
+	case !p.stretch.denies(p.release):
+	case len(p.violations) == 0:
+		p.violations = vs
+	default:
+		p.violations = append(vs, p.violations...)
+	}
+}
+
+// sortByReason puts violations into the order of their reasons. Those that are
+// shared are in it.
 func sortByReason(vs []Violation) {
-	slices.SortStableFunc(vs, func(a, b Violation) int { return int(a.Reason) - int(b.Reason) })
+	for i := 1; i < len(vs); i++ {
+		if vs[i].Reason < vs[i-1].Reason {
+			slices.SortStableFunc(vs, func(a, b Violation) int { return int(a.Reason) - int(b.Reason) })
+			return
+		}
+	}
 }
 
 func quote(s string) string { return strconv.QuoteToASCII(s) }

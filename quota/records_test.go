@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
+	"github.com/imquota/imquota/quota/storetest"
 	"github.com/shopspring/decimal"
 )
 
@@ -105,6 +107,43 @@ func TestReadingThatIsOvertaken(t *testing.T) {
 				t.Errorf("%d reads, want 1", f.store.reads)
 			}
 		})
+	}
+}
+
+// TestLookThatIsOvertaken: a change that is announced while somebody looks is seen,
+// when what they look at was confirmed after it.
+func TestLookThatIsOvertaken(t *testing.T) {
+	t.Parallel()
+	var during func()
+	m := &counting{Model: storetest.NewModel()}
+	e := quota.New(quota.Options{
+		Catalog: catalog.Default(), Store: m, Registry: m, Now: func() time.Time { return noon },
+		Clock: func() time.Time {
+			if then := during; then != nil {
+				during = nil
+				then()
+			}
+			return noon
+		},
+	})
+	e.Confirmed(noon.Add(time.Second))
+	if err := m.CreateApp(t.Context(), &account.App{ID: 7, Account: "a", Region: "sg", Edition: "premium", Created: noon, FanoutBits: 8}, account.Event{}, 1, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 0, 1} { // it is read, at hand, announced
+		m.reads = 0
+		if d, err := e.Check(t.Context(), &quota.Request{App: 7, Action: feature}); err != nil || !d.Allowed {
+			t.Fatalf("%+v, %v", d, err)
+		}
+		if m.reads != want {
+			t.Errorf("%d reads, want %d", m.reads, want)
+		}
+		if want == 0 {
+			during = func() {
+				e.Announced(theApp, time.Time{})
+				e.Confirmed(noon.Add(2 * time.Second))
+			}
+		}
 	}
 }
 
@@ -231,6 +270,20 @@ func TestTimeAloneSuspends(t *testing.T) {
 	}
 	if f.store.reads != 0 {
 		t.Errorf("%d reads", f.store.reads)
+	}
+}
+
+// TestGoneByAnOldRecord: an app that its old record says is reclaimed by now is not
+// called gone by that when the record was changed.
+func TestGoneByAnOldRecord(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.endPlan(noon.Add(time.Minute))
+	f.check(feature)
+	f.endPlan(noon.AddDate(2, 0, 0))
+	f.now = noon.AddDate(1, 0, 0)
+	if d := f.check(&quota.AddFriend{UserID: "a", FriendID: "b"}); !d.Allowed {
+		t.Errorf("renewed, and denied: %+v", d)
 	}
 }
 

@@ -138,19 +138,13 @@ func (s *standing) notLiving(r ReservationEnd, cat *catalog.Snapshot, now time.T
 	}
 	request := &Request{App: r.App, Basic: r.Basic}
 	if s.app == nil {
-		d := (&batch{catalog: cat}).unknownApp(request)
-		return &d, nil
+		return (&batch{catalog: cat}).unknownApp(request), nil
 	}
-	state := s.state(now)
-	edition, err := s.editionIn(state)
-	if err != nil {
-		return nil, err
+	st := s.stretch(now)
+	if st.err != nil {
+		return nil, st.err
 	}
-	p := &planner{catalog: s.cat, app: s.app, state: state, edition: edition, now: now}
-	p.suspend()
-	d := &Decision{}
-	p.decideLocally(request, d)
-	return d, nil
+	return newPlanner(st, now).decideLocally(request), nil
 }
 
 // endHold reads the reservation, plans its end and has the store carry it out,
@@ -159,20 +153,20 @@ func (e *Enforcer) endHold(ctx context.Context, r ReservationEnd, plan func(*hol
 	cat, now := e.catalog.Load(), e.now()
 	for range maxRounds {
 		s := e.current(ctx, r.App, cat)
-		if _, _, err := s.living(now); err != nil {
+		if _, err := s.living(now); err != nil {
 			return s.notLiving(r, cat, now, err)
 		}
 		h := &holdEnd{request: Request{App: r.App, Basic: r.Basic}}
-		read := newTxn(s.app, now)
+		read := newTxn(s.app.record, now)
 		read.Hold = HoldStep{Op: HoldRead, ID: r.ID}
 		o := e.store.Apply(ctx, []Txn{read})[0]
 		if o.Err == nil {
 			h.found, h.clock = o.Hold, o.Clock
-			state, edition, err := s.living(h.clock)
+			st, err := s.living(h.clock)
 			if err != nil {
 				return s.notLiving(r, cat, h.clock, err)
 			}
-			h.planner = &planner{catalog: s.cat, app: s.app, state: state, edition: edition, now: h.clock}
+			h.planner = newPlanner(st, h.clock)
 			if err := plan(h, r); err != nil {
 				return nil, err
 			}
@@ -181,11 +175,11 @@ func (e *Enforcer) endHold(ctx context.Context, r ReservationEnd, plan func(*hol
 		var passed *WindowPassedError
 		switch {
 		case o.Err == nil:
-			d := &Decision{Late: h.isAnew && !o.Replayed}
-			h.decide(&h.request, &o, d)
+			d := h.decide(&h.request, &o)
+			d.Late = h.isAnew && !o.Replayed
 			return d, nil
 		case errors.Is(o.Err, ErrStale):
-			e.refused(s.app)
+			e.refused(s.app.record)
 		case errors.As(o.Err, &passed):
 			now = passed.Clock
 		case errors.Is(o.Err, ErrHoldEnded): // between the two steps
@@ -250,7 +244,6 @@ func (h *holdEnd) commit(r ReservationEnd) error {
 	}
 	h.isAnew = true
 	h.suspend()
-	h.sortViolations()
 	h.txn.Mode = ModeConsume
 	if len(h.violations) > 0 {
 		h.txn.Mode = ModeJudge

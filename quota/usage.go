@@ -91,14 +91,15 @@ func (e *Enforcer) applyEach(ctx context.Context, cat *catalog.Snapshot, id uint
 	now := e.now()
 	for range maxRounds {
 		s := e.current(ctx, id, cat)
-		state, edition, err := s.living(now)
+		st, err := s.living(now)
 		if err != nil {
 			return nil, err
 		}
 		var planned []int
 		var txns []Txn
 		for _, i := range pending {
-			p := &planner{catalog: s.cat, app: s.app, state: state, edition: edition, now: now, adjust: true}
+			p := newPlanner(st, now)
+			p.adjust = true
 			all[i].planner = p
 			if all[i].err = p.plan(plans[i]); all[i].err == nil {
 				planned, txns = append(planned, i), append(txns, p.txn)
@@ -107,7 +108,13 @@ func (e *Enforcer) applyEach(ctx context.Context, cat *catalog.Snapshot, id uint
 		if len(txns) == 0 {
 			return all, nil
 		}
-		endTogether(txns)
+		var end time.Time // when the day turns under them, all are planned anew
+		for i := range txns {
+			end = soonest(end, txns[i].WindowEnd)
+		}
+		for i := range txns {
+			txns[i].WindowEnd = end
+		}
 		pending = nil
 		for k, o := range e.store.Apply(ctx, txns) {
 			i, passed := planned[k], (*WindowPassedError)(nil)
@@ -115,7 +122,7 @@ func (e *Enforcer) applyEach(ctx context.Context, cat *catalog.Snapshot, id uint
 			case o.Err == nil:
 				all[i].outcome = o
 			case errors.Is(o.Err, ErrStale):
-				e.refused(s.app)
+				e.refused(s.app.record)
 				pending = append(pending, i)
 			case errors.As(o.Err, &passed):
 				now = passed.Clock

@@ -52,9 +52,9 @@ func (s *quotaService) BatchCheckQuota(ctx context.Context, in *imquotav1.BatchC
 			items[at[k]] = s.failedItem(under(fields[k], result.Err))
 			continue
 		}
-		s.metrics.decided(fields[k], &result.Decision)
+		s.metrics.decided(fields[k], result.Decision)
 		items[at[k]] = &imquotav1.BatchItem{Result: &imquotav1.BatchItem_Decision{
-			Decision: fromDecision(&result.Decision, requests[k].Basic),
+			Decision: fromDecision(result.Decision, requests[k].Basic),
 		}}
 	}
 	return &imquotav1.BatchCheckQuotaResponse{Items: items}, nil
