@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -57,6 +58,7 @@ func (b *builder) build() *Snapshot {
 	b.addOnEditions()
 	b.meters()
 	b.unused()
+	b.s.last = new(atomic.Pointer[Date])
 	return &b.s
 }
 
@@ -200,4 +202,5 @@ func (b *builder) regionsAndPlatforms() {
 		}
 		b.families[family] = true
 	}
+	b.s.families = slices.Sorted(maps.Keys(b.families))
 }

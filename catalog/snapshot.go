@@ -4,11 +4,12 @@ import (
 	"crypto/sha256"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
-// Snapshot is a catalog that passed every check. It is never changed, so that
-// many goroutines may read it; nothing that its methods return may be changed.
+// Snapshot is a catalog that passed every check. Many goroutines may read it, for
+// what it says is never changed; nothing that its methods return may be changed.
 type Snapshot struct {
 	version  string
 	digest   [sha256.Size]byte
@@ -32,10 +33,12 @@ type Snapshot struct {
 	groupTypeByKey map[string]*GroupType // keys and aliases, lower case
 	addOnByKey     map[string]*AddOn
 	platforms      map[string]string // name -> family
+	families       []string
 	regionSet      map[string]bool
 	defaultEdition *Edition
 
-	pinned map[string]*Snapshot // by version: others, beside the one in force
+	pinned map[string]*Snapshot  // by version: others, beside the one in force
+	last   *atomic.Pointer[Date] // of DateAt
 }
 
 // AccountRules are what holds for accounts and apps whatever the edition.
@@ -162,6 +165,4 @@ func (s *Snapshot) PlatformNames() []string { return slices.Sorted(maps.Keys(s.p
 func (s *Snapshot) HasRegion(region string) bool { return s.regionSet[region] }
 
 // Families lists the families of platforms, in alphabetical order.
-func (s *Snapshot) Families() []string {
-	return slices.Compact(slices.Sorted(maps.Values(s.platforms)))
-}
+func (s *Snapshot) Families() []string { return s.families }

@@ -68,7 +68,7 @@ type UseQuota struct {
 func (a *UseFeature) plan(p *planner) error {
 	f, ok := p.catalog.Feature(a.Feature)
 	if !ok {
-		return &account.InvalidError{Field: "feature", Description: "unknown feature " + quote(a.Feature)}
+		return &account.InvalidError{Field: "feature", Description: unknown("feature", a.Feature)}
 	}
 	var t *catalog.GroupType
 	if a.GroupType != "" {
@@ -85,12 +85,14 @@ func (a *UseFeature) plan(p *planner) error {
 }
 
 func (a *RegisterUsers) plan(p *planner) error {
+	p.expect(1)
 	p.txn.Users = UserStep{Op: UsersRegister, IDs: a.UserIDs}
 	p.charge(p.builtin(catalog.Users), Charge{Delta: 1, Basis: PerNewUser})
 	return nil
 }
 
 func (a *Login) plan(p *planner) error {
+	p.expect(2)
 	p.txn.Users = UserStep{Op: UsersLogin, IDs: []string{a.UserID}, Month: p.month()}
 	p.charge(p.builtin(catalog.Users), Charge{Delta: 1, Basis: PerNewUser})
 	p.charge(p.builtin(catalog.FreeMAU), Charge{Delta: 1, Basis: PerNewActive})
@@ -98,12 +100,18 @@ func (a *Login) plan(p *planner) error {
 }
 
 func (a *AddFriend) plan(p *planner) error {
-	friends := p.builtin(catalog.Friends)
-	p.charge(friends, Charge{Subjects: []string{a.UserID}, Delta: 1})
-	if !a.OneWay {
-		p.chargeAs(catalog.RolePeer, friends, Charge{Subjects: []string{a.FriendID}, Delta: 1})
-	}
+	p.befriend(a.UserID, a.FriendID, a.OneWay, 1)
 	return nil
+}
+
+// befriend charges a friend more or less of both users, or of one.
+func (p *planner) befriend(user, friend string, oneWay bool, delta int64) {
+	p.expect(2)
+	quota, ids := p.builtin(catalog.Friends), []string{user, friend}
+	p.charge(quota, Charge{Subjects: ids[:1:1], Delta: delta})
+	if !oneWay {
+		p.chargeAs(catalog.RolePeer, quota, Charge{Subjects: ids[1:], Delta: delta})
+	}
 }
 
 func (a *CreateGroup) plan(p *planner) error {
@@ -115,6 +123,7 @@ func (a *CreateGroup) plan(p *planner) error {
 		p.feature(t.Requires, t)
 	}
 	p.txn.Group = GroupStep{Op: GroupCreate, ID: a.GroupID, Type: t.Code, Day: p.day()}
+	p.expect(len(t.Counts) + 2)
 	for _, q := range t.Counts {
 		p.charge(q, Charge{Delta: 1})
 	}
@@ -138,6 +147,7 @@ func (a *JoinGroup) plan(p *planner) error {
 	if err != nil {
 		return err
 	}
+	p.expect(2)
 	p.txn.Group = GroupStep{Op: GroupTouch, ID: a.GroupID, Type: t.Code, Day: p.day()}
 	p.addMembers(t, []string{a.UserID}, "")
 	return nil
@@ -148,6 +158,7 @@ func (a *AddGroupMembers) plan(p *planner) error {
 	if err != nil {
 		return err
 	}
+	p.expect(2)
 	p.txn.Group = GroupStep{Op: GroupTouch, ID: a.GroupID, Type: t.Code, Day: p.day()}
 	if !t.HasMembers {
 		p.deny(OperationNotAllowed, a.GroupID, p.catalog.Codes().LiveInvite,
@@ -199,7 +210,10 @@ func (a *AddFriend) canonical(b []byte) []byte {
 func (a *CreateGroup) canonical(b []byte) []byte {
 	b = appendString(appendString(append(b, canonCreateGroup), a.GroupID), a.GroupType)
 	// The owner is a member, whether the list says so or not.
-	others := slices.DeleteFunc(slices.Clone(a.MemberIDs), func(id string) bool { return id == a.OwnerID })
+	others := a.MemberIDs
+	if slices.Contains(others, a.OwnerID) {
+		others = slices.DeleteFunc(slices.Clone(others), func(id string) bool { return id == a.OwnerID })
+	}
 	return appendSet(appendString(b, a.OwnerID), others)
 }
 

@@ -123,8 +123,7 @@ func (t *task) drop() {
 	if t.planner == nil {
 		return
 	}
-	t.planner.clear()
-	planners.Put(t.planner)
+	t.planner.free()
 	t.planner = nil
 }
 
@@ -309,7 +308,7 @@ func (p *planner) complete(r *Request) {
 	if r.Mode == CheckOnly || p.txn.Group.Op == GroupRead {
 		return
 	}
-	p.txn.Request = r.key()
+	p.txn.Request = r.key(&p.scratch)
 	if r.Mode == Reserve {
 		p.txn.Hold = p.hold(r)
 	}

@@ -55,6 +55,12 @@ type benchCase struct {
 	want    string
 }
 
+// isLocal reports whether no store is asked.
+func (c *benchCase) isLocal() bool {
+	f, ok := c.request.Action.(*quota.UseFeature)
+	return ok && f.GroupID == ""
+}
+
 // ids are user ids as a gateway has them.
 func ids(n int) []string {
 	list := make([]string, n)

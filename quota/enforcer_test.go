@@ -1,9 +1,12 @@
 package quota_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -277,6 +280,81 @@ func TestOrderAcrossMidnight(t *testing.T) {
 	}
 }
 
+// keeping keeps what it is given, as a store may.
+type keeping struct {
+	*storetest.Model
+
+	given [][]quota.Txn
+	said  []string // of each, when it was given
+}
+
+func (k *keeping) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
+	k.given, k.said = append(k.given, txns), append(k.said, fmt.Sprintf("%+v", txns))
+	return k.Model.Apply(ctx, txns)
+}
+
+// TestStoreMayKeepTransactions: what a store was given is not used again.
+func TestStoreMayKeepTransactions(t *testing.T) {
+	t.Parallel()
+	k := &keeping{Model: storetest.NewModel()}
+	e := quota.New(quota.Options{Catalog: catalog.Default(), Store: k, Registry: k, Now: func() time.Time { return noon }})
+	app := &account.App{ID: 7, Account: "a", Region: "sg", Edition: "developer", Created: noon, FanoutBits: 8}
+	if err := k.CreateApp(t.Context(), app, account.Event{}, 1, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.SetUsage(t.Context(), quota.UsageSetting{App: 7, Quota: "friends", Subject: "a", Used: 20}); err != nil {
+		t.Fatal(err) // so that other editions are asked about
+	}
+	var requests []*quota.Request
+	for name, action := range allActions() {
+		requests = append(requests, &quota.Request{App: 7, ID: name, Action: action})
+	}
+	for range 3 {
+		for _, r := range requests {
+			if _, err := e.Check(t.Context(), r); err != nil {
+				t.Log(err) // a group that exists, say
+			}
+		}
+		e.CheckAll(t.Context(), requests)
+	}
+	for i, txns := range k.given {
+		if now := fmt.Sprintf("%+v", txns); now != k.said[i] {
+			t.Errorf("a store was given\n%s\nand has now\n%s", k.said[i], now)
+		}
+	}
+}
+
+// TestUpgradeBeyondTheNext: the cheapest edition that would allow a request is not
+// always the next one.
+func TestUpgradeBeyondTheNext(t *testing.T) {
+	t.Parallel()
+	shipped := catalog.DefaultYAML()
+	_, list, _ := bytes.Cut(shipped, []byte("&all_features\n"))
+	list, _, _ = bytes.Cut(list, []byte("  - key: standard"))
+	text := bytes.Replace(shipped, append([]byte("&all_features\n"), list...), []byte("[global_coverage]\n"), 1)
+	cat, err := catalog.Parse(bytes.Replace(text, []byte("*all_features\n"), append([]byte("\n"), list...), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &storetest.Instant{Model: storetest.NewModel(), Used: 60}
+	e := quota.New(quota.Options{Catalog: cat, Store: m, Registry: m, Now: func() time.Time { return noon }})
+	app := &account.App{ID: 7, Account: "a", Region: "sg", Edition: "developer", Created: noon, FanoutBits: 8}
+	if err := m.CreateApp(t.Context(), app, account.Event{}, 1, false); err != nil {
+		t.Fatal(err)
+	}
+	for want, action := range map[string]quota.Action{
+		"standard": &quota.AddFriend{UserID: "a", FriendID: "b"},
+		"premium":  &quota.CreateGroup{GroupID: "g", GroupType: "live"},
+		"Premium":  feature,
+		"PREMIUM":  &quota.CreateGroup{GroupID: "g", GroupType: "community"},
+	} {
+		d, err := e.Check(t.Context(), &quota.Request{App: 7, Action: action})
+		if err != nil || d.Allowed || d.Upgrade == nil || d.Upgrade.Key != strings.ToLower(want) {
+			t.Errorf("%T: %+v, %v; want it allowed in %s", action, d, err, want)
+		}
+	}
+}
+
 // TestHeldCountsAsUsed: what a reservation holds is taken, though nothing is used.
 func TestHeldCountsAsUsed(t *testing.T) {
 	t.Parallel()
@@ -286,7 +364,8 @@ func TestHeldCountsAsUsed(t *testing.T) {
 	if d, err := f.Check(t.Context(), &quota.Request{App: 7, Mode: quota.Reserve, Action: add}); err != nil || !d.Allowed {
 		t.Fatalf("reserve: %+v, %v", d, err)
 	}
-	if d := f.check(add); d.Allowed || d.Violations[0].Held != 1 {
+	const want = `friends of "a": 0 of 1 used, 1 reserved, 1 more requested`
+	if d := f.check(add); d.Allowed || d.Violations[0].Held != 1 || d.Violations[0].Message != want {
 		t.Errorf("one more: %+v", d)
 	}
 }

@@ -1,7 +1,8 @@
 package quota
 
 import (
-	"fmt"
+	"slices"
+	"strconv"
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
@@ -53,31 +54,47 @@ func (p *planner) denyUnjudged(r *Request) *Decision { return p.deniedBy(r, p.vi
 
 // decide makes the decision from what the store found.
 func (p *planner) decide(r *Request, o *Outcome) *Decision {
-	d := &Decision{Source: SourceStore, Replayed: o.Replayed, Durability: o.Durability, Reservation: p.reservation(o)}
 	var violations []Violation
 	if !o.Replayed {
 		violations = p.violate(o)
 	}
-	d.Allowed = len(violations) == 0
-	d.Clamped = d.Allowed && !d.Replayed && p.isClamped(o)
+	isAllowed := len(violations) == 0
+	isClamped := isAllowed && !o.Replayed && p.isClamped(o)
+	if r.Basic && isAllowed && !o.Replayed && !isClamped && o.Hold.State == 0 {
+		return &plain[o.Durability]
+	}
+	d := &Decision{
+		Source: SourceStore, Allowed: isAllowed, Replayed: o.Replayed, Clamped: isClamped,
+		Durability: o.Durability, Reservation: p.reservation(o),
+	}
 	p.finish(r, d, violations)
 	if r.Basic {
 		return d
 	}
-	if !d.Allowed {
+	if !isAllowed {
 		d.Upgrade, d.Currency = p.upgrade(r, o), p.catalog.Currency()
 	}
 	d.Quotas = p.states(o, d)
 	return d
 }
 
+// plain is what most requests are told that ask for the BASIC view, by durability.
+var plain = func() (all [DurabilitySynced + 1]Decision) {
+	for d := range all {
+		all[d] = Decision{Allowed: true, Source: SourceStore, Durability: Durability(d), shared: &shared{}}
+	}
+	return all
+}()
+
 // violate returns all violations: the plan's own, the group's and the limits'.
 func (p *planner) violate(o *Outcome) []Violation {
 	vs := p.judgeGroup(p.violations, o)
 	sortByReason(vs)
-	if p.isWithin(o) {
+	n := p.exceeding(o)
+	if n == 0 {
 		return vs
 	}
+	vs = slices.Grow(vs, n)
 	for i := range o.Charges {
 		c, found := &p.txn.Charges[i], &o.Charges[i]
 		for k, used := range found.Used {
@@ -98,21 +115,21 @@ func (p *planner) judgeGroup(vs []Violation, o *Outcome) []Violation {
 	return c.judgeGroup(vs, p.sized, p.txn.Group.ID, o.Group)
 }
 
-// isWithin reports whether every charge fits its limit. What was applied does, and
-// what is held includes it already.
-func (p *planner) isWithin(o *Outcome) bool {
+// exceeding returns how many counters do not fit their limits. Those of what was
+// applied do, and what is held includes it already.
+func (p *planner) exceeding(o *Outcome) (n int) {
 	if o.Applied {
-		return true
+		return 0
 	}
 	for i := range o.Charges {
 		limit, found := p.txn.Charges[i].Limit, &o.Charges[i]
 		for k, used := range found.Used {
 			if !limit.Allows(used+found.heldOf(k), found.Delta) {
-				return false
+				n++
 			}
 		}
 	}
-	return true
+	return n
 }
 
 // knownType is the type of group that the request named.
@@ -129,16 +146,25 @@ func (p *planner) exceeded(charge, subject int, used, held, delta int64) Violati
 		Limit: row.limit.Max(), Used: used, Held: held, Requested: delta,
 		UpstreamCode: row.quota.UpstreamCode(row.role),
 	}
-	of := ""
-	if v.Subject != "" {
-		of = " of " + quote(v.Subject)
-	}
-	reserved := ""
-	if held > 0 {
-		reserved = fmt.Sprintf(", %d reserved", held)
-	}
-	v.Message = fmt.Sprintf("%s%s: %d of %d used%s, %d more requested", v.Quota, of, used, v.Limit, reserved, delta)
+	v.Message = v.describe()
 	return v
+}
+
+// describe says how a counter does not fit its limit, such as "friends of "a": 20
+// of 20 used, 1 more requested".
+func (v *Violation) describe() string {
+	b := append(make([]byte, 0, 128), v.Quota...)
+	if v.Subject != "" {
+		b = strconv.AppendQuoteToASCII(append(b, " of "...), v.Subject)
+	}
+	b = strconv.AppendInt(append(b, ": "...), v.Used, 10)
+	b = strconv.AppendInt(append(b, " of "...), v.Limit, 10)
+	b = append(b, " used"...)
+	if v.Held > 0 {
+		b = append(strconv.AppendInt(append(b, ", "...), v.Held, 10), " reserved"...)
+	}
+	b = strconv.AppendInt(append(b, ", "...), v.Requested, 10)
+	return string(append(b, " more requested"...))
 }
 
 // subject names whose counter a charge is on.
@@ -186,7 +212,7 @@ func (p *planner) finish(r *Request, d *Decision, violations []Violation) {
 
 // states lists the counters touched, one for each quota: the tightest.
 func (p *planner) states(o *Outcome, d *Decision) []State {
-	states := make([]State, 0, len(o.Charges))
+	states := slices.Grow([]State(nil), len(o.Charges))
 	change := d.Allowed && !d.Replayed && p.txn.Mode != ModeReserve
 	for i := range o.Charges {
 		row, found := &p.rows[i], &o.Charges[i]
@@ -236,13 +262,16 @@ func (p *planner) upgrade(r *Request, o *Outcome) *catalog.Edition {
 	if p.stretch.state.Stage != account.Active {
 		return nil
 	}
-	q := &planner{}
+	q, _ := planners.Get().(*planner)
+	defer q.free()
+	q.begin(p.stretch, p.now)
+	q.client, q.adjust, q.txn.Charges = p.client, p.adjust, q.spare
 	for _, e := range p.edition.Reachable {
-		q.begin(p.stretch, p.now)
-		q.edition, q.client, q.adjust = e, p.client, p.adjust
-		if q.plan(r.Action) == nil && len(q.violations) == 0 && len(q.judgeGroup(nil, o)) == 0 && q.isWithin(o) {
+		q.edition = e
+		if q.plan(r.Action) == nil && len(q.violations) == 0 && len(q.judgeGroup(nil, o)) == 0 && q.exceeding(o) == 0 {
 			return e
 		}
+		q.spare = q.txn.Charges
 	}
 	return nil
 }

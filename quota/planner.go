@@ -24,8 +24,12 @@ type planner struct {
 	// isDegraded: the store is away, and the records may be out of date.
 	isDegraded bool
 
-	txn     Txn
-	rows    []row // one for every charge of txn
+	txn  Txn
+	rows []row // one for every charge of txn
+	// Room to write in: for the request's key, and for the charges of plans that no
+	// store gets.
+	scratch []byte
+	spare   []Charge
 	release bool
 	// violations are decided without a store, the state's apart. They may be shared:
 	// appending copies them.
@@ -46,8 +50,11 @@ func (p *planner) begin(s *stretch, now time.Time) {
 	p.catalog, p.app, p.stretch, p.edition, p.now = s.outlook.catalog, s.outlook.app, s, s.edition, now
 }
 
-// clear makes a planner as good as new. What a store was given stays as it is.
-func (p *planner) clear() { *p = planner{rows: p.rows[:0]} }
+// free ends a plan. What a store was given stays as it is.
+func (p *planner) free() {
+	*p = planner{rows: p.rows[:0], scratch: p.scratch[:0], spare: p.spare[:0]}
+	planners.Put(p)
+}
 
 // planners are used again: none is a part of what is handed on.
 var planners = sync.Pool{New: func() any { return &planner{} }}
@@ -90,6 +97,11 @@ func (p *planner) builtin(key string) *catalog.Quota {
 	return q
 }
 
+// expect makes room for charges. The store may keep them.
+func (p *planner) expect(charges int) {
+	p.txn.Charges = slices.Grow(p.txn.Charges[:0], charges)
+}
+
 // charge adds a charge on a quota. The quota's counter, window and limit are
 // filled in; a Limit that is given already holds.
 func (p *planner) charge(q *catalog.Quota, c Charge) { p.chargeAs("", q, c) }
@@ -130,7 +142,7 @@ func (p *planner) window(q *catalog.Quota) catalog.Window {
 
 // running returns the running window of a kind, which ends the transaction.
 func (p *planner) running(k catalog.Kind) catalog.Window {
-	w := catalog.WindowAt(k, p.now, p.catalog.Zone())
+	w := p.catalog.DateAt(p.now).Window(k)
 	p.endWith(w)
 	return w
 }
@@ -145,20 +157,20 @@ func (p *planner) endWith(w catalog.Window) {
 // month returns the running month, which ends the transaction.
 func (p *planner) month() int32 {
 	p.running(catalog.KindMonth)
-	return catalog.Month(p.now, p.catalog.Zone())
+	return p.catalog.DateAt(p.now).MonthNumber
 }
 
 // day returns the running day, which ends the transaction.
 func (p *planner) day() int32 {
 	p.running(catalog.KindDay)
-	return catalog.Day(p.now, p.catalog.Zone())
+	return p.catalog.DateAt(p.now).DayNumber
 }
 
 // groupType finds a type of group by name or alias.
 func (p *planner) groupType(name string) (*catalog.GroupType, error) {
 	t, ok := p.catalog.GroupType(name)
 	if !ok {
-		return nil, &account.InvalidError{Field: "group_type", Description: "unknown group type " + quote(name) + "; there are " + p.catalog.GroupTypeNames()}
+		return nil, &account.InvalidError{Field: "group_type", Description: unknown("group type", name) + "; there are " + p.catalog.GroupTypeNames()}
 	}
 	return t, nil
 }
@@ -184,6 +196,7 @@ func (p *planner) removeMembers(group string, users []string) error {
 			types = append(types, t.Code)
 		}
 	}
+	p.expect(2)
 	p.charge(p.builtin(catalog.JoinedGroups), Charge{Subjects: users, Delta: -1})
 	p.charge(p.builtin(catalog.GroupMembers), Charge{Members: true, Delta: -int64(len(users)), Types: string(types)})
 	return nil
@@ -193,7 +206,7 @@ func (p *planner) removeMembers(group string, users []string) error {
 func (p *planner) direct(key, subject string, delta int64) error {
 	q, ok := p.catalog.Quota(key)
 	if !ok {
-		return &account.InvalidError{Field: "quota", Description: "unknown quota " + quote(key)}
+		return &account.InvalidError{Field: "quota", Description: unknown("quota", key)}
 	}
 	if !q.Direct {
 		return &account.InvalidError{Field: "quota", Description: key + " is not a direct quota: actions count it"}
@@ -201,6 +214,7 @@ func (p *planner) direct(key, subject string, delta int64) error {
 	if err := checkSubject(q, subject); err != nil {
 		return err
 	}
+	p.expect(1)
 	c := Charge{Delta: delta}
 	if q.Scope != catalog.ScopeApp {
 		c.Subjects = []string{subject}
@@ -280,6 +294,12 @@ func sortByReason(vs []Violation) {
 			return
 		}
 	}
+}
+
+// unknown says that there is nothing of a name.
+func unknown(what, name string) string {
+	b := append(make([]byte, 0, 128), "unknown "...)
+	return string(strconv.AppendQuoteToASCII(append(append(b, what...), ' '), name))
 }
 
 func quote(s string) string { return strconv.QuoteToASCII(s) }

@@ -225,6 +225,7 @@ func TestSharedAnswers(t *testing.T) {
 		{"denied", *trial, "false 1 premium 2", true},
 		{"denied to this device", *platform, "false 1 premium 2", false},
 		{"counted", quota.Request{App: 7, Action: &quota.Login{UserID: "a"}}, "true 0 premium 1", false},
+		{"counted, in short, and then found given back", quota.Request{App: 7, Basic: true, Action: &quota.RemoveFriend{UserID: "x", FriendID: "y"}}, "true 0  1", false},
 	} {
 		for i := range 3 {
 			if got := form(&tt.request); got != tt.want {

@@ -36,11 +36,7 @@ type ReturnQuota struct {
 
 func (a *RemoveFriend) plan(p *planner) error {
 	p.release = true
-	friends := p.builtin(catalog.Friends)
-	p.charge(friends, Charge{Subjects: []string{a.UserID}, Delta: -1})
-	if !a.OneWay {
-		p.chargeAs(catalog.RolePeer, friends, Charge{Subjects: []string{a.FriendID}, Delta: -1})
-	}
+	p.befriend(a.UserID, a.FriendID, a.OneWay, -1)
 	return nil
 }
 

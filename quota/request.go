@@ -43,21 +43,33 @@ type Client struct {
 
 // key returns the key that the store remembers a request by. The mode is part
 // of what was asked: counting over the limit is another request.
-func (r *Request) key() RequestKey {
+// scratch is room for what the key is made of.
+func (r *Request) key(scratch *[]byte) RequestKey {
 	if r.ID == "" {
 		return RequestKey{}
 	}
-	return newKey(r.Caller, r.ID, r.Action.canonical([]byte{byte(r.Mode)}))
+	b := appendScoped((*scratch)[:0], r.Caller, r.ID)
+	id := len(b)
+	b = r.Action.canonical(append(b, byte(r.Mode)))
+	*scratch = b
+	return hashed(b[:id], b[id:])
 }
 
 // newKey makes a key of a caller's id and of what it asked.
 func newKey(caller, requestID string, canonical []byte) RequestKey {
-	var k RequestKey
 	if requestID == "" {
-		return k
+		return RequestKey{}
 	}
-	id := sha256.Sum256(appendString(appendString(nil, caller), requestID))
-	what := sha256.Sum256(canonical)
+	return hashed(appendScoped(nil, caller, requestID), canonical)
+}
+
+// appendScoped appends a request id that is the caller's own.
+func appendScoped(b []byte, caller, requestID string) []byte {
+	return appendString(appendString(b, caller), requestID)
+}
+
+func hashed(scoped, canonical []byte) (k RequestKey) {
+	id, what := sha256.Sum256(scoped), sha256.Sum256(canonical)
 	copy(k.Hash[:], id[:])
 	copy(k.Fingerprint[:], what[:])
 	return k
@@ -71,7 +83,10 @@ func appendString(b []byte, s string) []byte {
 
 // appendSet appends a set of ids, whatever their order.
 func appendSet(b []byte, ids []string) []byte {
-	ids = slices.Sorted(slices.Values(ids))
+	if !slices.IsSorted(ids) {
+		ids = slices.Clone(ids)
+		slices.Sort(ids)
+	}
 	b = binary.AppendUvarint(b, uint64(len(ids)))
 	for _, id := range ids {
 		b = appendString(b, id)

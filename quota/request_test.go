@@ -20,6 +20,7 @@ func TestCanonicalForms(t *testing.T) {
 		"add_friend, shifted":  &AddFriend{UserID: "", FriendID: "ab"},
 		"remove_friend":        &RemoveFriend{UserID: "a", FriendID: "b"},
 		"create_group":         &CreateGroup{GroupID: "g", GroupType: "work", OwnerID: "a"},
+		"create_group, owner":  &CreateGroup{GroupID: "g", GroupType: "work", OwnerID: "a", MemberIDs: []string{"b"}},
 		"create_group, member": &CreateGroup{GroupID: "g", GroupType: "work", MemberIDs: []string{"a"}},
 		"join_group":           &JoinGroup{GroupID: "g", GroupType: "work", UserID: "a"},
 		"add_group_members":    &AddGroupMembers{GroupID: "g", GroupType: "work", UserIDs: []string{"a"}},
@@ -38,6 +39,10 @@ func TestCanonicalForms(t *testing.T) {
 	}
 	if name := keys[fingerprint(&RegisterUsers{UserIDs: []string{"a", "b"}})]; name != "register_users of 2" {
 		t.Error("the order of a set is part of its fingerprint")
+	}
+	withOwner := &CreateGroup{GroupID: "g", GroupType: "work", OwnerID: "a", MemberIDs: []string{"b", "a"}}
+	if name := keys[fingerprint(withOwner)]; name != "create_group, owner" {
+		t.Error("an owner who is listed as a member is taken for another request")
 	}
 	want := map[string]string{
 		"14e6944777d74e53": "add_friend",
@@ -66,23 +71,39 @@ func TestCanonicalForms(t *testing.T) {
 
 // fingerprint returns what a store remembers of an action.
 func fingerprint(a Action) string {
-	key := (&Request{ID: "id", Action: a}).key()
+	key := (&Request{ID: "id", Action: a}).key(new([]byte))
 	return hex.EncodeToString(key.Fingerprint[:])
+}
+
+// TestRequestKeyLeavesNoTrace: neither in the request, whose ids keep their order,
+// nor in the next key that is made in the same room.
+func TestRequestKeyLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	register := &RegisterUsers{UserIDs: []string{"b", "a"}}
+	login := &Request{ID: "id", Action: &Login{UserID: "a"}}
+	room := []byte("something from before")
+	(&Request{ID: "another id", Action: register}).key(&room)
+	if got := login.key(&room); got != login.key(new([]byte)) {
+		t.Error("a key depends on the one before")
+	}
+	if register.UserIDs[0] != "b" {
+		t.Errorf("the ids are %v now", register.UserIDs)
+	}
 }
 
 // TestRequestKeyScope: ids of two callers never collide, however they are cut.
 func TestRequestKeyScope(t *testing.T) {
 	t.Parallel()
 	a := &Login{UserID: "a"}
-	one := (&Request{Caller: "ab", ID: "c", Action: a}).key()
-	two := (&Request{Caller: "a", ID: "bc", Action: a}).key()
+	one := (&Request{Caller: "ab", ID: "c", Action: a}).key(new([]byte))
+	two := (&Request{Caller: "a", ID: "bc", Action: a}).key(new([]byte))
 	if one.Hash == two.Hash {
 		t.Error("two callers share a key")
 	}
-	if !(&Request{Caller: "ab", Action: a}).key().IsZero() {
+	if !(&Request{Caller: "ab", Action: a}).key(new([]byte)).IsZero() {
 		t.Error("a request without an id is remembered")
 	}
-	adjust := (&Request{Caller: "ab", ID: "c", Mode: Adjust, Action: a}).key()
+	adjust := (&Request{Caller: "ab", ID: "c", Mode: Adjust, Action: a}).key(new([]byte))
 	if adjust.Hash != one.Hash || adjust.Fingerprint == one.Fingerprint {
 		t.Error("counting over the limit is taken for the same request")
 	}

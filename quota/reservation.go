@@ -175,9 +175,9 @@ func (e *Enforcer) endHold(ctx context.Context, r ReservationEnd, plan func(*hol
 		var passed *WindowPassedError
 		switch {
 		case o.Err == nil:
-			d := h.decide(&h.request, &o)
-			d.Late = h.isAnew && !o.Replayed
-			return d, nil
+			d := *h.decide(&h.request, &o)
+			d.Late, d.shared = h.isAnew && !o.Replayed, nil
+			return &d, nil
 		case errors.Is(o.Err, ErrStale):
 			e.refused(s.app.record)
 		case errors.As(o.Err, &passed):
