@@ -8,7 +8,15 @@ func (s *Snapshot) GroupType(name string) (*GroupType, bool) {
 	if t, ok := s.groupTypeByKey[name]; ok {
 		return t, true
 	}
-	t, ok := s.groupTypeByKey[strings.ToLower(name)]
+	lower := make([]byte, 0, 64) // keys and aliases are ASCII
+	for i := range len(name) {
+		c := name[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower = append(lower, c)
+	}
+	t, ok := s.groupTypeByKey[string(lower)]
 	return t, ok
 }
 

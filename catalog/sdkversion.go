@@ -17,13 +17,14 @@ func ParseSDKVersion(s string) (SDKVersion, error) {
 	if i := strings.IndexAny(s, " _-+"); i > 0 {
 		numbers = s[:i]
 	}
-	fields := strings.Split(numbers, ".")
 	var v SDKVersion
-	if len(fields) > len(v.parts) {
+	if n := 1 + strings.Count(numbers, "."); n > len(v.parts) {
 		return SDKVersion{}, fmt.Errorf("%q has more than %d numbers", s, len(v.parts))
 	}
-	for i, f := range fields {
-		n, err := strconv.ParseUint(f, 10, 32)
+	for i, more := 0, true; more; i++ {
+		var number string
+		number, numbers, more = strings.Cut(numbers, ".")
+		n, err := strconv.ParseUint(number, 10, 32)
 		if err != nil {
 			return SDKVersion{}, fmt.Errorf("%q is not numbers joined by dots, such as 5.8.1668", s)
 		}

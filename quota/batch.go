@@ -196,7 +196,9 @@ func (b *batch) draft(ctx context.Context) {
 	if len(over) > 0 {
 		fresh = append(over, fresh...)
 	}
-	b.e.load(ctx, fresh, b.catalog)
+	if len(fresh) > 0 {
+		b.e.load(ctx, b.glance(known == 0), fresh, b.catalog)
+	}
 	var outdated []*standing
 	for i := range b.tasks {
 		t := &b.tasks[i]
@@ -217,6 +219,15 @@ func (b *batch) draft(ctx context.Context) {
 			t.plan()
 		}
 	}
+}
+
+// glance is the batch's at what is current. What comes first follows from the
+// instant that it began at.
+func (b *batch) glance(isFirst bool) glance {
+	if isFirst && b.e.isOneClock {
+		return b.e.glanceAt(b.now)
+	}
+	return b.e.glance()
 }
 
 // standing is the place for how an app stands.

@@ -19,6 +19,8 @@ type Enforcer struct {
 	catalog atomic.Pointer[catalog.Snapshot]
 	store   Store
 	now     func() time.Time
+	// isOneClock: now is also by which it is judged how current records are.
+	isOneClock bool
 	*records
 }
 
@@ -40,13 +42,14 @@ type Options struct {
 
 // New returns an Enforcer.
 func New(o Options) *Enforcer {
+	isOneClock := o.Now == nil && o.Clock == nil
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	e := &Enforcer{store: o.Store, now: o.Now, records: newRecords(o.Registry, o.Clock, o.StaleMax)}
+	e := &Enforcer{store: o.Store, now: o.Now, isOneClock: isOneClock, records: newRecords(o.Registry, o.Clock, o.StaleMax)}
 	e.catalog.Store(o.Catalog)
 	return e
 }

@@ -22,6 +22,7 @@ type outlook struct {
 	err       error
 	life      account.Lifecycle
 	stretches []stretch // one for every state
+	last      atomic.Pointer[stretch]
 }
 
 // stretch is a stretch of time in which an app is in one state. What is decided in
@@ -74,8 +75,16 @@ func (o *outlook) editionIn(state *account.State) (*catalog.Edition, error) {
 	return nil, unknownEdition(o.app.ID, state.Edition, o.catalog)
 }
 
-// at returns the stretch that holds an instant.
-func (o *outlook) at(now time.Time) *stretch { return &o.stretches[o.life.Index(now)] }
+// at returns the stretch that holds an instant: most are in the one that the last
+// was in.
+func (o *outlook) at(now time.Time) *stretch {
+	s := o.last.Load()
+	if s == nil || now.Before(s.state.From) || !s.state.Until.IsZero() && !now.Before(s.state.Until) {
+		s = &o.stretches[o.life.Index(now)]
+		o.last.Store(s)
+	}
+	return s
+}
 
 // denies reports whether the state denies what is asked for. What is given back is
 // accepted as long as counters are kept.

@@ -153,7 +153,10 @@ type glance struct {
 	*currency
 }
 
-func (c *records) glance() glance { return glance{c.clock(), c.currency.Load()} }
+func (c *records) glance() glance { return c.glanceAt(c.clock()) }
+
+// glanceAt is glance for whoever has just asked the clock.
+func (c *records) glanceAt(at time.Time) glance { return glance{at, c.currency.Load()} }
 
 // isCurrent reports whether a record is.
 func isCurrent[R any](g glance, k *kept[R]) bool {

@@ -68,11 +68,7 @@ func (s *standing) derive(cat *catalog.Snapshot) {
 
 // load finds out how apps stand: by records that are at hand, whether they are
 // current or not, else read now. All that are read are read together.
-func (c *records) load(ctx context.Context, all []*standing, cat *catalog.Snapshot) {
-	if len(all) == 0 {
-		return
-	}
-	g := c.glance()
+func (c *records) load(ctx context.Context, g glance, all []*standing, cat *catalog.Snapshot) {
 	var missing []*standing
 	for _, s := range all {
 		k, ok := c.apps.get(s.id)
@@ -178,7 +174,7 @@ func (c *records) current(ctx context.Context, id uint32, cat *catalog.Snapshot)
 func (c *records) standing(ctx context.Context, id uint32, cat *catalog.Snapshot) *standing {
 	s := &standing{id: id}
 	all := []*standing{s}
-	c.load(ctx, all, cat)
+	c.load(ctx, c.glance(), all, cat)
 	if s.err == nil && s.away == nil && !s.isCurrent {
 		c.refresh(ctx, all, cat)
 	}

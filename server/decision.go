@@ -10,23 +10,34 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// fromDecision converts a decision.
-func fromDecision(d *quota.Decision, basic bool) *imquotav1.Decision {
-	out := &imquotav1.Decision{
-		Allowed:        d.Allowed,
-		Violations:     fromViolations(d.Violations),
-		ViolationCount: int32(d.ViolationCount),
-		Source:         fromSource(d.Source),
-		Replayed:       d.Replayed,
-		Clamped:        d.Clamped,
-		Late:           d.Late,
-		Durability:     fromDurability(d.Durability),
-	}
+// answer is a decision as it is sent, by itself or in a batch: one piece of memory.
+// Many requests may have it, so nobody changes it. grpc-go encodes it for several at
+// once: that reads it, but for the sizes that messages remember, which are atomic.
+type answer struct {
+	response imquotav1.CheckQuotaResponse
+	item     imquotav1.BatchItem
+	result   imquotav1.BatchItem_Decision
+	decision imquotav1.Decision
+}
+
+// answerOf converts a decision, or finds it converted.
+func answerOf(d *quota.Decision) *answer {
+	a, _ := d.Form(func(d *quota.Decision) any { return newAnswer(d) }).(*answer)
+	return a
+}
+
+func newAnswer(d *quota.Decision) *answer {
+	a := &answer{}
+	out := &a.decision
+	a.response.Decision, a.result.Decision, a.item.Result = out, out, &a.result
+	out.Allowed = d.Allowed
+	out.Violations = fromViolations(d.Violations)
+	out.ViolationCount = int32(d.ViolationCount)
+	out.Source = fromSource(d.Source)
+	out.Replayed, out.Clamped, out.Late = d.Replayed, d.Clamped, d.Late
+	out.Durability = fromDurability(d.Durability)
 	if d.Reservation != nil {
 		out.ReservationId, out.ReservationExpireTime = d.Reservation.ID.String(), fromTime(d.Reservation.End)
-	}
-	if basic {
-		return out
 	}
 	out.Upgrade = fromUpgrade(d.Upgrade, d.Currency)
 	out.Edition = d.Edition
@@ -35,10 +46,8 @@ func fromDecision(d *quota.Decision, basic bool) *imquotav1.Decision {
 		out.AppState = fromStage(d.Lifecycle.Stage)
 		out.GraceUntil = fromTime(d.Lifecycle.GraceUntil)
 	}
-	for i := range d.Quotas {
-		out.Quotas = append(out.Quotas, fromState(&d.Quotas[i]))
-	}
-	return out
+	out.Quotas = fromStates(d.Quotas)
+	return a
 }
 
 func fromSource(s quota.Source) imquotav1.Source {
@@ -127,14 +136,34 @@ func fromUpgrade(e *catalog.Edition, currency string) *imquotav1.Upgrade {
 }
 
 func fromState(s *quota.State) *imquotav1.QuotaState {
-	out := &imquotav1.QuotaState{
-		Quota: s.Quota, Subject: s.Subject, Limit: s.Limit.Max(), Unlimited: s.Limit.IsUnlimited(),
-		Used: s.Used, Held: s.Held, Overage: s.Overage(), ResetTime: fromTime(s.Reset), Change: s.Change,
+	return fromStates([]quota.State{*s})[0]
+}
+
+// fromStates converts counters. Their messages lie together.
+func fromStates(all []quota.State) []*imquotav1.QuotaState {
+	if len(all) == 0 {
+		return nil
 	}
-	if !out.GetUnlimited() {
-		out.Remaining = s.Limit.Remaining(s.Used + s.Held)
+	list := make([]*imquotav1.QuotaState, len(all))
+	messages := make([]struct {
+		state imquotav1.QuotaState
+		reset timestamppb.Timestamp
+	}, len(all))
+	for i := range all {
+		s, m := &all[i], &messages[i]
+		out := &m.state
+		list[i] = out
+		out.Quota, out.Subject, out.Limit, out.Unlimited = s.Quota, s.Subject, s.Limit.Max(), s.Limit.IsUnlimited()
+		out.Used, out.Held, out.Overage, out.Change = s.Used, s.Held, s.Overage(), s.Change
+		if !out.GetUnlimited() {
+			out.Remaining = s.Limit.Remaining(s.Used + s.Held)
+		}
+		if !s.Reset.IsZero() {
+			m.reset.Seconds, m.reset.Nanos = s.Reset.Unix(), int32(s.Reset.Nanosecond())
+			out.ResetTime = &m.reset
+		}
 	}
-	return out
+	return list
 }
 
 // fromTime converts an instant; the zero time is left out.

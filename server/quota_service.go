@@ -18,16 +18,17 @@ type quotaService struct {
 }
 
 func (s *quotaService) CheckQuota(ctx context.Context, in *imquotav1.CheckQuotaRequest) (*imquotav1.CheckQuotaResponse, error) {
-	r, field, err := toCheck(ctx, in, s.enforcer.Catalog())
-	if err != nil {
+	a := newAsked()
+	defer a.free()
+	if err := a.check(ctx, in, s.enforcer.Catalog()); err != nil {
 		return nil, toStatus(err)
 	}
-	d, err := s.enforcer.Check(ctx, r)
+	d, err := s.enforcer.Check(ctx, &a.Request)
 	if err != nil {
-		return nil, toStatus(under(field, err))
+		return nil, toStatus(under(a.field, err))
 	}
-	s.metrics.decided(field, d)
-	return &imquotav1.CheckQuotaResponse{Decision: fromDecision(d, r.Basic)}, nil
+	s.metrics.decided(a.field, d)
+	return &answerOf(d).response, nil
 }
 
 func (s *quotaService) BatchCheckQuota(ctx context.Context, in *imquotav1.BatchCheckQuotaRequest) (*imquotav1.BatchCheckQuotaResponse, error) {
@@ -35,27 +36,31 @@ func (s *quotaService) BatchCheckQuota(ctx context.Context, in *imquotav1.BatchC
 		return nil, toStatus(err)
 	}
 	items := make([]*imquotav1.BatchItem, len(in.GetItems()))
+	all := make([]*asked, 0, len(items))
 	requests := make([]*quota.Request, 0, len(items))
-	fields := make([]string, 0, len(items))
-	at := make([]int, 0, len(items))
 	cat := s.enforcer.Catalog()
+	defer func() {
+		for _, a := range all {
+			a.free()
+		}
+	}()
 	for i, item := range in.GetItems() {
-		r, field, err := toCheck(ctx, item, cat)
-		if err != nil {
+		a := newAsked()
+		if err := a.check(ctx, item, cat); err != nil {
 			items[i] = s.failedItem(err)
 			continue
 		}
-		requests, fields, at = append(requests, r), append(fields, field), append(at, i)
+		a.at = i
+		all, requests = append(all, a), append(requests, &a.Request)
 	}
 	for k, result := range s.enforcer.CheckAll(ctx, requests) {
+		a := all[k]
 		if result.Err != nil {
-			items[at[k]] = s.failedItem(under(fields[k], result.Err))
+			items[a.at] = s.failedItem(under(a.field, result.Err))
 			continue
 		}
-		s.metrics.decided(fields[k], result.Decision)
-		items[at[k]] = &imquotav1.BatchItem{Result: &imquotav1.BatchItem_Decision{
-			Decision: fromDecision(result.Decision, requests[k].Basic),
-		}}
+		s.metrics.decided(a.field, result.Decision)
+		items[a.at] = &answerOf(result.Decision).item
 	}
 	return &imquotav1.BatchCheckQuotaResponse{Items: items}, nil
 }
@@ -88,16 +93,17 @@ func checkBatch(in *imquotav1.BatchCheckQuotaRequest) error {
 }
 
 func (s *quotaService) ReleaseQuota(ctx context.Context, in *imquotav1.ReleaseQuotaRequest) (*imquotav1.ReleaseQuotaResponse, error) {
-	r, field, err := toRelease(ctx, in, s.enforcer.Catalog())
-	if err != nil {
+	a := newAsked()
+	defer a.free()
+	if err := a.release(ctx, in, s.enforcer.Catalog()); err != nil {
 		return nil, toStatus(err)
 	}
-	d, err := s.enforcer.Check(ctx, r)
+	d, err := s.enforcer.Check(ctx, &a.Request)
 	if err != nil {
-		return nil, toStatus(under(field, err))
+		return nil, toStatus(under(a.field, err))
 	}
-	s.metrics.decided(field, d)
-	return &imquotav1.ReleaseQuotaResponse{Decision: fromDecision(d, r.Basic)}, nil
+	s.metrics.decided(a.field, d)
+	return &imquotav1.ReleaseQuotaResponse{Decision: &answerOf(d).decision}, nil
 }
 
 func (s *quotaService) CommitReservation(ctx context.Context, in *imquotav1.CommitReservationRequest) (*imquotav1.CommitReservationResponse, error) {
@@ -155,9 +161,7 @@ func (s *quotaService) GetUsage(ctx context.Context, in *imquotav1.GetUsageReque
 	if u.Online != nil {
 		out.OnlineUsers, out.PeakOnlineUsers = u.Online.Users, u.Online.Peaks[0]
 	}
-	for i := range u.States {
-		out.Quotas = append(out.Quotas, fromState(&u.States[i]))
-	}
+	out.Quotas = fromStates(u.States)
 	return out, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
@@ -11,11 +12,37 @@ import (
 	"github.com/imquota/imquota/quota"
 )
 
-// toCheck validates a check and converts it. field is the name of the action,
-// which the domain's errors about its fields are put under.
-func toCheck(ctx context.Context, in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) (r *quota.Request, field string, err error) {
-	v := &invalidFields{}
-	r = &quota.Request{App: in.GetAppId(), ID: in.GetRequestId(), Basic: v.view(in.GetView())}
+// asked is a check or a release while it is answered: the domain's request, and
+// what is wrong with the caller's. It is used again.
+type asked struct {
+	quota.Request
+	invalidFields
+
+	// field is the name of the action, which the domain's errors about its fields are
+	// put under.
+	field   string
+	at      int              // in a batch
+	feature quota.UseFeature // the place of the most frequent action
+}
+
+var askedBefore = sync.Pool{New: func() any { return &asked{} }}
+
+func newAsked() *asked {
+	a, _ := askedBefore.Get().(*asked)
+	return a
+}
+
+// free ends it, and with it the domain's request. The list of what is wrong is not
+// used again: an error may have it.
+func (a *asked) free() {
+	*a = asked{invalidFields: invalidFields{path: a.path[:0]}}
+	askedBefore.Put(a)
+}
+
+// check validates a check and converts it.
+func (a *asked) check(ctx context.Context, in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) error {
+	v, r := &a.invalidFields, &a.Request
+	r.App, r.ID, r.Basic = in.GetAppId(), in.GetRequestId(), v.view(in.GetView())
 	v.app(in.GetAppId())
 	v.optional("request_id", in.GetRequestId(), maxRequestID)
 	switch in.GetMode() {
@@ -31,15 +58,15 @@ func toCheck(ctx context.Context, in *imquotav1.CheckQuotaRequest, cat *catalog.
 		v.add("mode", "unknown mode %d", in.GetMode())
 	}
 	v.client(ctx, in.GetClient(), cat, r)
-	r.Action, field = v.action(in, cat)
+	a.action(in, cat)
 	v.hold(in.GetHold(), r)
-	return r, field, v.err()
+	return v.err()
 }
 
-// toRelease is toCheck for a release.
-func toRelease(ctx context.Context, in *imquotav1.ReleaseQuotaRequest, cat *catalog.Snapshot) (r *quota.Request, field string, err error) {
-	v := &invalidFields{}
-	r = &quota.Request{App: in.GetAppId(), ID: in.GetRequestId(), Basic: v.view(in.GetView())}
+// release validates a release and converts it.
+func (a *asked) release(ctx context.Context, in *imquotav1.ReleaseQuotaRequest, cat *catalog.Snapshot) error {
+	v, r := &a.invalidFields, &a.Request
+	r.App, r.ID, r.Basic = in.GetAppId(), in.GetRequestId(), v.view(in.GetView())
 	v.app(in.GetAppId())
 	v.optional("request_id", in.GetRequestId(), maxRequestID)
 	switch in.GetMode() {
@@ -55,8 +82,8 @@ func toRelease(ctx context.Context, in *imquotav1.ReleaseQuotaRequest, cat *cata
 		v.add("mode", "unknown mode %d", in.GetMode())
 	}
 	v.client(ctx, in.GetClient(), cat, r)
-	r.Action, field = v.release(in)
-	return r, field, v.err()
+	r.Action, a.field = v.release(in)
+	return v.err()
 }
 
 func (v *invalidFields) view(view imquotav1.View) (basic bool) {
@@ -73,7 +100,9 @@ func (v *invalidFields) view(view imquotav1.View) (basic bool) {
 // client validates the client and fills in the request's.
 func (v *invalidFields) client(ctx context.Context, c *imquotav1.Client, cat *catalog.Snapshot, r *quota.Request) {
 	v.optional("client.id", c.GetId(), maxClientID)
-	r.Caller = callerOf(ctx, c.GetId())
+	if r.ID != "" { // it scopes that
+		r.Caller = callerOf(ctx, c.GetId())
+	}
 	if p := c.GetPlatform(); p != "" {
 		if _, ok := cat.Family(p); !ok {
 			v.add("client.platform", "unknown platform %q; there are %s", p, strings.Join(cat.PlatformNames(), ", "))
@@ -90,10 +119,17 @@ func (v *invalidFields) client(ctx context.Context, c *imquotav1.Client, cat *ca
 }
 
 // action validates the action and converts it.
-func (v *invalidFields) action(in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) (action quota.Action, field string) {
+func (a *asked) action(in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) {
+	if u, ok := in.GetAction().(*imquotav1.CheckQuotaRequest_UseFeature); ok {
+		a.useFeature(u.UseFeature)
+		return
+	}
+	a.Action, a.field = a.counted(in, cat)
+}
+
+// counted validates an action that counts something and converts it.
+func (v *invalidFields) counted(in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) (action quota.Action, field string) {
 	switch a := in.GetAction().(type) {
-	case *imquotav1.CheckQuotaRequest_UseFeature:
-		field, action = "use_feature", v.useFeature(a.UseFeature)
 	case *imquotav1.CheckQuotaRequest_RegisterUsers:
 		field, action = "register_users", &quota.RegisterUsers{UserIDs: a.RegisterUsers.GetUserIds()}
 		v.in(field, func() { v.users("user_ids", a.RegisterUsers.GetUserIds(), 1) })
@@ -145,13 +181,15 @@ func keyOf(cat *catalog.Snapshot, name string) string {
 	return name
 }
 
-func (v *invalidFields) useFeature(u *imquotav1.UseFeature) quota.Action {
-	v.in("use_feature", func() {
-		v.key("feature", u.GetFeature())
-		v.optional("group_type", u.GetGroupType(), maxKey)
-		v.optional("group_id", u.GetGroupId(), quota.MaxGroupID)
+func (a *asked) useFeature(u *imquotav1.UseFeature) {
+	a.field = "use_feature"
+	a.in(a.field, func() {
+		a.key("feature", u.GetFeature())
+		a.optional("group_type", u.GetGroupType(), maxKey)
+		a.optional("group_id", u.GetGroupId(), quota.MaxGroupID)
 	})
-	return &quota.UseFeature{Feature: u.GetFeature(), GroupType: u.GetGroupType(), GroupID: u.GetGroupId()}
+	a.feature = quota.UseFeature{Feature: u.GetFeature(), GroupType: u.GetGroupType(), GroupID: u.GetGroupId()}
+	a.Action = &a.feature
 }
 
 func (v *invalidFields) createGroup(g *imquotav1.CreateGroup, cat *catalog.Snapshot) quota.Action {

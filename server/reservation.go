@@ -56,5 +56,5 @@ func (s *quotaService) endReservation(
 		return nil, toStatus(err)
 	}
 	s.metrics.decided(action, d)
-	return fromDecision(d, r.Basic), nil
+	return &answerOf(d).decision, nil
 }

@@ -3,7 +3,10 @@ package server
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/imquota/imquota/account"
@@ -33,20 +36,20 @@ const (
 // invalidFields collects everything that is wrong with a request. Only the
 // first problem of a field is kept.
 type invalidFields struct {
-	prefix string
+	path   []string // of the message that is looked at
 	fields []account.InvalidError
 }
 
 func (v *invalidFields) add(field, format string, args ...any) {
-	v.fields = append(v.fields, account.InvalidError{Field: v.prefix + field, Description: fmt.Sprintf(format, args...)})
+	name := strings.Join(append(slices.Clone(v.path), field), ".")
+	v.fields = append(v.fields, account.InvalidError{Field: name, Description: fmt.Sprintf(format, args...)})
 }
 
 // in runs check with the field's name before those it reports.
-func (v *invalidFields) in(prefix string, check func()) {
-	outer := v.prefix
-	v.prefix += prefix + "."
+func (v *invalidFields) in(name string, check func()) {
+	v.path = append(v.path, name)
 	check()
-	v.prefix = outer
+	v.path = v.path[:len(v.path)-1]
 }
 
 func (v *invalidFields) err() error {
@@ -76,8 +79,16 @@ func (v *invalidFields) app(id uint32) {
 	}
 }
 
-// printable checks a string of 1 to limit printable ASCII bytes.
+// isPrintable reports whether a string is 1 to limit printable ASCII bytes.
+func isPrintable(s string, limit int) bool {
+	return s != "" && len(s) <= limit && firstUnprintable(s) < 0
+}
+
+// printable checks that a string isPrintable.
 func (v *invalidFields) printable(field, s string, limit int) {
+	if isPrintable(s, limit) {
+		return
+	}
 	switch i := firstUnprintable(s); {
 	case s == "":
 		v.add(field, "must not be empty")
@@ -117,16 +128,24 @@ func (v *invalidFields) users(field string, ids []string, least int) {
 		return
 	}
 	for i, id := range ids {
-		v.user(field+"["+strconv.Itoa(i)+"]", id)
+		if !isPrintable(id, quota.MaxUserID) {
+			v.user(entry(field, i), id)
+		}
 	}
 	v.distinct(field, ids)
 }
 
+// entry names an entry of a list.
+func entry(field string, i int) string { return field + "[" + strconv.Itoa(i) + "]" }
+
 // fewIDs is the length up to which comparing all pairs is faster than a map.
 const fewIDs = 8
 
+// sets are used again by distinct; each is empty.
+var sets = sync.Pool{New: func() any { return make(map[string]struct{}) }}
+
 func (v *invalidFields) distinct(field string, ids []string) {
-	twice := func(i int) { v.add(field+"["+strconv.Itoa(i)+"]", "%q is in the list twice", ids[i]) }
+	twice := func(i int) { v.add(entry(field, i), "%q is in the list twice", ids[i]) }
 	if len(ids) <= fewIDs {
 		for i := range ids {
 			for j := range i {
@@ -138,7 +157,9 @@ func (v *invalidFields) distinct(field string, ids []string) {
 		}
 		return
 	}
-	seen := make(map[string]struct{}, len(ids))
+	seen, _ := sets.Get().(map[string]struct{})
+	defer sets.Put(seen)
+	defer clear(seen)
 	for i, id := range ids {
 		if _, ok := seen[id]; ok {
 			twice(i)
