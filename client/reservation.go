@@ -63,7 +63,7 @@ func (c *Client) Reserve(ctx context.Context, r *imquotav1.CheckQuotaRequest, cr
 	hold := max(r.GetHold().AsDuration(), minHold)
 	holding, cancel := context.WithDeadlineCause(ctx, time.Now().Add(hold-margin(hold)), errHoldEnds)
 	defer cancel()
-	held, err := repeat(holding, func(ctx context.Context) (*imquotav1.Decision, error) {
+	held, err := repeat(holding, time.Time{}, func(ctx context.Context) (*imquotav1.Decision, error) {
 		out, err := c.quotas.CheckQuota(ctx, r)
 		return out.GetDecision(), err
 	})
@@ -85,15 +85,9 @@ func (c *Client) Reserve(ctx context.Context, r *imquotav1.CheckQuotaRequest, cr
 // reserving returns the request that is sent.
 func (c *Client) reserving(r *imquotav1.CheckQuotaRequest) *imquotav1.CheckQuotaRequest {
 	r = proto.CloneOf(r)
-	r.Mode, r.RequestId = imquotav1.Mode_MODE_RESERVE, rand.Text()
+	r.Mode, r.RequestId, r.Client = imquotav1.Mode_MODE_RESERVE, rand.Text(), c.named(r.GetClient())
 	if r.GetHold() == nil {
 		r.Hold = durationpb.New(defaultHold)
-	}
-	if c.id != "" && r.GetClient().GetId() == "" {
-		if r.GetClient() == nil {
-			r.Client = &imquotav1.Client{}
-		}
-		r.Client.Id = c.id
 	}
 	return r
 }
@@ -197,14 +191,14 @@ func (s *reservation) settling(ctx context.Context) (context.Context, context.Ca
 }
 
 func (s *reservation) askCommit(ctx context.Context) (*imquotav1.Decision, error) {
-	return repeat(ctx, func(ctx context.Context) (*imquotav1.Decision, error) {
+	return repeat(ctx, time.Time{}, func(ctx context.Context) (*imquotav1.Decision, error) {
 		out, err := s.quotas.CommitReservation(ctx, &imquotav1.CommitReservationRequest{AppId: s.app, ReservationId: s.id, View: s.view})
 		return out.GetDecision(), err
 	})
 }
 
 func (s *reservation) askCancel(ctx context.Context) (*imquotav1.Decision, error) {
-	return repeat(ctx, func(ctx context.Context) (*imquotav1.Decision, error) {
+	return repeat(ctx, time.Time{}, func(ctx context.Context) (*imquotav1.Decision, error) {
 		out, err := s.quotas.CancelReservation(ctx, &imquotav1.CancelReservationRequest{AppId: s.app, ReservationId: s.id, View: imquotav1.View_VIEW_BASIC})
 		return out.GetDecision(), err
 	})

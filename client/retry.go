@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -22,16 +23,16 @@ const (
 )
 
 // repeat calls until it is answered, the error is one that does not pass, or ctx
-// has no time for another attempt. What is called must take effect once, however
-// often it is called.
-func repeat[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+// has no time for another attempt, nor the time until: no bound when zero. What is
+// called must take effect once, however often it is called.
+func repeat[T any](ctx context.Context, until time.Time, call func(context.Context) (T, error)) (T, error) {
 	for bound := firstPause; ; bound = min(2*bound, longestPause) {
-		out, err := attempt(ctx, call)
+		out, err := attempt(ctx, until, call)
 		if err == nil || !passes(err) {
 			return out, err
 		}
-		if !pause(ctx, retryDelay(err)+rand.N(bound)) {
-			if ctx.Err() != nil {
+		if !pause(ctx, until, retryDelay(err)+rand.N(bound)) {
+			if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 				err = fmt.Errorf("%w: %w", ctx.Err(), err)
 			}
 			return out, err
@@ -39,15 +40,30 @@ func repeat[T any](ctx context.Context, call func(context.Context) (T, error)) (
 	}
 }
 
-func attempt[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+func attempt[T any](ctx context.Context, until time.Time, call func(context.Context) (T, error)) (T, error) {
+	end := earlier(time.Now().Add(attemptTimeout), until)
+	if deadline, ok := ctx.Deadline(); ok && !deadline.After(end) {
+		return call(ctx)
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	return call(ctx)
 }
 
-// pause waits; not at all when ctx would end before.
-func pause(ctx context.Context, d time.Duration) bool {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
+// earlier returns the earlier of two instants, of which the zero one is none.
+func earlier(t, u time.Time) time.Time {
+	if u.IsZero() || t.Before(u) {
+		return t
+	}
+	return u
+}
+
+// pause waits; not at all when the time would be over before.
+func pause(ctx context.Context, until time.Time, d time.Duration) bool {
+	if deadline, ok := ctx.Deadline(); ok {
+		until = earlier(deadline, until)
+	}
+	if !until.IsZero() && time.Until(until) <= d {
 		return false
 	}
 	timer := time.NewTimer(d)
@@ -79,6 +95,9 @@ func passes(err error) bool {
 	}
 	return true
 }
+
+// isCanceled reports whether a caller has hung up.
+func isCanceled(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
 
 // errorDomain is the domain of imquota's ErrorInfo.
 const errorDomain = "imquota"
