@@ -14,11 +14,12 @@ import (
 )
 
 // What a batch may hold: so many checks, which name so many ids in lists and have
-// so many bytes. Of the two that add up the larger is what a check takes of a
-// flight, so that neither is exceeded.
+// so many bytes. What a check takes of a flight is the largest of its shares of the
+// three, in bytes, so that none is exceeded, and apps take turns by what is scarce.
 const (
 	maxBatchItems = 256
 	maxListIDs    = 1000
+	bytesPerItem  = maxBatchBytes / maxBatchItems
 	bytesPerID    = 262
 	maxBatchBytes = maxListIDs * bytesPerID // 144 less than the server takes
 )
@@ -54,7 +55,7 @@ func (c *Client) gathered(ctx context.Context, r *imquotav1.CheckQuotaRequest) (
 	if err != nil || len(encoded) > maxBatchBytes || ids > maxListIDs {
 		return c.alone(ctx, r) // for the server to say what is wrong with it
 	}
-	it.Work = max(len(encoded), ids*bytesPerID)
+	it.Work = max(len(encoded), ids*bytesPerID, bytesPerItem)
 	it.Value.encoded = encoded
 	it.Value.deadline, _ = ctx.Deadline()
 	if err := c.queue.Do(ctx, it); err != nil {
@@ -114,8 +115,14 @@ func (c *Client) send(flight []*gather.Item[check]) {
 }
 
 // batch asks for many. No caller's context is that of all: theirs are not heeded,
-// but for the latest of their deadlines.
-func (c *Client) batch(flight []*gather.Item[check]) ([]*imquotav1.BatchItem, error) {
+// but for the latest of their deadlines. Nor is its goroutine any caller's, who
+// could save it from a panic of an interceptor.
+func (c *Client) batch(flight []*gather.Item[check]) (answers []*imquotav1.BatchItem, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = status.Errorf(codes.Internal, "panic: %v", cause)
+		}
+	}()
 	size, deadline := 0, time.Time{}
 	for _, it := range flight {
 		size += len(it.Value.encoded)

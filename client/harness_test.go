@@ -84,7 +84,7 @@ func onStores(t *testing.T, test func(t *testing.T, s *sidecar)) {
 
 const limit = 50 // of a user's joined groups in a developer app
 
-func newSidecar(t *testing.T, open func() (backend, error)) *sidecar {
+func newSidecar(t testing.TB, open func() (backend, error)) *sidecar {
 	t.Helper()
 	s := &sidecar{
 		t: t, wire: &wire{calls: map[string]int{}, conns: map[string]net.Conn{}}, socket: t.TempDir() + "/socket",

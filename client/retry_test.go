@@ -43,6 +43,8 @@ func (s *scripted) Invoke(ctx context.Context, name string, in, out any, _ ...gr
 	switch out := out.(type) {
 	case *imquotav1.CheckQuotaResponse:
 		out.Decision = d
+	case *imquotav1.ReleaseQuotaResponse:
+		out.Decision = d
 	case *imquotav1.CommitReservationResponse:
 		out.Decision = d
 	case *imquotav1.CancelReservationResponse:

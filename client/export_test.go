@@ -1,0 +1,4 @@
+package client
+
+// FromItem is what a gathered check makes of its answer.
+var FromItem = fromItem
