@@ -3,9 +3,32 @@ package client
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
+
+// IsUnanswered reports whether a fault is imquota's not answering (UNAVAILABLE,
+// DEADLINE_EXCEEDED, CANCELLED), so that the same request may be answered later;
+// others are about the request, or a defect.
+func IsUnanswered(fault error) bool {
+	c := status.Code(fault)
+	return c == codes.Unavailable || c == codes.DeadlineExceeded || c == codes.Canceled
+}
+
+// RetryDelay returns how long a fault asks to wait before the request is repeated;
+// zero when it does not say.
+func RetryDelay(fault error) time.Duration {
+	for _, d := range status.Convert(fault).Details() {
+		if info, ok := d.(*errdetails.RetryInfo); ok {
+			return max(info.GetRetryDelay().AsDuration(), 0)
+		}
+	}
+	return 0
+}
 
 // ErrOutcomeUnknown is what a creation wraps when it cannot tell whether it
 // happened, as when its own database did not answer. Reserve then neither counts

@@ -15,6 +15,6 @@ func FailOpenFeatures(r *imquotav1.CheckQuotaRequest) bool { return r.GetUseFeat
 // nor for a caller who has hung up. What would be reserved cannot go on: there
 // would be nothing to commit.
 func (c *Client) failsOpen(ctx context.Context, r *imquotav1.CheckQuotaRequest, fault error) bool {
-	return c.failOpen != nil && isUndecided(fault) && !isCanceled(ctx) &&
+	return c.failOpen != nil && IsUnanswered(fault) && !isCanceled(ctx) &&
 		r.GetMode() != imquotav1.Mode_MODE_RESERVE && c.failOpen(r)
 }

@@ -104,7 +104,7 @@ func (c *Client) send(flight []*gather.Item[check]) {
 		switch v := &it.Value; {
 		case err == nil:
 			v.decision, v.err = fromItem(answers[i])
-		case isUndecided(err):
+		case IsUnanswered(err):
 			v.err = err
 		default:
 			// It may be due to one of them, or to what is between; alone each is

@@ -157,7 +157,7 @@ func (s *reservation) commit(ctx context.Context) (*imquotav1.Decision, error) {
 	if fault == nil && d.GetAllowed() {
 		return d, nil
 	}
-	if fault != nil && isUndecided(fault) {
+	if fault != nil && IsUnanswered(fault) {
 		return nil, s.unsettled(fault)
 	}
 	// It is not counted, as far as this answer tells; but one of the attempts

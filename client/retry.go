@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -31,7 +30,7 @@ func repeat[T any](ctx context.Context, until time.Time, call func(context.Conte
 		if err == nil || !passes(err) {
 			return out, err
 		}
-		if !pause(ctx, until, retryDelay(err)+rand.N(bound)) {
+		if !pause(ctx, until, RetryDelay(err)+rand.N(bound)) {
 			if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 				err = fmt.Errorf("%w: %w", ctx.Err(), err)
 			}
@@ -76,17 +75,10 @@ func pause(ctx context.Context, until time.Time, d time.Duration) bool {
 	}
 }
 
-// isUndecided reports whether an error says that nothing was decided, or not
-// what: the same call may be answered later.
-func isUndecided(err error) bool {
-	c := status.Code(err)
-	return c == codes.Unavailable || c == codes.DeadlineExceeded || c == codes.Canceled
-}
-
 // passes reports whether an error is gone in a while by itself: all that is
-// undecided, but for what an operator has to see to.
+// unanswered, but for what an operator has to see to.
 func passes(err error) bool {
-	if !isUndecided(err) {
+	if !IsUnanswered(err) {
 		return false
 	}
 	switch reason(err) {
@@ -111,14 +103,4 @@ func reason(err error) string {
 		}
 	}
 	return ""
-}
-
-// retryDelay returns what an error asks to wait before the call is repeated.
-func retryDelay(err error) time.Duration {
-	for _, d := range status.Convert(err).Details() {
-		if info, ok := d.(*errdetails.RetryInfo); ok {
-			return max(info.GetRetryDelay().AsDuration(), 0)
-		}
-	}
-	return 0
 }
