@@ -1,5 +1,81 @@
 // Package client is how Go services call imquota.
 //
+//	quotas := client.New(conn, client.Options{ID: "gateway"})
+//	answer, err := quotas.Check(ctx, request)
+//
+// [Client.Check] asks whether an action may be done and counts it, [Client.Release]
+// gives back what an action counted, and [Client.Reserve] holds what a creation
+// needs while it is under way. Packages grpcquota and httpquota check the calls of a
+// server before it handles them.
+//
+// # Answers
+//
+// A denial is an answer and no error: the violations of its Decision say why. An
+// error is a fault. It carries the status that imquota answered with (status.Code,
+// and the ErrorInfo of domain "imquota"), is about the request or a defect unless
+// [IsUnanswered], and says nothing about the action. Never take one for the other.
+//
+// # Gathering
+//
+// Two checks go out at once, each as an RPC of its own. While they are under way
+// the following ones gather, and as soon as one returns all of them go out together
+// as one BatchCheckQuota. No timer waits for company: whoever is alone goes at once,
+// by its own goroutine, and the busier it is the fuller the batches are, up to what
+// a server takes (256 checks, 1000 ids in lists, 256 KiB). Apps take turns, so that
+// one with very much to ask does not keep others waiting.
+//
+// Nobody notices who else is in a batch:
+//
+//   - Each check has its own answer, or its own error, which is the status that a
+//     call of its own would have ended with. What a batch cannot carry, or makes it
+//     fail as a whole, is asked by itself.
+//   - Each has its own deadline, and goes when its context ends; if it was not sent
+//     by then, it never is. The batch has the latest deadline of its members, and
+//     none of the other things that their contexts hold: no values, no metadata, no
+//     trace. Credentials of the connection are sent with it as with every call.
+//   - A check with metadata for the server in its context (metadata.NewOutgoingContext),
+//     or with call options, does not gather: it is an RPC of its own at once.
+//
+// Interceptors of the connection see BatchCheckQuota, whose items were encoded by
+// those who ask and are there as unknown fields alone; and they see CheckQuota with
+// the caller's context when one goes alone. If yours need the caller's context each
+// time, set Options.NoGathering.
+//
+// # Repeating
+//
+// What is lost on its way is asked for again: a reply (OUTCOME_UNKNOWN, a connection
+// that breaks), a sidecar that is OVERLOADED or starting, and everything else that
+// is UNAVAILABLE and passes by itself. The pause begins at 25 ms and doubles up to
+// 1 s, is drawn at random below that, and comes on top of what RetryInfo asks for.
+// What does not pass by itself, such as INVALID_ARGUMENT or a store that an operator
+// has to see to, is returned at once. An attempt that gets no answer is given up
+// after 2 s.
+//
+// Nothing counts twice by that. A check or release that would is sent with a
+// request id if it has none: a new one for each call of Check, the same for all its
+// attempts. MODE_CHECK_ONLY and features count nothing, logins and registrations
+// find their users counted: these are sent as they are, so that the store need not
+// remember them. (A login that is repeated just after the end of a month counts in
+// both.) If Check returns an error, you do not know the id: to go on with the same
+// action later, give your own.
+//
+// Check and Release ask until Options.Timeout is over, or their context ends.
+// Reserve asks as long as its creation would have time.
+//
+// # Failing open
+//
+// When imquota does not answer, an action is not allowed: Check returns the fault.
+// Options.FailOpen lets chosen actions go on instead; [FailOpenFeatures] is the
+// choice for most, because what is not counted when it should be stays wrong.
+//
+// An answer that failed open is not a grant and does not look like one: it has no
+// Decision, and Answer.FailedOpen is the fault. [Client.Stats] counts them. Denials
+// never fail open, nor what imquota refuses as wrong, nor what is reserved, nor the
+// check of a caller who has hung up. The action may have been counted all the same,
+// if it was the reply that was lost.
+//
+// # Reserving
+//
 // A group service reserves, creates the group, and commits, in one call:
 //
 //	decision, err := quotas.Reserve(ctx, request, func(ctx context.Context) error {
@@ -8,33 +84,13 @@
 //
 // While the creation runs, its share of every limit is held. It is counted when
 // the creation succeeds and given back when it fails, panics, or the process
-// dies: a hold ends by itself.
-//
-// # Answers
-//
-// A denial is an answer and no error: Decision.Allowed is false, the violations
-// say why, and nothing was created. Errors that come after the creation have a
-// type, because something has to be done about them:
+// dies: a hold ends by itself. Errors that come after the creation have a type,
+// because something has to be done about them:
 //
 //   - [NotCountedError]: it is created, and imquota does not count it. Undo it, or
 //     count it over the limit with MODE_ADJUST.
 //   - [UnsettledError]: it is not known whether it is counted, or whether it was
 //     created. Commit or cancel the reservation later.
-//
-// All others carry the status that imquota answered with (status.Code, and the
-// ErrorInfo of domain "imquota"), or what the creation returned.
-//
-// # Repeating
-//
-// Reserving, committing and cancelling take effect once, however often they are
-// asked for, so they are repeated when their reply is lost (OUTCOME_UNKNOWN, a
-// connection that breaks), when the sidecar is OVERLOADED, and on everything else
-// that is UNAVAILABLE and passes by itself. The pause begins at 25 ms and doubles
-// up to 1 s, is drawn at random below that, and comes on top of what RetryInfo
-// asks for. What does not pass by itself, such as INVALID_ARGUMENT or a store
-// that an operator has to see to, is returned at once.
-//
-// # Time
 //
 // A hold is 1 second to 15 minutes, 30 seconds when not set. The context of the
 // creation ends before the hold does, by a quarter of it and at most 5 seconds,
@@ -47,6 +103,8 @@
 //
 // # Connections
 //
-// The connection is the caller's: its address, TLS, balancing. Turn keepalive on
-// if what is between may drop connections without a word.
+// The connection is the caller's: its address, TLS, balancing, interceptors.
+// [DialOptions] have it find a sidecar that was away within half a second, and
+// notice one that is gone without a word. One Client and one connection are right
+// for a process, however busy: of several each gathers for itself, and less.
 package client

@@ -21,7 +21,7 @@ func TestDocsShowTheExamples(t *testing.T) {
 	for line := range strings.Lines(string(examples)) {
 		run[strings.TrimSpace(line)] = true
 	}
-	for _, path := range []string{"../README.md", "../docs/api.md"} {
+	for _, path := range []string{"../README.md", "../docs/api.md", "../docs/client.md"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
