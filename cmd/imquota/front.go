@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 )
 
@@ -47,15 +46,6 @@ const longestCall = 30 * time.Second
 // those beyond them answered OVERLOADED, and not wait unseen in the client.
 const spareStreams = 64
 
-// Limits of connections.
-const (
-	handshake      = 10 * time.Second // a connection that is not set up by then is none
-	maxHeaderBytes = 16 << 10         // of a call; certificates are not in it
-	pingAfter      = time.Minute      // of silence: a gateway that is gone is noticed
-	pingTimeout    = 10 * time.Second
-	fastestPings   = 10 * time.Second // a client that pings more often is cut off
-)
-
 // errNotProbed is why a store cannot be trusted that nobody has looked at yet.
 var errNotProbed = errors.New("the store was not looked at yet")
 
@@ -84,12 +74,9 @@ func chain(outer, inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor
 }
 
 func (f *front) server(messageBytes int, register ...func(grpc.ServiceRegistrar)) *grpc.Server {
-	options := append(server.TransportOptions(),
-		grpc.MaxRecvMsgSize(messageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(f.intercept),
-		grpc.StatsHandler(f.admission), grpc.InTapHandle(f.admission.Tap), grpc.MaxConcurrentStreams(f.streams),
-		grpc.ConnectionTimeout(handshake), grpc.MaxHeaderListSize(maxHeaderBytes),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: fastestPings, PermitWithoutStream: true}),
+	options := append(transportOptions(messageBytes, f.streams),
+		grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(f.intercept),
+		grpc.StatsHandler(f.admission), grpc.InTapHandle(f.admission.Tap),
 	)
 	if f.tls != nil {
 		options = append(options, grpc.Creds(&tcpOnly{credentials.NewTLS(f.tls)}))
