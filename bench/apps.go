@@ -155,6 +155,35 @@ func (p *Population) Warm(ctx context.Context, conn grpc.ClientConnInterface, m 
 	return nil
 }
 
+// sampler is the number of a caller that no side has.
+const sampler = 1 << 20
+
+// sampleSize is how many answers show how large they are.
+const sampleSize = 32
+
+// Sample returns what imquota answers to some checks of a mix: as many as a batch
+// has, if there are batches.
+func (p *Population) Sample(ctx context.Context, conn grpc.ClientConnInterface, m *Mix, batch int) ([]*imquotav1.BatchItem, error) {
+	if batch == 0 {
+		batch = sampleSize
+	}
+	next := m.calls(p, sampler, batch)
+	c := next.draw()
+	for c.Release != nil {
+		c = next.draw()
+	}
+	out, err := imquotav1.NewQuotaServiceClient(conn).BatchCheckQuota(ctx, &imquotav1.BatchCheckQuotaRequest{Items: c.Checks})
+	if err != nil {
+		return nil, err
+	}
+	for _, item := range out.GetItems() {
+		if e := item.GetError(); e != nil {
+			return nil, &itemError{e}
+		}
+	}
+	return out.GetItems(), nil
+}
+
 // each does n things, some at once, until one fails.
 func each(ctx context.Context, n int, heard Progress, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -18,6 +18,9 @@ type Mix struct {
 	// HasReleases says that some calls are releases, which no batch carries.
 	HasReleases bool
 
+	// IsOneApp says that all is about the first app.
+	IsOneApp bool
+
 	// warm lists what is counted of every user before, so that counters are as
 	// many as they will be.
 	warm []warmth
@@ -46,7 +49,7 @@ var Mixes = []*Mix{
 		warm: []warmth{loggedIn}, begin: logins,
 	},
 	{
-		Name: "hot-app", Help: "logins and new friends of many users of one app", IsCounted: true,
+		Name: "hot-app", Help: "logins and new friends of many users of one app", IsCounted: true, IsOneApp: true,
 		warm: []warmth{loggedIn, befriended}, raises: []string{"friends"}, begin: hotApp,
 	},
 	{

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"google.golang.org/grpc/status"
 )
 
 // tick is how finely the throughput over time is kept.
@@ -96,7 +98,7 @@ func (w *worker) run(ctx context.Context, c *Call, since time.Time, r *recorder)
 
 func (r *recorder) note(c *Call, out Outcome, err error, since, ended time.Time) {
 	if err != nil {
-		r.Failures.add(reasonOf(err), 1, err.Error())
+		r.Failures.add(reasonOf(err), 1, status.Convert(err).Message())
 		r.inARow++
 		r.isAtAnEnd = r.inARow >= hopeless
 		return

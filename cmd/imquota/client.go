@@ -25,14 +25,19 @@ import (
 
 // clientFlags are what every command that asks a server has.
 type clientFlags struct {
-	Server  string        `help:"Server to ask: HOST:PORT or unix:PATH." default:"${listen}" group:"Server:"`
-	TLS     bool          `name:"tls" help:"Use TLS." group:"Server:"`
-	TLSCA   string        `name:"tls-ca" help:"Authorities to trust instead of the system's, a PEM file." placeholder:"FILE" group:"Server:"`
-	TLSCert string        `name:"tls-cert" env:"IMQUOTA_CLIENT_TLS_CERT" help:"Certificate to show to the server, a PEM file." placeholder:"FILE" group:"Server:"`
-	TLSKey  string        `name:"tls-key" env:"IMQUOTA_CLIENT_TLS_KEY" help:"Its key, a PEM file." placeholder:"FILE" group:"Server:"`
+	Server string `help:"Server to ask: HOST:PORT or unix:PATH." default:"${listen}" group:"Server:"`
+	clientTLSFlags
 	Timeout time.Duration `help:"How long to wait for an answer." default:"5s" group:"Server:"`
 
 	outputFlag
+}
+
+// clientTLSFlags say how a server is to be known, and what it knows us by.
+type clientTLSFlags struct {
+	TLS     bool   `name:"tls" help:"Use TLS." group:"Server:"`
+	TLSCA   string `name:"tls-ca" help:"Authorities to trust instead of the system's, a PEM file." placeholder:"FILE" group:"Server:"`
+	TLSCert string `name:"tls-cert" env:"IMQUOTA_CLIENT_TLS_CERT" help:"Certificate to show to the server, a PEM file." placeholder:"FILE" group:"Server:"`
+	TLSKey  string `name:"tls-key" env:"IMQUOTA_CLIENT_TLS_KEY" help:"Its key, a PEM file." placeholder:"FILE" group:"Server:"`
 }
 
 // appFlag names the app.
@@ -42,12 +47,17 @@ type appFlag struct {
 
 // Validate refuses an address and a patience that no answer can come by.
 func (f *clientFlags) Validate() error {
-	host, port, err := net.SplitHostPort(f.Server)
-	if !strings.HasPrefix(f.Server, "unix:") && (err != nil || host == "" || port == "" || strings.Contains(f.Server, "/")) {
-		return fmt.Errorf("--server: %q is not HOST:PORT or unix:PATH", f.Server)
-	}
 	if f.Timeout <= 0 {
 		return fmt.Errorf("--timeout: %v is not a time to wait", f.Timeout)
+	}
+	return serverAddress("--server", f.Server)
+}
+
+// serverAddress refuses what is no address of a server.
+func serverAddress(flag, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if !strings.HasPrefix(address, "unix:") && (err != nil || host == "" || port == "" || strings.Contains(address, "/")) {
+		return fmt.Errorf("%s: %q is not HOST:PORT or unix:PATH", flag, address)
 	}
 	return nil
 }
@@ -105,7 +115,7 @@ func (f *clientFlags) patiently(ctx context.Context, method string, in, out any,
 	return call(ctx, method, in, out, conn, options...)
 }
 
-func (f *clientFlags) transport() (credentials.TransportCredentials, error) {
+func (f *clientTLSFlags) transport() (credentials.TransportCredentials, error) {
 	if !f.TLS {
 		if f.TLSCA != "" || f.TLSCert != "" || f.TLSKey != "" {
 			return nil, errors.New("--tls-ca, --tls-cert and --tls-key need --tls")

@@ -58,8 +58,11 @@ type cli struct {
 	Quote   quoteCmd   `cmd:"" help:"Ask what a plan, an upgrade, a month or a return costs, and accept it."`
 	Catalog catalogCmd `cmd:"" help:"Show and check plans."`
 	Store   storeCmd   `cmd:"" help:"Look after a store."`
+	Bench   BenchCmd   `cmd:"" help:"Put load on a server and measure it beside its floors."`
 	Health  healthCmd  `cmd:"" help:"Ask whether a server can decide, as probes do."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	BenchEcho benchEchoCmd `cmd:"" hidden:"" help:"Serve the echo that imquota bench compares with."`
 
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version." env:"-"`
 }
@@ -69,7 +72,7 @@ const description = `Decides what IM (chat) apps, their users and groups may do,
 Exit codes: 0 allowed or fine, 2 denied, 1 a fault or wrong usage. Every flag can be set by the variable named beside it.`
 
 // defaults are what flags that are not given stand for.
-var defaults = kong.Vars{"store": defaultStore, "listen": defaultListen, "http_listen": defaultHTTPListen, "version": "imquota " + version()}
+var defaults = kong.Vars{"store": defaultStore, "listen": defaultListen, "http_listen": defaultHTTPListen, "bench_callers": benchCallers, "bench_open_callers": benchOpenCallers, "version": "imquota " + version()}
 
 // streams is where a command writes.
 type streams struct{ out, err io.Writer }

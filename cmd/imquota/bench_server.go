@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+)
+
+// server is the target, or one that is started on a store of its own.
+func (c *BenchCmd) server(ctx context.Context, l *lab, heard *benchProgress) (*measured, error) {
+	if c.Target != "" {
+		return c.targeted(ctx, l)
+	}
+	heard.tell("starting imquota on " + c.Store)
+	store, err := l.store(ctx, c.Store)
+	if err != nil {
+		return nil, err
+	}
+	on, err := l.serving(ctx, "imquota", store, c.Over, c.Connections)
+	if err != nil {
+		return nil, err
+	}
+	if c.Floors {
+		at, err := l.echo(ctx, "echo")
+		if err != nil {
+			return nil, err
+		}
+		if on.echo, err = l.echoAt(at.over(c.Over), c.Connections); err != nil {
+			return nil, err
+		}
+	}
+	return on, nil
+}
+
+// store is what a sidecar of the lab stands on, by --store.
+func (l *lab) store(ctx context.Context, named string) (url string, err error) {
+	switch named {
+	case storeBolt:
+		return "bolt:" + l.dir + "/imquota.db", nil
+	case storeRedis:
+		if url, err = l.ownRedis(ctx); err != nil {
+			return "", err
+		}
+	default:
+		url = named
+		if err := l.openRedis(url); err != nil {
+			return "", fmt.Errorf("--store: %w", err)
+		}
+	}
+	return l.initStore(ctx, url)
+}
+
+// serving starts a sidecar and connects to it.
+func (l *lab) serving(ctx context.Context, name, store, over string, connections int) (*measured, error) {
+	at, err := l.sidecar(ctx, name, store)
+	if err != nil {
+		return nil, err
+	}
+	on := &measured{redis: l.redis, cpu: processCPU("http://" + at.http + "/metrics")}
+	if on.quotas, err = l.dialAll(at.over(over), connections, insecure.NewCredentials()); err != nil {
+		return nil, err
+	}
+	if on.setup, err = l.patient(at.over(over), insecure.NewCredentials()); err != nil {
+		return nil, err
+	}
+	on.admin = on.setup
+	return on, nil
+}
+
+// targeted connects to a server that runs already.
+func (c *BenchCmd) targeted(ctx context.Context, l *lab) (*measured, error) {
+	transport, err := c.transport()
+	if err != nil {
+		return nil, err
+	}
+	on := &measured{}
+	if on.quotas, err = l.dialAll(c.Target, c.Connections, transport); err != nil {
+		return nil, err
+	}
+	if on.setup, err = l.patient(c.Target, transport); err != nil {
+		return nil, err
+	}
+	on.admin = on.setup
+	if c.TargetAdmin != "" {
+		if on.admin, err = l.patient(c.TargetAdmin, transport); err != nil {
+			return nil, err
+		}
+	}
+	if c.TargetMetrics != "" {
+		on.cpu = processCPU(c.TargetMetrics)
+		if _, err := on.cpu(ctx); err != nil {
+			return nil, fmt.Errorf("--target-metrics: %w", err)
+		}
+	}
+	if c.TargetRedis != "" {
+		if err := l.openRedis(c.TargetRedis); err != nil {
+			return nil, fmt.Errorf("--target-redis: %w", err)
+		}
+		on.redis = l.redis
+		if _, err := on.redis.Use(ctx); err != nil {
+			return nil, fmt.Errorf("--target-redis: %w", err)
+		}
+	}
+	if c.Floors {
+		on.echo, err = c.targetEcho(ctx, l)
+	}
+	return on, err
+}
+
+// targetEcho is the echo that runs beside the target, or one that is started here
+// and reached as the target is.
+func (c *BenchCmd) targetEcho(ctx context.Context, l *lab) (*echoed, error) {
+	address := c.TargetEcho
+	if address == "" {
+		at, err := l.echo(ctx, "echo")
+		if err != nil {
+			return nil, err
+		}
+		address = at.tcp
+		if strings.HasPrefix(c.Target, "unix:") {
+			address = at.unix
+		}
+	}
+	on, err := l.echoAt(address, c.Connections)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := on.cpu(ctx); err != nil && c.TargetEcho != "" {
+		return nil, fmt.Errorf("--target-echo: %w", err)
+	}
+	return on, nil
+}
+
+// asked says which server it was that did not answer, or lacks something.
+func (c *BenchCmd) asked(err error) error {
+	if c.Target == "" {
+		return err
+	}
+	message := status.Convert(err).Message()
+	switch status.Code(err) {
+	case codes.Unavailable:
+		if !strings.Contains(message, "desc = ") && !strings.Contains(message, "transport") && !strings.Contains(message, "dial") {
+			break // its own words
+		}
+		return fmt.Errorf("--target: no server answers at %s: %s\nStart one with `imquota serve`, or leave --target out to have one started", c.Target, cause(message))
+	case codes.Unimplemented:
+		return fmt.Errorf("--target: the server at %s does not offer AppService here, so that no apps can be made: name where it does with --target-admin, or apps that are there with --app", c.Target)
+	case codes.DeadlineExceeded:
+		return fmt.Errorf("--target: the server at %s did not answer within %v", c.Target, setupPatience)
+	}
+	return fmt.Errorf("--target %s: %w", c.Target, err)
+}
+
+// metricsPatience is how long a page of metrics may take.
+const metricsPatience = 5 * time.Second
+
+// processCPU reads the processor time of a process from its page of metrics.
+func processCPU(url string) func(context.Context) (time.Duration, error) {
+	const name = "process_cpu_seconds_total "
+	return func(ctx context.Context) (time.Duration, error) {
+		ctx, cancel := context.WithTimeout(ctx, metricsPatience)
+		defer cancel()
+		in, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return 0, err
+		}
+		out, err := http.DefaultClient.Do(in)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = out.Body.Close() }()
+		if out.StatusCode != http.StatusOK {
+			return 0, fmt.Errorf("%s answers %s", url, out.Status)
+		}
+		for lines := bufio.NewScanner(out.Body); lines.Scan(); {
+			if text, ok := strings.CutPrefix(lines.Text(), name); ok {
+				seconds, err := strconv.ParseFloat(text, 64)
+				return time.Duration(seconds * float64(time.Second)), err
+			}
+		}
+		return 0, fmt.Errorf("%s: %w: no %s", url, errors.ErrUnsupported, strings.TrimSpace(name))
+	}
+}
