@@ -2,32 +2,41 @@ package bench
 
 import (
 	"context"
-	"errors"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// The echo is the least that a gRPC server can be: it takes a message and answers
-// one that was prepared, without a look at what it was asked.
+// The echo is the least that a gRPC server can be which takes imquota's requests:
+// it answers what was prepared, without a look at what it was asked. Its messages
+// are imquota's own, for what they cost to read and to write depends on how many
+// fields they have more than on their size: a message of one field of as many bytes
+// is answered a third faster, and nobody could ask anything by it.
 const (
 	echoService = "imquota.bench.Echo"
-	echoOne     = "/" + echoService + "/One"
+	echoCheck   = "/" + echoService + "/Check"
+	echoRelease = "/" + echoService + "/Release"
 	echoBatch   = "/" + echoService + "/Batch"
 	echoPrepare = "/" + echoService + "/Prepare"
 	echoCPU     = "/" + echoService + "/CPU"
 )
 
 // Echo is the server's side.
-type Echo struct {
-	one   atomic.Pointer[wrapperspb.BytesValue]
-	batch atomic.Pointer[imquotav1.BatchCheckQuotaResponse]
+type Echo struct{ prepared atomic.Pointer[answers] }
+
+// answers are those of a sample.
+type answers struct {
+	batch    *imquotav1.BatchCheckQuotaResponse
+	checks   []*imquotav1.CheckQuotaResponse
+	releases []*imquotav1.ReleaseQuotaResponse
 }
 
 // Register serves the echo.
@@ -36,7 +45,7 @@ func (e *Echo) Register(r grpc.ServiceRegistrar) {
 		ServiceName: echoService,
 		HandlerType: (*any)(nil),
 		Methods: []grpc.MethodDesc{
-			unary("One", e.answerOne), unary("Batch", e.answerBatch),
+			unary("Check", e.check), unary("Release", e.release), unary("Batch", e.answerBatch),
 			unary("Prepare", e.prepare), unary("CPU", e.cpu),
 		},
 	}, e)
@@ -64,31 +73,41 @@ func unary[In any, Out any, P interface {
 }
 
 // errUnprepared says that the echo does not know yet what to answer.
-var errUnprepared = errors.New("the echo was not prepared")
+var errUnprepared = status.Error(codes.FailedPrecondition, "the echo was not prepared")
 
-func (e *Echo) answerOne(*wrapperspb.BytesValue) (*wrapperspb.BytesValue, error) {
-	if out := e.one.Load(); out != nil {
-		return out, nil
+func (e *Echo) check(*imquotav1.CheckQuotaRequest) (*imquotav1.CheckQuotaResponse, error) {
+	if a := e.prepared.Load(); a != nil {
+		return a.checks[rand.IntN(len(a.checks))], nil
+	}
+	return nil, errUnprepared
+}
+
+func (e *Echo) release(*imquotav1.ReleaseQuotaRequest) (*imquotav1.ReleaseQuotaResponse, error) {
+	if a := e.prepared.Load(); a != nil {
+		return a.releases[rand.IntN(len(a.releases))], nil
 	}
 	return nil, errUnprepared
 }
 
 func (e *Echo) answerBatch(*imquotav1.BatchCheckQuotaRequest) (*imquotav1.BatchCheckQuotaResponse, error) {
-	if out := e.batch.Load(); out != nil {
-		return out, nil
+	if a := e.prepared.Load(); a != nil {
+		return a.batch, nil
 	}
 	return nil, errUnprepared
 }
 
-// prepare takes answers of imquota: a batch is answered by them all, one check by
-// as many bytes as they have on average.
+// prepare takes answers of imquota: a batch is answered by them all, anything else
+// by one of them.
 func (e *Echo) prepare(in *imquotav1.BatchCheckQuotaResponse) (*emptypb.Empty, error) {
-	size := 0
-	for _, item := range in.GetItems() {
-		size += proto.Size(&imquotav1.CheckQuotaResponse{Decision: item.GetDecision()})
+	if len(in.GetItems()) == 0 {
+		return nil, status.Error(codes.InvalidArgument, "items: are empty")
 	}
-	e.one.Store(blob(size / max(1, len(in.GetItems()))))
-	e.batch.Store(in)
+	a := &answers{batch: in}
+	for _, item := range in.GetItems() {
+		a.checks = append(a.checks, &imquotav1.CheckQuotaResponse{Decision: item.GetDecision()})
+		a.releases = append(a.releases, &imquotav1.ReleaseQuotaResponse{Decision: item.GetDecision()})
+	}
+	e.prepared.Store(a)
 	return &emptypb.Empty{}, nil
 }
 
@@ -97,15 +116,7 @@ func (*Echo) cpu(*emptypb.Empty) (*durationpb.Duration, error) {
 	return durationpb.New(used), err
 }
 
-// blob returns a message that takes so many bytes on the wire.
-func blob(size int) *wrapperspb.BytesValue {
-	m := &wrapperspb.BytesValue{Value: make([]byte, size)}
-	m.Value = m.Value[:max(0, 2*size-proto.Size(m))]
-	return m
-}
-
-// echoCaller asks the echo what would be asked of imquota: as many bytes, or the
-// same batch.
+// echoCaller asks the echo what would be asked of imquota.
 type echoCaller struct {
 	conn    grpc.ClientConnInterface
 	isBatch bool
@@ -120,17 +131,14 @@ func EchoCaller(conn grpc.ClientConnInterface, isBatch bool) Caller {
 func (e *echoCaller) Call(ctx context.Context, c *Call) (Outcome, error) {
 	switch {
 	case c.Release != nil:
-		return Outcome{}, e.one(ctx, c.Release)
+		var out imquotav1.ReleaseQuotaResponse
+		return Outcome{}, e.conn.Invoke(ctx, echoRelease, c.Release, &out)
 	case !e.isBatch:
-		return Outcome{}, e.one(ctx, c.Checks[0])
+		var out imquotav1.CheckQuotaResponse
+		return Outcome{}, e.conn.Invoke(ctx, echoCheck, c.Checks[0], &out)
 	}
 	var out imquotav1.BatchCheckQuotaResponse
 	return Outcome{}, e.conn.Invoke(ctx, echoBatch, &imquotav1.BatchCheckQuotaRequest{Items: c.Checks}, &out)
-}
-
-func (e *echoCaller) one(ctx context.Context, in proto.Message) error {
-	var out wrapperspb.BytesValue
-	return e.conn.Invoke(ctx, echoOne, blob(proto.Size(in)), &out)
 }
 
 // PrepareEcho tells an echo what imquota answers.

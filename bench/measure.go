@@ -158,7 +158,6 @@ func (s *Series) Total() *Slice {
 		all.Denied += slice.Denied
 		all.Unsent += slice.Unsent
 		all.Late = max(all.Late, slice.Late)
-		all.Ticks = append(all.Ticks, slice.Ticks...)
 		all.Latency.Add(&slice.Latency)
 		for _, f := range slice.Failures {
 			all.Failures.add(f.Reason, f.Count, f.First)

@@ -51,7 +51,7 @@ func (w *world) next() step {
 	switch n := w.rng.IntN(20); {
 	case n < 11:
 		return w.befriend(n < 5)
-	case n < 17 && len(w.groups) > 0:
+	case n < 18 && len(w.groups) > 0:
 		return w.join(n < 14)
 	}
 	return w.create(w.rng.IntN(2) == 0)

@@ -131,8 +131,8 @@ func (s *Series) Figures() Figures {
 			f.Curve = append(f.Curve, Point{q, micros(all.Latency.Quantile(q))})
 		}
 	}
-	for _, n := range all.Ticks {
-		f.OverTime = append(f.OverTime, float64(n)/tick.Seconds())
+	for _, slice := range s.Slices {
+		f.OverTime = append(f.OverTime, slice.overTime()...)
 	}
 	return f
 }

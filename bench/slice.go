@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -15,11 +16,11 @@ const tick = 100 * time.Millisecond
 // Slice is what one stretch of load came to.
 type Slice struct {
 	Length time.Duration
-	Calls  int64 // that were answered
-	Checks int64 // in them
-	InTime int64 // of those, answered within the stretch
-	Denied int64 // of Checks
-	Ticks  []int64
+	Calls  int64   // that were answered
+	Checks int64   // in them
+	InTime int64   // of those, answered within the stretch
+	Denied int64   // of Checks
+	Ticks  []int64 // the same by tenths of a second
 
 	// Latency is that of each call that was answered, in an open loop from when it
 	// was due on. Calls that were never sent count in an open loop, as long as they
@@ -35,6 +36,16 @@ type Slice struct {
 
 // PerSecond returns how many checks were answered a second.
 func (s *Slice) PerSecond() float64 { return float64(s.InTime) / s.Length.Seconds() }
+
+// overTime returns the checks a second of each tick, of which the last may be short.
+func (s *Slice) overTime() []float64 {
+	var rates []float64
+	for i, n := range s.Ticks {
+		took := min(tick, s.Length-time.Duration(i)*tick)
+		rates = append(rates, math.Round(float64(n)/took.Seconds()))
+	}
+	return rates
+}
 
 // Failure is what went wrong for one reason.
 type Failure struct {

@@ -30,7 +30,7 @@ type BenchCmd struct {
 	RequestIDs  bool          `name:"request-ids" help:"Have what counts carry a request id, as callers do that repeat calls; the store remembers it." group:"Load:"`
 	Seed        uint64        `help:"What is asked is drawn by this: the same for the same seed." default:"1" group:"Load:"`
 
-	Floors bool `help:"Measure the floors too: a gRPC server that only echoes messages of the same size, and, where Redis counts, the least script that judges and counts." default:"true" negatable:"" group:"Servers of its own:"`
+	Floors bool `help:"Measure the floors too: a gRPC server that takes and answers the same messages and decides nothing, and, where Redis counts, the least script that judges and counts." default:"true" negatable:"" group:"Servers of its own:"`
 
 	benchServerFlags
 	benchTargetFlags
@@ -61,7 +61,7 @@ type benchTargetFlags struct {
 
 // Help is printed below the summary.
 func (*BenchCmd) Help() string {
-	text := "Without --target a server is started on a store of its own, and removed at the end.\n\nMixes:\n"
+	text := "Without --target a server is started on a store of its own, and both are removed at the end.\n\nMixes:\n"
 	for _, m := range bench.Mixes {
 		text += fmt.Sprintf("  %-10s %s\n", m.Name, m.Help)
 	}
