@@ -194,9 +194,9 @@ func median[T any](of []T, measured func(T) float64) float64 {
 		values[i] = measured(one)
 	}
 	slices.Sort(values)
-	if half := len(values) / 2; len(values)%2 == 0 {
+	half := len(values) / 2
+	if len(values)%2 == 0 {
 		return (values[half-1] + values[half]) / 2
-	} else {
-		return values[half]
 	}
+	return values[half]
 }

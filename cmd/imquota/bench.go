@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/imquota/imquota/bench"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/quota/redisstore"
@@ -22,8 +24,8 @@ type BenchCmd struct {
 	Duration    time.Duration `help:"For how long each is measured, at each number of callers: imquota, and each floor." default:"5s" group:"Load:"`
 	Warmup      time.Duration `help:"For how long each is under load before." default:"1s" group:"Load:"`
 	Rounds      int           `help:"In how many turns the time is spent: all are measured in turns, so that what else the machine does hits all alike." default:"5" group:"Load:"`
-	Apps        int           `help:"How many apps are asked about. hot-app asks about one." default:"10" group:"Load:"`
-	Users       int           `help:"How many users they have, in all." default:"100000" group:"Load:"`
+	Apps        int           `help:"How many apps are asked about; hot-app asks about one. (default: ${bench_apps}; with --goals ${bench_goal_apps})" placeholder:"N" group:"Load:"`
+	Users       int           `help:"How many users they have, in all. (default: ${bench_users}; with --goals ${bench_goal_users})" placeholder:"N" group:"Load:"`
 	Fill        bool          `help:"Count something of every user before, so that counters are as many as they will be." default:"true" negatable:"" group:"Load:"`
 	Edition     string        `help:"Edition of the apps that are made." default:"premium" group:"Load:"`
 	View        string        `help:"How much of each decision is asked for: full or basic." enum:"full,basic" default:"full" group:"Load:"`
@@ -35,7 +37,7 @@ type BenchCmd struct {
 	benchServerFlags
 	benchTargetFlags
 
-	Goals  bool   `help:"Measure what imquota is to reach, in a few minutes, on servers of its own: a goal a line, with its figure. The flags of the load are not used." group:"Output:"`
+	Goals  bool   `help:"Measure what imquota is to reach, in a few minutes, on servers of its own: a goal a line, with its figure. Of the load --duration, --warmup, --rounds, --apps, --users and --seed are used, the last but one as the largest that are asked about." group:"Output:"`
 	Strict bool   `help:"With --goals: exit with 1 if one is not met. Machines that do other things besides are not for this." group:"Output:"`
 	HTML   string `name:"html" help:"Write a page with plots too: one file that needs no other." placeholder:"FILE" group:"Output:"`
 	outputFlag
@@ -61,11 +63,12 @@ type benchTargetFlags struct {
 
 // Help is printed below the summary.
 func (*BenchCmd) Help() string {
-	text := "Without --target a server is started on a store of its own, and both are removed at the end.\n\nMixes:\n"
+	var text strings.Builder
+	text.WriteString("Without --target a server is started on a store of its own, and both are removed at the end.\n\nMixes:\n")
 	for _, m := range bench.Mixes {
-		text += fmt.Sprintf("  %-10s %s\n", m.Name, m.Help)
+		_, _ = fmt.Fprintf(&text, "  %-10s %s\n", m.Name, m.Help)
 	}
-	return text + `
+	return text.String() + `
 Ratios say more than figures, which are this machine's: RATIO is imquota's
 throughput, of that floor's, in the same minute. A denial is an answer and counts
 as such; errors are shown by reason, and the exit code is then 1.
@@ -74,11 +77,46 @@ as such; errors are shown by reason, and the exit code is then 1.
   imquota bench --target unix:/run/imquota.sock --rate 2000 --html report.html`
 }
 
-// Defaults of --callers.
+// Defaults that depend on other flags.
 const (
-	benchCallers     = "1, 8, 64, 128"
-	benchOpenCallers = "256"
+	openCallers   = 256
+	fewApps       = 10
+	someUsers     = 100_000
+	goalApps      = 10_000
+	goalUsers     = 1_000_000
+	closedCallers = "1, 8, 64, 128"
 )
+
+// benchDefaults are they, for the help.
+var benchDefaults = kong.Vars{
+	"bench_callers": closedCallers, "bench_open_callers": strconv.Itoa(openCallers),
+	"bench_apps": strconv.Itoa(fewApps), "bench_goal_apps": strconv.Itoa(goalApps),
+	"bench_users": strconv.Itoa(someUsers), "bench_goal_users": strconv.Itoa(goalUsers),
+}
+
+// setDefaults fills in what was not given.
+func (c *BenchCmd) setDefaults() {
+	apps, users := fewApps, someUsers
+	if c.Goals {
+		apps, users = goalApps, goalUsers
+	}
+	if len(c.App) > 0 {
+		apps = len(c.App)
+	}
+	if c.Apps == 0 {
+		c.Apps = apps
+	}
+	if c.Users == 0 {
+		c.Users = max(users, c.Apps)
+	}
+	switch {
+	case len(c.Callers) > 0:
+	case c.Rate > 0:
+		c.Callers = []int{openCallers}
+	default:
+		c.Callers = []int{1, 8, 64, 128}
+	}
+}
 
 // Bounds of flags: beyond them a machine measures its own load client.
 const (
@@ -92,6 +130,7 @@ const (
 
 // Validate refuses what cannot be measured.
 func (c *BenchCmd) Validate() error {
+	c.setDefaults()
 	if err := c.validateLoad(); err != nil {
 		return err
 	}
@@ -146,8 +185,10 @@ func (c *BenchCmd) validateLoad() error {
 		return fmt.Errorf("--rounds: %d is not from 1 to %d", c.Rounds, mostRounds)
 	case c.Apps < 1:
 		return fmt.Errorf("--apps: %d is not at least 1", c.Apps)
-	case c.Users < max(c.Apps, len(c.App)):
-		return fmt.Errorf("--users: %d are fewer than one for each of %d apps", c.Users, max(c.Apps, len(c.App)))
+	case c.Users < c.Apps:
+		return fmt.Errorf("--users: %d are fewer than one for each of %d apps", c.Users, c.Apps)
+	case len(c.App) > 0 && c.Apps != len(c.App):
+		return fmt.Errorf("--apps: %d is not how many --app names: leave one of them out", c.Apps)
 	case c.Strict && !c.Goals:
 		return errors.New("--strict: is for --goals alone")
 	}
@@ -199,17 +240,6 @@ func (c *BenchCmd) mixes() []*bench.Mix {
 	return all
 }
 
-// callers returns the numbers of callers that are measured.
-func (c *BenchCmd) callers() []int {
-	switch {
-	case len(c.Callers) > 0:
-		return c.Callers
-	case c.Rate > 0:
-		return []int{256}
-	}
-	return []int{1, 8, 64, 128}
-}
-
 func (c *BenchCmd) view() imquotav1.View {
 	if c.View == "basic" {
 		return imquotav1.View_VIEW_BASIC
@@ -217,7 +247,7 @@ func (c *BenchCmd) view() imquotav1.View {
 	return imquotav1.View_VIEW_FULL
 }
 
-// errFailures ends a run whose calls did not all succeed; what failed was printed.
+// failuresError ends a run whose calls did not all succeed; what failed was printed.
 type failuresError struct{ first bench.Failure }
 
 // Error says what failed first.
@@ -228,6 +258,9 @@ func (e *failuresError) Error() string {
 // Run carries the command out.
 func (c *BenchCmd) Run(ctx context.Context, s *streams) error {
 	heard := newBenchProgress(s.err)
+	if c.Goals {
+		return c.runGoals(ctx, s, heard)
+	}
 	report, err := c.measure(ctx, heard)
 	heard.end()
 	if err != nil {

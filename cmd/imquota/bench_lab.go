@@ -171,7 +171,10 @@ func (l *lab) sidecar(ctx context.Context, name, store string) (*addresses, erro
 		"--log-format", "json",
 	}
 	_, err := l.start(ctx, "imquota serve", l.program, args, func(line string) bool {
-		var said struct{ Msg, Protocol string }
+		var said struct {
+			Msg      string `json:"msg"`
+			Protocol string `json:"protocol"`
+		}
 		if json.Unmarshal([]byte(line), &said) != nil {
 			return false
 		}

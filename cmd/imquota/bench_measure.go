@@ -77,8 +77,8 @@ func (c *BenchCmd) measure(ctx context.Context, heard *benchProgress) (*bench.Re
 				return nil, fmt.Errorf("the echo: %w", err)
 			}
 		}
-		for _, callers := range c.callers() {
-			plan := &bench.Plan{Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Heard: heard.step}
+		for _, callers := range c.Callers {
+			plan := &bench.Plan{Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Heard: heard.step(fmt.Sprintf("measuring %s, %s", mix.Name, callersText(callers)))}
 			series, err := plan.Measure(ctx, c.sides(on, mix, &of, callers, first))
 			if err != nil {
 				return nil, err
@@ -179,6 +179,11 @@ func (l *lab) dialAll(address string, n int, transport credentials.TransportCred
 	return conns, nil
 }
 
+// dialPlain opens connections to a server of this machine.
+func (l *lab) dialPlain(address string, n int) ([]grpc.ClientConnInterface, error) {
+	return l.dialAll(address, n, insecure.NewCredentials())
+}
+
 // patient is a connection whose calls each take setupPatience at most.
 func (l *lab) patient(address string, transport credentials.TransportCredentials) (grpc.ClientConnInterface, error) {
 	f := &clientFlags{Timeout: setupPatience}
@@ -191,7 +196,7 @@ func (l *lab) patient(address string, transport credentials.TransportCredentials
 
 // echoAt connects to an echo.
 func (l *lab) echoAt(address string, connections int) (*echoed, error) {
-	conns, err := l.dialAll(address, connections, insecure.NewCredentials())
+	conns, err := l.dialPlain(address, connections)
 	return &echoed{conns}, err
 }
 

@@ -54,10 +54,9 @@ func (p *benchProgress) task(what string) bench.Progress {
 	return func(done, total int) { p.show(what, fmt.Sprintf(": %d of %d", done, total), done, total) }
 }
 
-// step hears of what is measured.
-func (p *benchProgress) step(side *bench.Side, done, total int) {
-	what := fmt.Sprintf("measuring %s, %s", side.Mix.Name, callersText(side.Callers))
-	p.show(what, ": "+side.Name, done, total)
+// step returns what hears of sides that are measured.
+func (p *benchProgress) step(what string) func(side *bench.Side, done, total int) {
+	return func(side *bench.Side, done, total int) { p.show(what, ": "+side.Name, done, total) }
 }
 
 // end wipes what stands on a terminal.

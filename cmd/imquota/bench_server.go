@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -25,16 +26,20 @@ func (c *BenchCmd) server(ctx context.Context, l *lab, heard *benchProgress) (*m
 	if err != nil {
 		return nil, err
 	}
-	on, err := l.serving(ctx, "imquota", store, c.Over, c.Connections)
+	at, err := l.sidecar(ctx, "imquota", store)
+	if err != nil {
+		return nil, err
+	}
+	on, err := l.serving(at, c.Over, c.Connections)
 	if err != nil {
 		return nil, err
 	}
 	if c.Floors {
-		at, err := l.echo(ctx, "echo")
+		echo, err := l.echo(ctx, "echo")
 		if err != nil {
 			return nil, err
 		}
-		if on.echo, err = l.echoAt(at.over(c.Over), c.Connections); err != nil {
+		if on.echo, err = l.echoAt(echo.over(c.Over), c.Connections); err != nil {
 			return nil, err
 		}
 	}
@@ -45,7 +50,7 @@ func (c *BenchCmd) server(ctx context.Context, l *lab, heard *benchProgress) (*m
 func (l *lab) store(ctx context.Context, named string) (url string, err error) {
 	switch named {
 	case storeBolt:
-		return "bolt:" + l.dir + "/imquota.db", nil
+		return l.boltURL(), nil
 	case storeRedis:
 		if url, err = l.ownRedis(ctx); err != nil {
 			return "", err
@@ -59,14 +64,13 @@ func (l *lab) store(ctx context.Context, named string) (url string, err error) {
 	return l.initStore(ctx, url)
 }
 
-// serving starts a sidecar and connects to it.
-func (l *lab) serving(ctx context.Context, name, store, over string, connections int) (*measured, error) {
-	at, err := l.sidecar(ctx, name, store)
-	if err != nil {
-		return nil, err
-	}
-	on := &measured{redis: l.redis, cpu: processCPU("http://" + at.http + "/metrics")}
-	if on.quotas, err = l.dialAll(at.over(over), connections, insecure.NewCredentials()); err != nil {
+// boltURL is an embedded store in the lab.
+func (l *lab) boltURL() string { return "bolt:" + filepath.Join(l.dir, "imquota.db") }
+
+// serving connects to a sidecar of the lab.
+func (l *lab) serving(at *addresses, over string, connections int) (on *measured, err error) {
+	on = &measured{redis: l.redis, cpu: processCPU("http://" + at.http + "/metrics")}
+	if on.quotas, err = l.dialPlain(at.over(over), connections); err != nil {
 		return nil, err
 	}
 	if on.setup, err = l.patient(at.over(over), insecure.NewCredentials()); err != nil {
@@ -145,16 +149,14 @@ func (c *BenchCmd) asked(err error) error {
 	if c.Target == "" {
 		return err
 	}
-	message := status.Convert(err).Message()
-	switch status.Code(err) {
-	case codes.Unavailable:
-		if !strings.Contains(message, "desc = ") && !strings.Contains(message, "transport") && !strings.Contains(message, "dial") {
-			break // its own words
-		}
-		return fmt.Errorf("--target: no server answers at %s: %s\nStart one with `imquota serve`, or leave --target out to have one started", c.Target, cause(message))
-	case codes.Unimplemented:
+	st := status.Convert(err)
+	switch reason, _ := details(st); {
+	case reason != "": // its own words
+	case st.Code() == codes.Unavailable:
+		return fmt.Errorf("--target: no server answers at %s: %s\nStart one with `imquota serve`, or leave --target out to have one started", c.Target, cause(st.Message()))
+	case st.Code() == codes.Unimplemented:
 		return fmt.Errorf("--target: the server at %s does not offer AppService here, so that no apps can be made: name where it does with --target-admin, or apps that are there with --app", c.Target)
-	case codes.DeadlineExceeded:
+	case st.Code() == codes.DeadlineExceeded:
 		return fmt.Errorf("--target: the server at %s did not answer within %v", c.Target, setupPatience)
 	}
 	return fmt.Errorf("--target %s: %w", c.Target, err)

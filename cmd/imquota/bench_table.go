@@ -24,7 +24,7 @@ func printBench(w io.Writer, r *bench.Report) {
 		_, _ = fmt.Fprintln(w)
 		printBenchRow(w, &row)
 	}
-	_, _ = fmt.Fprintf(w, "\nMedians of %d rounds on %d cores (%s/%s). RATIO: imquota's throughput, of that floor's.\n", r.Setup.Rounds, r.Machine.Cores, r.Machine.OS, r.Machine.Arch)
+	_, _ = fmt.Fprintf(w, "\nMedians of %d rounds on %d cores, %s/%s.\nRATIO: imquota's throughput, of that floor's in the same rounds.\n", r.Setup.Rounds, r.Machine.Cores, r.Machine.OS, r.Machine.Arch)
 }
 
 // benchSetupText says in a line what was asked of whom.

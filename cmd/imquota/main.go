@@ -72,7 +72,7 @@ const description = `Decides what IM (chat) apps, their users and groups may do,
 Exit codes: 0 allowed or fine, 2 denied, 1 a fault or wrong usage. Every flag can be set by the variable named beside it.`
 
 // defaults are what flags that are not given stand for.
-var defaults = kong.Vars{"store": defaultStore, "listen": defaultListen, "http_listen": defaultHTTPListen, "bench_callers": benchCallers, "bench_open_callers": benchOpenCallers, "version": "imquota " + version()}
+var defaults = benchDefaults.CloneWith(kong.Vars{"store": defaultStore, "listen": defaultListen, "http_listen": defaultHTTPListen, "version": "imquota " + version()})
 
 // streams is where a command writes.
 type streams struct{ out, err io.Writer }
