@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -189,6 +191,8 @@ func (c *BenchCmd) validateLoad() error {
 		return fmt.Errorf("--users: %d are fewer than one for each of %d apps", c.Users, c.Apps)
 	case len(c.App) > 0 && c.Apps != len(c.App):
 		return fmt.Errorf("--apps: %d is not how many --app names: leave one of them out", c.Apps)
+	case c.HTML != "" && c.Goals:
+		return errors.New("--html: is not for --goals")
 	case c.Strict && !c.Goals:
 		return errors.New("--strict: is for --goals alone")
 	}
@@ -261,13 +265,18 @@ func (c *BenchCmd) Run(ctx context.Context, s *streams) error {
 	if c.Goals {
 		return c.runGoals(ctx, s, heard)
 	}
+	if c.HTML != "" { // before minutes have passed
+		if _, err := os.Stat(filepath.Dir(c.HTML)); err != nil {
+			return fmt.Errorf("--html: %w", err)
+		}
+	}
 	report, err := c.measure(ctx, heard)
 	heard.end()
 	if err != nil {
 		return plainly(err)
 	}
 	if c.HTML != "" {
-		if err := c.writePage(report); err != nil {
+		if err := writeWhole(c.HTML, report.WritePage); err != nil {
 			return fmt.Errorf("--html: %w", err)
 		}
 	}

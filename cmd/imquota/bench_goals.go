@@ -351,8 +351,8 @@ func (g *goalRun) flat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g.atLeast(6, fmt.Sprintf("counted, %s users of one app: of one user", thousands(float64(g.Users))), "", s[1].Ratio(s[0]), 0.95)
-	g.atLeast(6, fmt.Sprintf("counted, %s apps: of one", thousands(float64(g.Apps))), "", s[2].Ratio(s[0]), 0.95)
+	g.atLeast(6, fmt.Sprintf("counted, %s users of one app: of one user", bench.Thousands(float64(g.Users))), "", s[1].Ratio(s[0]), 0.95)
+	g.atLeast(6, fmt.Sprintf("counted, %s apps: of one", bench.Thousands(float64(g.Apps))), "", s[2].Ratio(s[0]), 0.95)
 	return nil
 }
 
@@ -414,7 +414,7 @@ Goals 5 and 7, allocations and memory, are Go's own benchmarks: make microbench.
 func goalFigure(v float64, unit string) string {
 	switch {
 	case unit == "/s":
-		return thousands(v) + unit
+		return bench.Thousands(v) + unit
 	case unit != "":
 		return strconv.FormatFloat(v, 'f', 1, 64) + " " + unit
 	}

@@ -78,7 +78,7 @@ func (c *BenchCmd) measure(ctx context.Context, heard *benchProgress) (*bench.Re
 			}
 		}
 		for _, callers := range c.Callers {
-			plan := &bench.Plan{Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Heard: heard.step(fmt.Sprintf("measuring %s, %s", mix.Name, callersText(callers)))}
+			plan := &bench.Plan{Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Heard: heard.step(fmt.Sprintf("measuring %s, %s", mix.Name, bench.Callers(callers)))}
 			series, err := plan.Measure(ctx, c.sides(on, mix, &of, callers, first))
 			if err != nil {
 				return nil, err

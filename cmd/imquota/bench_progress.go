@@ -66,10 +66,3 @@ func (p *benchProgress) end() {
 		p.isOpen = false
 	}
 }
-
-func callersText(n int) string {
-	if n == 1 {
-		return "1 caller"
-	}
-	return fmt.Sprintf("%d callers", n)
-}
