@@ -1,19 +1,14 @@
 package redisstore
 
 import (
-	"context"
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
-	"github.com/imquota/imquota/quota/redisstore/redistest"
 )
 
 // TestBucketsNeverChange holds what stored names are made of.
@@ -139,67 +134,4 @@ func TestRequestIsRememberedForItsHorizon(t *testing.T) {
 			t.Errorf("after %v answered %+v, want Replayed", later, o)
 		}
 	}
-}
-
-// BenchmarkMemory reports the bytes that Redis needs for each user, known and
-// active, and for each request id, in buckets of 61 users as an app of a
-// million has them.
-func BenchmarkMemory(b *testing.B) {
-	const users, bits = 61 << 10, 10
-	for _, ids := range []string{"u%d", "user%06d-abcdefghi"} {
-		b.Run(fmt.Sprintf("user/ids of %d bytes", len(fmt.Sprintf(ids, 10_000))), func(b *testing.B) {
-			benchmarkMemory(b, users, bits, func(app *account.App, from, to int) quota.Txn {
-				txn := txnOf(app)
-				for i := from; i < to; i++ {
-					txn.Users.IDs = append(txn.Users.IDs, fmt.Sprintf(ids, i))
-				}
-				txn.Users.Op, txn.Users.Month = quota.UsersLogin, 24314
-				return txn
-			}, 1000)
-		})
-	}
-	b.Run("request", func(b *testing.B) {
-		benchmarkMemory(b, users/2, bits, func(app *account.App, i, _ int) quota.Txn {
-			txn := txnOf(app, add("users", 1))
-			h := uint64(i+1) * 0x9E3779B97F4A7C15
-			copy(txn.Request.Hash[:], fmt.Sprintf("%08x%08x", uint32(h>>32), uint32(h)))
-			copy(txn.Request.Fingerprint[:], fmt.Sprintf("%08x", uint32(h)))
-			return txn
-		}, 1)
-	})
-}
-
-func benchmarkMemory(b *testing.B, n int, bits uint8, txn func(app *account.App, from, to int) quota.Txn, step int) {
-	b.Helper()
-	server := redistest.Standalone(b)
-	s := initialized(b, "redis://"+server.Addr)
-	client := server.Client()
-	app := newAppOf(b, s, 1, bits)
-	mustApply(b, s, txnOf(app, add("users", 1))) // the script is loaded
-	dataset := func() int {
-		info, err := client.Info(context.Background(), "memory").Result()
-		if err != nil {
-			b.Fatal(err)
-		}
-		_, after, _ := strings.Cut(info, "used_memory:")
-		text, _, _ := strings.Cut(after, "\r")
-		bytes, err := strconv.Atoi(text)
-		if err != nil {
-			b.Fatal(err)
-		}
-		return bytes
-	}
-	before := dataset()
-	var txns []quota.Txn
-	for from := 0; from < n; from += step {
-		txns = append(txns, txn(app, from, min(n, from+step)))
-	}
-	for part := range slices.Chunk(txns, 1024) {
-		mustApply(b, s, part...)
-	}
-	grown := dataset() - before
-	for b.Loop() { // the measure above is the same in every round
-	}
-	b.ReportMetric(float64(grown)/float64(n), "bytes/id")
-	b.ReportMetric(0, "ns/op")
 }
