@@ -52,44 +52,53 @@ type kept struct {
 	txns func(app *account.App, form idForm, from, to int) []quota.Txn
 }
 
-func keptThings() []kept {
-	return []kept{
-		{"user", 35, func(app *account.App, form idForm, from, to int) []quota.Txn {
-			var txns []quota.Txn
-			for ; from < to; from += 1000 {
-				txn := txnOf(app, add("users", 1), add("free_mau", 1))
-				txn.Charges[0].Basis, txn.Charges[1].Basis = quota.PerNewUser, quota.PerNewActive
-				txn.Users = quota.UserStep{Op: quota.UsersLogin, IDs: idsOf(form, from, min(to, from+1000)), Month: catalog.Month(monday, time.UTC)}
-				txns = append(txns, txn)
-			}
-			return txns
-		}},
-		{"counter", 35, func(app *account.App, form idForm, from, to int) []quota.Txn {
-			var txns []quota.Txn
-			for ; from < to; from += 256 {
-				txns = append(txns, txnOf(app, addEach("friends", 150, idsOf(form, from, min(to, from+256))...)))
-			}
-			return txns
-		}},
-		{"group", 0, func(app *account.App, form idForm, from, to int) []quota.Txn {
-			var txns []quota.Txn
-			for ; from < to; from++ {
-				txn := txnOf(app, quota.Charge{Members: true, Delta: 25, Limit: catalog.Unlimited()})
-				txn.Group = quota.GroupStep{Op: quota.GroupCreate, ID: form.id(from), Type: 'p', Day: catalog.Day(monday, time.UTC)}
-				txns = append(txns, txn)
-			}
-			return txns
-		}},
-		{"request", 45, func(app *account.App, _ idForm, from, to int) []quota.Txn {
-			var txns []quota.Txn
-			for ; from < to; from++ {
-				txn := txnOf(app)
-				txn.Request = scatteredRequest(from)
-				txns = append(txns, txn)
-			}
-			return txns
-		}},
+var keptThings = []kept{
+	{"user", 35, userTxns},
+	{"counter", 35, func(app *account.App, form idForm, from, to int) []quota.Txn {
+		return counterTxns(app, "friends", form, from, to)
+	}},
+	{"group", 0, groupTxns},
+	{"request", 45, requestTxns},
+}
+
+// userTxns register users and count them as active.
+func userTxns(app *account.App, form idForm, from, to int) (txns []quota.Txn) {
+	for ; from < to; from += 1000 {
+		txn := txnOf(app, add("users", 1), add("free_mau", 1))
+		txn.Charges[0].Basis, txn.Charges[1].Basis = quota.PerNewUser, quota.PerNewActive
+		txn.Users = quota.UserStep{Op: quota.UsersLogin, IDs: idsOf(form, from, min(to, from+1000)), Month: catalog.Month(monday, time.UTC)}
+		txns = append(txns, txn)
 	}
+	return txns
+}
+
+// counterTxns count for users.
+func counterTxns(app *account.App, quotaKey string, form idForm, from, to int) (txns []quota.Txn) {
+	for ; from < to; from += 256 {
+		txns = append(txns, txnOf(app, addEach(quotaKey, 150, idsOf(form, from, min(to, from+256))...)))
+	}
+	return txns
+}
+
+// groupTxns create groups of 25 members.
+func groupTxns(app *account.App, form idForm, from, to int) (txns []quota.Txn) {
+	for ; from < to; from++ {
+		txn := txnOf(app, quota.Charge{Members: true, Delta: 25, Limit: catalog.Unlimited()})
+		txn.Group = quota.GroupStep{Op: quota.GroupCreate, ID: form.id(from), Type: 'p', Day: catalog.Day(monday, time.UTC)}
+		txns = append(txns, txn)
+	}
+	return txns
+}
+
+// requestTxns do nothing but for their ids, which are hashes, however long they
+// were.
+func requestTxns(app *account.App, _ idForm, from, to int) (txns []quota.Txn) {
+	for ; from < to; from++ {
+		txn := txnOf(app)
+		txn.Request = scatteredRequest(from)
+		txns = append(txns, txn)
+	}
+	return txns
 }
 
 func idsOf(form idForm, from, to int) []string {
@@ -129,7 +138,7 @@ func (k *kept) fill(t testing.TB, client *redis.Client, s *Store, app *account.A
 // BenchmarkMemory reports what one of each takes in Redis, in apps of several
 // sizes with the fan-out that such an app is given.
 func BenchmarkMemory(b *testing.B) {
-	for _, k := range keptThings() {
+	for _, k := range keptThings {
 		for _, n := range []int{1_000, 100_000, 1_000_000} {
 			for _, form := range idForms {
 				if k.unit == "request" && form.name != "20-byte" {
