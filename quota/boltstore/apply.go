@@ -3,7 +3,6 @@ package boltstore
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -22,7 +21,7 @@ func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 		applied := false
 		for i := range txns {
 			outcomes[i] = quota.Outcome{}
-			if err := apply(tx, &txns[i], &outcomes[i]); err != nil {
+			if err := s.apply(tx, &txns[i], &outcomes[i]); err != nil {
 				return err
 			}
 			applied = applied || outcomes[i].Applied
@@ -64,8 +63,8 @@ func writes(txns []quota.Txn) bool {
 
 // apply judges one transaction and writes it. What is wrong with the
 // transaction is its outcome; the error is a failure of the file.
-func apply(tx *bolt.Tx, t *quota.Txn, o *quota.Outcome) error {
-	st := &step{tx: tx, txn: t}
+func (s *Store) apply(tx *bolt.Tx, t *quota.Txn, o *quota.Outcome) error {
+	st := &step{tx: tx, txn: t, requests: s.requests}
 	if wrong := st.judge(o); wrong != nil {
 		*o = quota.Outcome{Err: wrong}
 	}
@@ -78,10 +77,11 @@ func apply(tx *bolt.Tx, t *quota.Txn, o *quota.Outcome) error {
 
 // step is one transaction while it is carried out.
 type step struct {
-	tx     *bolt.Tx
-	txn    *quota.Txn
-	header header
-	clock  time.Time
+	tx       *bolt.Tx
+	txn      *quota.Txn
+	requests *requestIndex
+	header   header
+	clock    time.Time
 
 	users  []user // what is stored of each user of the step, before
 	known  []bool
@@ -169,28 +169,17 @@ func headerAt(tx *bolt.Tx, app uint32, version account.Version) (header, error) 
 	return h, nil
 }
 
-// remembered looks the request up in this generation and the one before.
+// remembered looks the request up.
 func (s *step) remembered() (bool, error) {
 	if s.txn.Request.IsZero() {
 		return false, nil
 	}
-	now := generationOf(s.clock)
-	for _, g := range []int64{now, now - 1} {
-		b := s.tx.Bucket(requestsBucket).Bucket(generationKey(s.txn.App, g))
-		if b == nil {
-			continue
-		}
-		if fingerprint := b.Get(s.txn.Request.Hash[:]); fingerprint != nil {
-			switch {
-			case len(fingerprint) != len(s.txn.Request.Fingerprint):
-				return false, corrupt("request", hex.EncodeToString(s.txn.Request.Hash[:]))
-			case !bytes.Equal(fingerprint, s.txn.Request.Fingerprint[:]):
-				return false, quota.ErrRequestReused
-			}
-			return true, nil
-		}
-	}
-	return false, nil
+	return s.requests.has(s.tx, s.requestsName(), &s.txn.Request)
+}
+
+// requestsName names the ids that this step's would be among.
+func (s *step) requestsName() requestsName {
+	return requestsName{s.txn.App, generationOf(s.clock)}
 }
 
 // readUsers finds what becomes of each user.

@@ -3,7 +3,7 @@ package boltstore
 import (
 	"context"
 	"fmt"
-	"strconv"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,28 +11,68 @@ import (
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
+	"github.com/imquota/imquota/quota/storetest"
 	bolt "go.etcd.io/bbolt"
 )
 
-// BenchmarkApply measures counted decisions that are synced to disk, as callers
-// at the same time ask for them: of 8 apps with 100,000 users each, none of
-// whom comes twice in a row, so that no two touch the same page by chance.
+// BenchmarkApply measures what is synced to disk, as callers at the same time ask
+// for it: transactions of 8 apps of 100,000 users, each alone or 32 together. No
+// two in a row are of one page by chance.
 func BenchmarkApply(b *testing.B) {
-	for _, workload := range []struct {
-		name string
-		txn  func(app *account.App, n int64) quota.Txn
-	}{
-		{"app counter", func(app *account.App, _ int64) quota.Txn { return adding(app, "sent") }},
-		{"user counter", counting},
-		{"user counter and request id", remembering},
-		{"two user counters and request id", befriending},
-	} {
-		for _, callers := range []int{1, 64, 256} {
-			b.Run(fmt.Sprintf("%s/callers=%d", workload.name, callers), func(b *testing.B) {
-				benchmarkApply(b, open(b, newPath(b)), callers, workload.txn)
+	for _, w := range storetest.Workloads {
+		for _, load := range []struct{ callers, batch int }{{1, 1}, {64, 1}, {256, 1}, {8, 32}} {
+			b.Run(fmt.Sprintf("%s/callers=%d/txns=%d", w.Name, load.callers, load.batch), func(b *testing.B) {
+				s := open(b, newPath(b))
+				var apps []*account.App
+				for id := range uint32(8) {
+					apps = append(apps, grownApp(b, s, id+1, 100_000))
+				}
+				benchmarkApply(b, s, apps, 100_000, w, load.callers, load.batch)
 			})
 		}
 	}
+}
+
+// BenchmarkApplyOfSize shows that an app's size does not matter much: compare the
+// results.
+func BenchmarkApplyOfSize(b *testing.B) {
+	for _, users := range []int{100, 10_000, 1_000_000} {
+		b.Run(fmt.Sprintf("users=%d", users), func(b *testing.B) {
+			s := open(b, newPath(b))
+			apps := []*account.App{grownApp(b, s, 1, users)}
+			for _, w := range storetest.Workloads {
+				b.Run(w.Name, func(b *testing.B) { benchmarkApply(b, s, apps, users, w, 64, 1) })
+			}
+		})
+	}
+}
+
+// grownApp creates an app with users who are active and have friends and groups.
+func grownApp(b *testing.B, s *Store, id uint32, users int) *account.App {
+	b.Helper()
+	app := found(b, s, id)
+	var txns []quota.Txn
+	for from := 0; from < users; from += 1000 {
+		txn := txnOf(app)
+		txn.Users = quota.UserStep{Op: quota.UsersLogin, Month: catalog.Month(noon, catalog.Default().Zone())}
+		for n := from; n < min(users, from+1000); n++ {
+			txn.Users.IDs = append(txn.Users.IDs, storetest.UserID(n))
+		}
+		for _, key := range []string{catalog.Friends, catalog.JoinedGroups} {
+			txn.Charges = append(txn.Charges, quota.Charge{
+				Counter: quota.Counter{Quota: key, Scope: catalog.ScopeUser}, Subjects: txn.Users.IDs, Delta: 150, Limit: catalog.Unlimited(),
+			})
+		}
+		txns = append(txns, txn)
+	}
+	for part := range slices.Chunk(txns, 5) {
+		for _, o := range s.Apply(context.Background(), part) {
+			if o.Err != nil {
+				b.Fatal(o.Err)
+			}
+		}
+	}
+	return app
 }
 
 // BenchmarkApplyWithFreePages measures the same in a file that is half empty,
@@ -41,14 +81,15 @@ func BenchmarkApplyWithFreePages(b *testing.B) {
 	path := newPath(b)
 	s := open(b, path)
 	freePages(b, s, 600_000)
+	apps := []*account.App{grownApp(b, s, 1, 100_000)}
 	shut(b, s)
 	half := read(b, path)
 	for _, callers := range []int{1, 64, 256} {
-		b.Run(fmt.Sprintf("user counter/callers=%d", callers), func(b *testing.B) {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
 			path := newPath(b)
 			write(b, path, half)
 			s := open(b, path)
-			benchmarkApply(b, s, callers, counting)
+			benchmarkApply(b, s, apps, 100_000, storetest.Workloads[0], callers, 1)
 			b.ReportMetric(float64(s.db.Stats().FreePageN), "free-pages")
 		})
 	}
@@ -82,67 +123,66 @@ func BenchmarkOpen(b *testing.B) {
 // freePages fills a store with request ids and drops them.
 func freePages(t testing.TB, s *Store, ids uint64) {
 	t.Helper()
-	for _, change := range []func(requests *bolt.Bucket) error{
-		func(requests *bolt.Bucket) error {
-			b, err := requests.CreateBucket(generationKey(1, 0))
-			for n := uint64(0); err == nil && n < ids; n++ {
-				id := scattered(n)
-				err = b.Put(id.Hash[:], id.Fingerprint[:])
-			}
-			return err
-		},
-		func(requests *bolt.Bucket) error { return requests.DeleteBucket(generationKey(1, 0)) },
-	} {
+	update := func(change func(requests *bolt.Bucket) error) {
+		t.Helper()
 		if err := s.db.Update(func(tx *bolt.Tx) error { return change(tx.Bucket(requestsBucket)) }); err != nil {
 			t.Fatal(err)
 		}
 	}
+	name, index := requestsName{app: 1}, newRequestIndex()
+	const step = 10_000
+	for from := uint64(0); from < ids; from += step {
+		update(func(requests *bolt.Bucket) error {
+			b, err := requests.CreateBucketIfNotExists(generationKey(name.app, name.generation))
+			for n := from; err == nil && n < min(ids, from+step); n++ {
+				id := scattered(n)
+				err = index.put(b, name, &id)
+			}
+			return err
+		})
+	}
+	update(func(requests *bolt.Bucket) error {
+		return requests.DeleteBucket(generationKey(name.app, name.generation))
+	})
 }
 
-func benchmarkApply(b *testing.B, s *Store, callers int, txnOf func(app *account.App, n int64) quota.Txn) {
+// benchmarkApply carries out b.N rounds of transactions of a workload. Those of a
+// benchmark that is run again are the next ones.
+func benchmarkApply(b *testing.B, s *Store, apps []*account.App, users int, w storetest.Workload, callers, batch int) {
 	b.Helper()
-	var apps [8]*account.App
-	for i := range apps {
-		apps[i] = found(b, s, uint32(i+1))
+	first := int(s.committed.Load()) * 10_000 // nobody has been there yet
+	rounds := make([][][]quota.Txn, len(apps))
+	for i, app := range apps {
+		n := (b.N + len(apps) - 1) / len(apps)
+		requests := make([]*quota.Request, n*batch)
+		for k := range requests {
+			requests[k] = w.Request(app.ID, first+k, users)
+		}
+		rounds[i] = slices.Collect(slices.Chunk(storetest.Planned(b, app, noon, requests...), batch))
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
+	commits := s.committed.Load()
+	b.ReportAllocs()
 	b.ResetTimer()
 	for range callers {
 		wg.Go(func() {
-			for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
-				txn := txnOf(apps[n%int64(len(apps))], n)
-				if o := s.Apply(context.Background(), []quota.Txn{txn})[0]; !o.Applied {
-					b.Error(o.Err)
-					return
+			for n := int(next.Add(1)) - 1; n < b.N; n = int(next.Add(1)) - 1 {
+				for _, o := range s.Apply(context.Background(), rounds[n%len(apps)][n/len(apps)]) {
+					if !o.Applied {
+						b.Error(o.Err)
+						return
+					}
 				}
 			}
 		})
 	}
 	wg.Wait()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "decisions/s")
-}
-
-func counting(app *account.App, n int64) quota.Txn {
-	txn := adding(app, "friends")
-	txn.Charges[0].Scope, txn.Charges[0].Subjects = catalog.ScopeUser, []string{benchUser(n)}
-	return txn
-}
-
-func remembering(app *account.App, n int64) quota.Txn {
-	txn := counting(app, n)
-	txn.Request = scattered(uint64(n))
-	return txn
+	b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "decisions/s")
+	if n := s.committed.Load() - commits; n > 0 {
+		b.ReportMetric(float64(b.N*batch)/float64(n), "decisions/commit")
+	}
 }
 
 // scattered makes request ids that have no order, as hashes have none.
 func scattered(n uint64) quota.RequestKey { return request(n * 0x9e3779b97f4a7c15) }
-
-// befriending is what add_friend makes.
-func befriending(app *account.App, n int64) quota.Txn {
-	txn := remembering(app, n)
-	txn.Charges[0].Subjects = append(txn.Charges[0].Subjects, benchUser(n+1))
-	return txn
-}
-
-func benchUser(n int64) string { return "user-" + strconv.FormatInt(n*7919%100_000, 10) }

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 	"testing"
@@ -37,6 +38,17 @@ func TestDamagedValueIsAFault(t *testing.T) {
 		return inBucket(groupsBucket, idKeyOf(damaged, "chess"), v)
 	}
 	touchGroup := func(txn *quota.Txn) { txn.Group = quota.GroupStep{Op: quota.GroupTouch, ID: "chess", Type: 'p'} }
+	id, other := request(1), request(2)
+	remembered := func(k, v []byte) func(*bolt.Tx) error {
+		return func(tx *bolt.Tx) error {
+			b, err := tx.Bucket(requestsBucket).CreateBucket(generationKey(damaged, generationOf(noon)))
+			if err != nil {
+				return err
+			}
+			return b.Put(k, v)
+		}
+	}
+	touchRequest := func(txn *quota.Txn) { txn.Request = id }
 	varints := func(b []byte, ns ...int64) []byte {
 		for _, n := range ns {
 			b = binary.AppendVarint(b, n)
@@ -72,14 +84,11 @@ func TestDamagedValueIsAFault(t *testing.T) {
 		{"group of a day out of range", group(varints([]byte{'p'}, 1<<40, 3)), touchGroup, `of group "chess"`},
 		{"group and more", group(varints([]byte{'p'}, 20_000, 3, 4)), touchGroup, `of group "chess"`},
 		{"header that is short", inBucket(appsBucket, appKey(damaged), make([]byte, headerSize-1)), func(*quota.Txn) {}, "the record of app 1"},
-		{"request id", func(tx *bolt.Tx) error {
-			b, err := tx.Bucket(requestsBucket).CreateBucket(generationKey(damaged, generationOf(noon)))
-			if err != nil {
-				return err
-			}
-			k := request(1)
-			return b.Put(k.Hash[:], []byte("short"))
-		}, func(txn *quota.Txn) { txn.Request = request(1) }, "of request"},
+		{"request id", remembered(make([]byte, requestKeySize), id.Hash[:]), touchRequest, "of request"},
+		{"request id cut short", remembered(make([]byte, requestKeySize), id.Hash[1:]), touchRequest, "of request"},
+		{"request id of an earlier file", remembered(id.Hash[:], []byte("short")), touchRequest, "of request"},
+		{"last number that there is", remembered(bytes.Repeat([]byte{0xff}, requestKeySize), append(other.Hash[:], other.Fingerprint[:]...)), touchRequest, "of request"},
+		{"number of a request", remembered([]byte("long"), append(id.Hash[:], id.Fingerprint[:]...)), touchRequest, "of request"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -61,7 +61,7 @@ func TestCommitDoesNotGrowWithFreePages(t *testing.T) {
 	}
 	written() // the counter's page is made
 	before := written()
-	freePages(t, s, 50_000)
+	freePages(t, s, 100_000)
 	written() // the dropped pages are free from here on
 	if free := s.db.Stats().FreePageN; free < 1000 {
 		t.Fatalf("there are %d free pages", free)
@@ -112,7 +112,7 @@ func TestOpeningFindsTheFreePages(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
 	app := found(t, s, 1)
-	freePages(t, s, 50_000)
+	freePages(t, s, 100_000)
 	shut(t, s)
 	s = open(t, path)
 	before := s.db.Stats().FreePageN

@@ -61,8 +61,7 @@ var plantings = []func(tx *bolt.Tx, app *account.App, value []byte) error{
 		return tx.Bucket(groupsBucket).Put(idKeyOf(app.ID, "chess"), value)
 	},
 	func(tx *bolt.Tx, app *account.App, value []byte) error {
-		k := request(1)
-		return tx.Bucket(requestsBucket).Bucket(generationKey(app.ID, generationOf(noon))).Put(k.Hash[:], value)
+		return tx.Bucket(requestsBucket).Bucket(generationKey(app.ID, generationOf(noon))).Put(make([]byte, requestKeySize), value)
 	},
 	func(tx *bolt.Tx, app *account.App, value []byte) error {
 		return tx.Bucket(onlineBucket).Put(appKey(app.ID), value)

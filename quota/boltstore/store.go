@@ -28,6 +28,7 @@ type Store struct {
 	committed atomic.Int64                        // the number of the last commit
 	broken    atomic.Pointer[account.Fault]       // why nothing is answered any more
 	watchers  watchers
+	requests  *requestIndex // the writer's
 
 	door  sync.Mutex    // held while a transaction begins
 	lost  atomic.Bool   // bbolt may not be asked any more
@@ -71,7 +72,7 @@ var (
 	windowsBucket   = []byte("windows")   // app, window -> the same; dropped whole
 	usersBucket     = []byte("users")     // app, user -> last active month
 	groupsBucket    = []byte("groups")    // app, group -> record
-	requestsBucket  = []byte("requests")  // app, generation -> id -> fingerprint; dropped whole
+	requestsBucket  = []byte("requests")  // app, generation -> number -> id, fingerprint; dropped whole
 	eventsBucket    = []byte("events")    // app, revision -> event
 	ownersBucket    = []byte("owners")    // account -> record
 	goneBucket      = []byte("gone")      // account, app -> nothing: the places of deleted apps
@@ -99,7 +100,7 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	_ = os.Remove(compactPath(path)) // what a Compact left that was killed
 	s := &Store{
-		boltFile: f, path: path, now: o.now, stuck: make(chan struct{}), given: make(chan struct{}),
+		boltFile: f, path: path, now: o.now, requests: newRequestIndex(), stuck: make(chan struct{}), given: make(chan struct{}),
 		queue: make(chan *work, queueSize), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.update = s.transact

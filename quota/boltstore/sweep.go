@@ -18,6 +18,7 @@ func (s *Store) Sweep(ctx context.Context, w quota.Sweep) (quota.Swept, error) {
 		if err := maySweep(tx, w); err != nil {
 			return answer{err}
 		}
+		s.requests.forgetApp(w.App)
 		b = &broom{app: w.App, limit: max(w.Limit, 1)}
 		return b.sweep(tx)
 	})

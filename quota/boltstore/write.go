@@ -192,18 +192,20 @@ func (s *step) remember() error {
 		return nil
 	}
 	s.changed = true
-	requests, now := s.tx.Bucket(requestsBucket), generationKey(s.txn.App, generationOf(s.clock))
-	b := requests.Bucket(now)
+	name, requests := s.requestsName(), s.tx.Bucket(requestsBucket)
+	key := generationKey(name.app, name.generation)
+	b := requests.Bucket(key)
 	if b == nil {
 		if err := dropBuckets(requests, appKey(s.txn.App), generationsPast(s.txn.App, s.clock)); err != nil {
 			return err
 		}
+		s.requests.forget(name.generation)
 		var err error
-		if b, err = requests.CreateBucket(now); err != nil {
+		if b, err = requests.CreateBucket(key); err != nil {
 			return err
 		}
 	}
-	return b.Put(s.txn.Request.Hash[:], s.txn.Request.Fingerprint[:])
+	return s.requests.put(b, name, &s.txn.Request)
 }
 
 func (s *step) writeHeader() error {

@@ -40,8 +40,12 @@ func (s *Store) change(ctx context.Context, subject account.Subject, do func(tx 
 	if err := ctx.Err(); err != nil {
 		return gone(err)
 	}
-	if err := s.Ready(ctx); err != nil {
-		return err
+	// Whether the path still names the file is asked once a transaction.
+	if s.isClosing() {
+		return errClosed
+	}
+	if fault := s.broken.Load(); fault != nil {
+		return fault
 	}
 	select {
 	case s.queue <- w:
@@ -149,6 +153,7 @@ func (s *Store) commit(batch []*work) {
 		if err == errUnchanged { //nolint:errorlint // it is never wrapped
 			err = nil
 		}
+		s.requests.settle(err == nil)
 		if offender < 0 {
 			s.settle(batch, err)
 			return
