@@ -33,7 +33,7 @@ func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 	}
 	var err error
 	if writes(txns) {
-		err = s.submit(ctx, run)
+		err = s.enqueue(ctx, &work{do: run, weight: weightOf(txns)})
 	} else {
 		err = s.view(ctx, run)
 	}
@@ -59,6 +59,17 @@ func writes(txns []quota.Txn) bool {
 		}
 	}
 	return false
+}
+
+// weightOf is about how many counters transactions touch.
+func weightOf(txns []quota.Txn) (n int) {
+	for i := range txns {
+		n += len(txns[i].Users.IDs) * (1 + len(txns[i].Users.Drop))
+		for k := range txns[i].Charges {
+			n += max(1, len(txns[i].Charges[k].Subjects))
+		}
+	}
+	return n
 }
 
 // apply judges one transaction and writes it. What is wrong with the

@@ -12,15 +12,20 @@ import (
 // queueSize is how many calls may wait for the writer.
 const queueSize = 1024
 
-// batchCalls bounds the calls of one commit: past a few hundred, sharing the
-// sync to disk further gains nothing and only adds latency.
-const batchCalls = 256
+// Bounds of one commit. Past a few hundred calls, sharing the sync to disk further
+// gains nothing and only adds latency; and whoever comes with one counter is not to
+// wait for a crowd of those with a thousand. The last call may exceed the bound.
+const (
+	batchCalls    = 256
+	batchCounters = 8192
+)
 
 // work is a call that waits to be written.
 type work struct {
 	ctx     context.Context
 	do      func(tx *bolt.Tx) error
 	subject account.Subject // whose record changes; zero: none
+	weight  int             // about how many counters it touches
 	answer  error           // of the registry
 	done    chan error
 }
@@ -30,13 +35,18 @@ type work struct {
 // written nothing; any other error undoes the whole transaction. It may be run
 // again, in another one.
 func (s *Store) submit(ctx context.Context, do func(tx *bolt.Tx) error) error {
-	return s.change(ctx, account.Subject{}, do)
+	return s.enqueue(ctx, &work{do: do})
 }
 
 // change is submit for a change of a record, which is announced before it
 // returns.
 func (s *Store) change(ctx context.Context, subject account.Subject, do func(tx *bolt.Tx) error) error {
-	w := &work{ctx: ctx, do: do, subject: subject, done: make(chan error, 1)}
+	return s.enqueue(ctx, &work{do: do, subject: subject})
+}
+
+// enqueue has the writer run a call and waits for its answer.
+func (s *Store) enqueue(ctx context.Context, w *work) error {
+	w.ctx, w.done = ctx, make(chan error, 1)
 	if err := ctx.Err(); err != nil {
 		return gone(err)
 	}
@@ -101,11 +111,11 @@ func (s *Store) write() {
 // gather takes what waits beside the first call. Those whose caller has left
 // are not carried out.
 func (s *Store) gather(first *work) []*work {
-	batch := []*work{first}
-	for len(batch) < batchCalls {
+	batch, weight := []*work{first}, first.weight
+	for len(batch) < batchCalls && weight < batchCounters {
 		select {
 		case w := <-s.queue:
-			batch = append(batch, w)
+			batch, weight = append(batch, w), weight+w.weight
 			continue
 		default:
 		}

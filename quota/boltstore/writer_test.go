@@ -143,6 +143,46 @@ func TestRefusedWriteFailsAlone(t *testing.T) {
 	same(t, "counter", int64(3), used(t, s, app, "sent"))
 }
 
+// TestCommitsAreBounded: many small calls share one, and large ones do not make it
+// last as long as all of them.
+func TestCommitsAreBounded(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name            string
+		calls, counters int
+		want            int64 // commits
+	}{
+		{"small calls", 200, 1, 1},
+		{"too many small calls", 300, 1, 2},
+		{"large calls", 20, 1000, 3}, // 9 reach the bound
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, newPath(t))
+			app := found(t, s, 1)
+			txn := adding(app, "friends")
+			txn.Charges[0].Scope = catalog.ScopeUser
+			for n := range tt.counters {
+				txn.Charges[0].Subjects = append(txn.Charges[0].Subjects, bulkyUser(n))
+			}
+			release := block(t, s)
+			var outcomes []<-chan []quota.Outcome
+			for i := range tt.calls {
+				outcomes = append(outcomes, start(t.Context(), s, txn))
+				queued(s, i+1)
+			}
+			before := s.committed.Load() + 1 // block's own
+			release()
+			for _, o := range outcomes {
+				if got := (<-o)[0]; !got.Applied {
+					t.Error(got.Err)
+				}
+			}
+			same(t, "commits", tt.want, s.committed.Load()-before)
+		})
+	}
+}
+
 // TestFailedCommit: what is on the disk after a commit that failed is unknown.
 // A disk that is full may be emptied; one that could not sync must not be
 // trusted with another commit, nor be read.
