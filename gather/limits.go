@@ -7,8 +7,9 @@ type Limits struct {
 	// Flights are under way at once at most.
 	Flights int
 	// More than Flights are under way while they take long: so many leave before
-	// one has returned, each Apart from the one before at least. Who comes in
-	// between waits for the next to come, or to return, and not for a timer.
+	// one has returned, each Apart from the one before at least, and not with fewer
+	// items than that had. Who comes in between waits for the next to come, or for
+	// a flight to return, and not for a timer.
 	More  int
 	Apart time.Duration
 	// Items of one flight at most.

@@ -13,7 +13,8 @@ type Queue[V any] struct {
 
 	mu       sync.Mutex
 	underWay int
-	departed time.Time // the last flight; if flights may leave apart
+	departed time.Time // the last flight
+	carries  int       // its items
 	waiting  lines[V]
 }
 
@@ -69,11 +70,11 @@ func (q *Queue[V]) Try(items ...*Item[V]) bool {
 		return true
 	}
 	q.mu.Lock()
-	if q.waiting.items > 0 || !q.hasRoom() || !q.fits(items) {
+	if q.waiting.items > 0 || !q.hasRoom(len(items)) || !q.fits(items) {
 		q.mu.Unlock()
 		return false
 	}
-	q.begin()
+	q.begin(len(items))
 	for _, it := range items {
 		it.place = sent
 	}
@@ -110,20 +111,21 @@ func (q *Queue[V]) drop(items []*Item[V], err error) error {
 	return err
 }
 
-// hasRoom reports whether a flight may leave.
-func (q *Queue[V]) hasRoom() bool {
+// hasRoom reports whether a flight may leave that so many items are there for.
+func (q *Queue[V]) hasRoom(items int) bool {
 	switch most := q.limits.Flights; {
 	case q.underWay < most:
 		return true
-	case q.underWay >= most+q.limits.More:
+	case q.underWay >= most+q.limits.More, items < q.carries:
 		return false
 	}
 	return time.Since(q.departed) >= q.limits.Apart
 }
 
-// begin notes that a flight leaves.
-func (q *Queue[V]) begin() {
+// begin notes that a flight of so many items leaves.
+func (q *Queue[V]) begin(items int) {
 	q.underWay++
+	q.carries = items
 	if q.limits.More > 0 {
 		q.departed = time.Now()
 	}
@@ -140,9 +142,9 @@ func (q *Queue[V]) leave() {
 
 // depart begins as many flights as there is room and need for.
 func (q *Queue[V]) depart() {
-	for q.waiting.items > 0 && q.hasRoom() {
+	for q.waiting.items > 0 && q.hasRoom(q.waiting.items) {
 		flight := q.board(nil)
-		q.begin()
+		q.begin(len(flight))
 		go q.fly(flight)
 	}
 }
@@ -159,10 +161,9 @@ func (q *Queue[V]) fly(flight []*Item[V]) {
 			}
 		}
 		q.underWay--
-		if flight = flight[:0]; q.hasRoom() {
-			if flight = q.board(flight); len(flight) > 0 {
-				q.begin()
-			}
+		if flight = flight[:0]; q.waiting.items > 0 && q.hasRoom(q.waiting.items) {
+			flight = q.board(flight)
+			q.begin(len(flight))
 		}
 		q.mu.Unlock()
 	}

@@ -149,22 +149,25 @@ func TestLongFlightsAreNotWaitedFor(t *testing.T) {
 		bring("e")
 		<-time.After(time.Millisecond)
 		bring("f")
-		<-time.After(time.Millisecond)
+		if diff := cmp.Diff(want, a.flights); diff != "" {
+			t.Errorf("fewer than left last: %s", diff)
+		}
 		bring("g")
-		want = append(want, []string{"e", "f"})
+		want = append(want, []string{"e", "f", "g"})
+		if diff := cmp.Diff(want, a.flights); diff != "" {
+			t.Errorf("as many as left last: %s", diff)
+		}
+		<-time.After(time.Millisecond)
+		for _, name := range []string{"h", "i", "j"} {
+			bring(name)
+		}
 		if diff := cmp.Diff(want, a.flights); diff != "" {
 			t.Errorf("no more than three: %s", diff)
 		}
-		a.next()
-		want = append(want, []string{"g"})
-		if diff := cmp.Diff(want, a.flights); diff != "" {
-			t.Errorf("one has returned: %s", diff)
+		for range 3 {
+			a.next()
 		}
-		bring("h")
-		a.next()
-		a.next()
-		a.next()
-		want = append(want, []string{"h"})
+		want = append(want, []string{"h", "i", "j"})
 		if diff := cmp.Diff(want, a.flights); diff != "" {
 			t.Errorf("all have returned: %s", diff)
 		}
