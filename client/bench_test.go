@@ -34,7 +34,7 @@ func BenchmarkCheck(b *testing.B) {
 	for _, action := range []struct {
 		name    string
 		request func() *imquotav1.CheckQuotaRequest
-	}{{"feature", feature}, {"friend", friends()}} {
+	}{{"feature", feature}, {"friend", friends()}, {"traffic", traffic()}} {
 		for _, callers := range []int{1, 8, 64, 128} {
 			for _, how := range []string{"stub", "unary", "gathered"} {
 				b.Run(fmt.Sprintf("%s/%d/%s", action.name, callers, how), func(b *testing.B) {
@@ -74,6 +74,18 @@ func BenchmarkCheck(b *testing.B) {
 				})
 			}
 		}
+	}
+}
+
+// traffic asks for a friend among 19 features.
+func traffic() func() *imquotav1.CheckQuotaRequest {
+	var n atomic.Int64
+	friend := friends()
+	return func() *imquotav1.CheckQuotaRequest {
+		if n.Add(1)%20 == 0 {
+			return friend()
+		}
+		return feature()
 	}
 }
 

@@ -24,10 +24,14 @@ import (
 // Options.FailOpen lets the action go on instead, the answer says so.
 func (c *Client) Check(ctx context.Context, r *imquotav1.CheckQuotaRequest, options ...grpc.CallOption) (Answer, error) {
 	sent := c.complete(r)
-	gathers := c.queue != nil && len(options) == 0 && !bringsMetadata(ctx)
+	queue := c.counted
+	if r.GetUseFeature() != nil {
+		queue = c.features
+	}
+	gathers := queue != nil && len(options) == 0 && !bringsMetadata(ctx)
 	d, err := repeat(ctx, time.Now().Add(c.timeout), func(ctx context.Context) (*imquotav1.Decision, error) {
 		if gathers {
-			return c.gathered(ctx, sent)
+			return c.gathered(ctx, queue, sent)
 		}
 		return c.alone(ctx, sent, options...)
 	})

@@ -269,6 +269,27 @@ func TestAppsTakeTurns(t *testing.T) {
 	})
 }
 
+// TestFeaturesDoNotWait for what is counted, nor it for them: the store may be slow.
+func TestFeaturesDoNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		c := client.New(g, client.Options{})
+		fill(t, g, c)
+		for range 4 {
+			ask(t.Context(), c, feature())
+			ask(t.Context(), c, friend("bob"))
+		}
+		if got := g.shape(); len(got) != 4 || g.calls[2].checks[0].GetUseFeature() == nil || g.calls[3].checks[0].GetUseFeature() == nil {
+			t.Errorf("under way: %v", got)
+		}
+		g.clear()
+		if got := g.shape(); !slices.Equal(slices.Sorted(slices.Values(got[4:])), []string{"BatchCheckQuota 2", "BatchCheckQuota 4"}) {
+			t.Errorf("sent %v", got)
+		}
+	})
+}
+
 // TestByItself goes who brings what a shared call cannot have.
 func TestByItself(t *testing.T) {
 	t.Parallel()
@@ -339,6 +360,34 @@ func TestBatchRefused(t *testing.T) {
 		done := ask(t.Context(), c, login("a"))
 		g.clear()
 		want(t, "a", done)
+	})
+}
+
+// TestBatchUnanswered: nobody asks again at once, which would be many calls to a
+// server that has too many.
+func TestBatchUnanswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		busy := fault(codes.Unavailable, "OVERLOADED", time.Second)
+		g.fails = func(method string) error {
+			if method == "BatchCheckQuota" {
+				return busy
+			}
+			return nil
+		}
+		c := client.New(g, client.Options{})
+		fill(t, g, c)
+		done := []<-chan answered{ask(t.Context(), c, login("a")), ask(t.Context(), c, login("b"))}
+		g.clear()
+		if got := g.shape(); len(got) != 3 || got[2] != "BatchCheckQuota 2" {
+			t.Errorf("sent %v", got)
+		}
+		<-time.After(time.Second + 25*time.Millisecond) // what it asks for, and the first pause
+		synctest.Wait()
+		g.clear()
+		want(t, "a", done[0])
+		want(t, "b", done[1])
 	})
 }
 

@@ -17,8 +17,10 @@ type Client struct {
 	settle   time.Duration
 	timeout  time.Duration
 	failOpen func(*imquotav1.CheckQuotaRequest) bool
-	queue    *gather.Queue[check] // nil: every check goes by itself
-	counts   counts
+	// features and counted hold checks that gather, apart from each other: what the
+	// plan decides alone does not wait for the store. nil: each goes by itself.
+	features, counted *gather.Queue[check]
+	counts            counts
 }
 
 // Options configures a Client.
@@ -66,7 +68,7 @@ func New(conn grpc.ClientConnInterface, o Options) *Client {
 		c.caller = &imquotav1.Client{Id: o.ID}
 	}
 	if !o.NoGathering {
-		c.queue = gather.New(limits, c.send)
+		c.features, c.counted = gather.New(limits, c.send), gather.New(limits, c.send)
 	}
 	return c
 }

@@ -100,15 +100,21 @@ func TestFailsOpenGathered(t *testing.T) {
 		g.fails = func(string) error { return fault(codes.Unavailable, "STORE_EVICTING", 0) }
 		c := client.New(g, client.Options{FailOpen: client.FailOpenFeatures})
 		fill(t, g, c)
+		full := []<-chan answered{ask(t.Context(), c, feature()), ask(t.Context(), c, feature())}
 		opened, counted := ask(t.Context(), c, feature()), ask(t.Context(), c, friend("bob"))
 		g.clear()
+		<-full[0]
+		<-full[1]
+		if st := c.Stats(); st.Gathered != 2 {
+			t.Errorf("counted %+v", st)
+		}
 		if a := <-opened; a.err != nil || a.FailedOpen == nil || a.Decision != nil {
 			t.Errorf("a feature: %v", a)
 		}
 		if a := <-counted; status.Code(a.err) != codes.Unavailable || a.Allowed() {
 			t.Errorf("a friend: %v", a)
 		}
-		if st := c.Stats(); st.FailedOpen != 1 || st.Faults != 3 { // with two that filled it
+		if st := c.Stats(); st.FailedOpen != 3 || st.Faults != 3 { // with those before them
 			t.Errorf("counted %+v", st)
 		}
 	})

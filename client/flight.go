@@ -45,9 +45,9 @@ type check struct {
 }
 
 // gathered asks at once, alone, if there is room, and else with others.
-func (c *Client) gathered(ctx context.Context, r *imquotav1.CheckQuotaRequest) (*imquotav1.Decision, error) {
+func (c *Client) gathered(ctx context.Context, queue *gather.Queue[check], r *imquotav1.CheckQuotaRequest) (*imquotav1.Decision, error) {
 	it := &gather.Item[check]{Value: check{ctx: ctx, request: r}, Of: uint64(r.GetAppId())}
-	if c.queue.Try(it) {
+	if queue.Try(it) {
 		return it.Value.decision, it.Value.err
 	}
 	encoded, err := encode(r)
@@ -58,7 +58,7 @@ func (c *Client) gathered(ctx context.Context, r *imquotav1.CheckQuotaRequest) (
 	it.Work = max(len(encoded), ids*bytesPerID, bytesPerItem)
 	it.Value.encoded = encoded
 	it.Value.deadline, _ = ctx.Deadline()
-	if err := c.queue.Do(ctx, it); err != nil {
+	if err := queue.Do(ctx, it); err != nil {
 		return nil, late(err, it.Sent())
 	}
 	if it.Value.isAlone {

@@ -236,7 +236,7 @@ func TestDeniedUntil(t *testing.T) {
 		}
 		cut := &imquotav1.Decision{
 			ViolationCount: 2, Violations: []*imquotav1.Violation{{Reason: imquotav1.Reason_REASON_LIMIT_EXCEEDED, Quota: "q"}},
-			Quotas: []*imquotav1.QuotaState{{Quota: "q", ResetTime: timestamppb.New(day)}},
+			Quotas: []*imquotav1.QuotaState{{Quota: "q", Subject: "another", ResetTime: timestamppb.New(day.AddDate(0, 1, 0))}, {Quota: "q", ResetTime: timestamppb.New(day)}},
 		}
 		if at, ok := client.DeniedUntil(cut); ok {
 			t.Errorf("of two violations one is shown: %v", at)
