@@ -3,8 +3,6 @@ package redisstore
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,7 +11,6 @@ import (
 	"github.com/imquota/imquota/quota"
 	"github.com/imquota/imquota/quota/redisstore/redistest"
 	"github.com/imquota/imquota/quota/storetest"
-	"github.com/redis/go-redis/v9"
 )
 
 // newBusyApp makes an app whose buckets hold so many fields each: of users, their
@@ -46,10 +43,10 @@ func newBusyApp(b *testing.B, s *Store, id uint32, bits uint8, fields int) (*acc
 
 func groupName(n int) string { return fmt.Sprintf("there%015d", n) }
 
-// BenchmarkScript reports how long the script holds Redis for each transaction, and
+// BenchmarkBuckets reports how long the script holds Redis for each transaction, and
 // what processor time Redis needs for it in all: of transactions that come alone
 // and together, on buckets of several sizes.
-func BenchmarkScript(b *testing.B) {
+func BenchmarkBuckets(b *testing.B) {
 	for _, size := range []struct {
 		bits   uint8
 		fields int
@@ -68,7 +65,7 @@ func BenchmarkScript(b *testing.B) {
 					b.Run(fmt.Sprintf("%s/txns=%d", w.Name, batch), func(b *testing.B) {
 						rounds := planned(b, app, w, next, b.N, batch, users)
 						next += b.N * batch
-						before := processorTime(b, client)
+						before := cpuMicros(b, client)
 						if err := client.ConfigResetStat(context.Background()).Err(); err != nil {
 							b.Fatal(err)
 						}
@@ -77,9 +74,9 @@ func BenchmarkScript(b *testing.B) {
 							mustApply(b, s, txns...)
 						}
 						b.StopTimer()
-						used, n := processorTime(b, client)-before, float64(b.N*batch)
+						used, n := cpuMicros(b, client)-before, float64(b.N*batch)
 						b.ReportMetric(microseconds(b, client, "evalsha")*float64(b.N)/n, "script-µs/txn")
-						b.ReportMetric(used*1e6/n, "redis-µs/txn")
+						b.ReportMetric(used/n, "redis-µs/txn")
 						b.ReportMetric(0, "ns/op")
 					})
 				}
@@ -104,26 +101,6 @@ func planned(t testing.TB, app *account.App, w storetest.Workload, n, rounds, ba
 		parts[i] = txns[i*batch : (i+1)*batch]
 	}
 	return parts
-}
-
-// processorTime is how many seconds of processor time a server has used.
-func processorTime(t testing.TB, c *redis.Client) float64 {
-	t.Helper()
-	info, err := c.Info(context.Background(), "cpu").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	total := 0.0
-	for _, name := range []string{"used_cpu_sys:", "used_cpu_user:"} {
-		_, after, _ := strings.Cut(info, "\n"+name)
-		text, _, _ := strings.Cut(after, "\r")
-		seconds, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		total += seconds
-	}
-	return total
 }
 
 // BenchmarkApply measures what callers at the same time wait for, and what it
