@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -332,25 +331,46 @@ func TestUpgradeBeyondTheNext(t *testing.T) {
 	_, list, _ := bytes.Cut(shipped, []byte("&all_features\n"))
 	list, _, _ = bytes.Cut(list, []byte("  - key: standard"))
 	text := bytes.Replace(shipped, append([]byte("&all_features\n"), list...), []byte("[global_coverage]\n"), 1)
+	text = bytes.Replace(text, []byte("group_members: 2000"), []byte("group_members: {limit: 100, by_group_type: {work: 2000}}"), 1)
 	cat, err := catalog.Parse(bytes.Replace(text, []byte("*all_features\n"), append([]byte("\n"), list...), 1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &storetest.Instant{Model: storetest.NewModel(), Used: 60}
+	m := &storetest.Instant{Model: storetest.NewModel()}
 	e := quota.New(quota.Options{Catalog: cat, Store: m, Registry: m, Now: func() time.Time { return noon }})
 	app := &account.App{ID: 7, Account: "a", Region: "sg", Edition: "developer", Created: noon, FanoutBits: 8}
 	if err := m.CreateApp(t.Context(), app, account.Event{}, 1, false); err != nil {
 		t.Fatal(err)
 	}
-	for want, action := range map[string]quota.Action{
-		"standard": &quota.AddFriend{UserID: "a", FriendID: "b"},
-		"premium":  &quota.CreateGroup{GroupID: "g", GroupType: "live"},
-		"Premium":  feature,
-		"PREMIUM":  &quota.CreateGroup{GroupID: "g", GroupType: "community"},
+	const standard, premium, none = "standard", "premium", ""
+	community := &quota.CreateGroup{GroupID: "g", GroupType: "community"}
+	for _, tt := range []struct {
+		name    string
+		used    int64 // of every counter
+		request quota.Request
+		want    string
+	}{
+		{"friends", 60, quota.Request{Action: &quota.AddFriend{UserID: "a", FriendID: "b"}}, standard},
+		{"live groups", 60, quota.Request{Action: &quota.CreateGroup{GroupID: "g", GroupType: "live"}}, premium},
+		{"members of a type of group", 500, quota.Request{Action: &quota.JoinGroup{GroupID: "g", GroupType: "work", UserID: "a"}}, premium},
+		{"more friends than any", 3000, quota.Request{Action: &quota.AddFriend{UserID: "a", FriendID: "b"}}, none},
+		{"users, and active ones that are billed", 20_000, quota.Request{Action: &quota.Login{UserID: "a"}}, standard},
+		{"a feature", 0, quota.Request{Action: feature}, premium},
+		{"a feature that a group needs", 0, quota.Request{Action: community}, premium},
+		{"the same beyond limits that do not deny", 20_000, quota.Request{Action: community, Mode: quota.Adjust}, premium},
 	} {
-		d, err := e.Check(t.Context(), &quota.Request{App: 7, Action: action})
-		if err != nil || d.Allowed || d.Upgrade == nil || d.Upgrade.Key != strings.ToLower(want) {
-			t.Errorf("%T: %+v, %v; want it allowed in %s", action, d, err, want)
+		m.Used = tt.used
+		tt.request.App = 7
+		d, err := e.Check(t.Context(), &tt.request)
+		if err != nil || d.Allowed {
+			t.Fatalf("%s: %+v, %v", tt.name, d, err)
+		}
+		got := none
+		if d.Upgrade != nil {
+			got = d.Upgrade.Key
+		}
+		if got != tt.want {
+			t.Errorf("%s: upgrade %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
@@ -449,12 +469,26 @@ func TestRejectedSettingIsNotRemembered(t *testing.T) {
 // override changes the app's record behind the Enforcer's back.
 func (f *fixture) override(limit int64) {
 	f.t.Helper()
+	f.change(func(app *account.App) {
+		app.Overrides = map[string]account.Override{catalog.Friends: {Limit: catalog.Max(limit)}}
+	})
+}
+
+// edition puts the app into another edition.
+func (f *fixture) edition(key string) {
+	f.t.Helper()
+	f.change(func(app *account.App) { app.Edition = key })
+	f.Announced(theApp, time.Time{})
+}
+
+func (f *fixture) change(edit func(*account.App)) {
+	f.t.Helper()
 	app, err := f.store.App(f.t.Context(), 7)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	changed := app.Clone()
-	changed.Overrides = map[string]account.Override{catalog.Friends: {Limit: catalog.Max(limit)}}
+	edit(changed)
 	if err := f.store.UpdateApp(f.t.Context(), changed, account.Event{}); err != nil {
 		f.t.Fatal(err)
 	}

@@ -61,10 +61,11 @@ var planners = sync.Pool{New: func() any { return &planner{} }}
 
 // row is what a decision needs to know of a charge and a store does not.
 type row struct {
-	quota  *catalog.Quota
-	role   string // upstream codes may differ by it
-	limit  catalog.Limit
-	billed bool
+	quota     *catalog.Quota
+	role      string // upstream codes may differ by it
+	groupType string // limits may
+	limit     catalog.Limit
+	billed    bool
 }
 
 // plan fills in the planner.
@@ -120,7 +121,7 @@ func (p *planner) chargeIn(groupType, role string, q *catalog.Quota, c Charge) {
 	if billed || p.adjust {
 		c.Limit = catalog.Unlimited()
 	}
-	p.rows = append(p.rows, row{quota: q, role: role, limit: limit, billed: billed})
+	p.rows = append(p.rows, row{quota: q, role: role, groupType: groupType, limit: limit, billed: billed})
 	p.txn.Charges = append(p.txn.Charges, c)
 }
 

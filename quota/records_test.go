@@ -160,6 +160,27 @@ func TestReadingFromBeforeTheChange(t *testing.T) {
 	f.wantReads("read since", 0, 0)
 }
 
+// TestOneClock: where one clock serves decisions and records, what is not confirmed
+// any more is read.
+func TestOneClock(t *testing.T) {
+	t.Parallel()
+	m := &counting{Model: storetest.NewModel()}
+	e := quota.New(quota.Options{Catalog: catalog.Default(), Store: m, Registry: m})
+	if err := m.CreateApp(t.Context(), &account.App{ID: 7, Account: "a", Region: "sg", Edition: "premium", Created: noon, FanoutBits: 8}, account.Event{}, 1, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		confirmed time.Duration
+		reads     int
+	}{{time.Hour, 1}, {time.Hour, 0}, {-time.Nanosecond, 1}, {time.Hour, 0}} {
+		m.reads = 0
+		e.Confirmed(time.Now().Add(tt.confirmed))
+		if d, err := e.Check(t.Context(), &quota.Request{App: 7, Action: feature}); err != nil || !d.Allowed || m.reads != tt.reads {
+			t.Errorf("confirmed for %v: %+v, %v, after %d reads; want %d", tt.confirmed, d, err, m.reads, tt.reads)
+		}
+	}
+}
+
 // TestUnwatched: without a registry that says what is current, every record is
 // read each time.
 func TestUnwatched(t *testing.T) {
