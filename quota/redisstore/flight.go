@@ -315,11 +315,9 @@ func (s *Store) turnBack(c *section, code, n int64, why string) bool {
 	return true
 }
 
-// refusedBy is what a script says that Redis would not let it do.
+// refusedBy is what a script says that Redis would not let it do, before it did
+// anything.
 type refusedBy string
 
 // Error is what it says.
 func (r refusedBy) Error() string { return string(r) }
-
-// RedisError implements redis.Error.
-func (refusedBy) RedisError() {}

@@ -66,6 +66,9 @@ func judge(err error) (verdict, account.FaultReason) {
 		isOfPool(err):
 		return notSent, account.StoreUnavailable
 	}
+	if _, ok := errors.AsType[refusedBy](err); ok {
+		return refused, account.StoreUnavailable
+	}
 	if reply, ok := errors.AsType[redis.Error](err); ok {
 		for _, r := range refusals {
 			if strings.HasPrefix(reply.Error(), r.prefix) {
