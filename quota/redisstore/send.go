@@ -94,6 +94,9 @@ const (
 	retryFirst = 5 * time.Millisecond
 	retryMost  = 100 * time.Millisecond
 	retryHint  = 200 * time.Millisecond
+	// leastAttempt is what an attempt takes at least. With less time left it would
+	// be cut off, and nobody knew any more that nothing had run.
+	leastAttempt = 10 * time.Millisecond
 )
 
 // command is one command and what became of it.
@@ -287,7 +290,7 @@ func (s *Store) dispatch(ctx context.Context, commands []*command) {
 func (s *Store) wait(ctx context.Context, deadline time.Time, pause time.Duration) bool {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	if time.Now().Add(pause).After(deadline) {
+	if ends, _ := ctx.Deadline(); time.Until(ends) < pause+leastAttempt {
 		return false
 	}
 	return s.circuit.await(ctx) && rest(ctx, s.client, pause) && s.circuit.await(ctx)
