@@ -281,7 +281,7 @@ func TestFeaturesDoNotWait(t *testing.T) {
 			ask(t.Context(), c, friend("bob"))
 		}
 		if got := g.shape(); len(got) != 4 || g.calls[2].checks[0].GetUseFeature() == nil || g.calls[3].checks[0].GetUseFeature() == nil {
-			t.Errorf("under way: %v", got)
+			t.Fatalf("under way: %v", got)
 		}
 		g.clear()
 		if got := g.shape(); !slices.Equal(slices.Sorted(slices.Values(got[4:])), []string{"BatchCheckQuota 2", "BatchCheckQuota 4"}) {
