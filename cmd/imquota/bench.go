@@ -38,6 +38,7 @@ type BenchCmd struct {
 
 	benchServerFlags
 	benchTargetFlags
+	benchSimulateFlags
 
 	Goals  bool   `help:"Measure what imquota is to reach, in a few minutes, on servers of its own: a goal a line, with its figure. Of the load --duration, --warmup, --rounds, --apps, --users and --seed are used, the last but one as the largest that are asked about." group:"Output:"`
 	Strict bool   `help:"With --goals: exit with 1 if one is not met. Machines that do other things besides are not for this." group:"Output:"`
@@ -76,7 +77,8 @@ throughput, of that floor's, in the same minute. A denial is an answer and count
 as such; errors are shown by reason, and the exit code is then 1.
 
   imquota bench --mix uniform --store redis --callers 1,64
-  imquota bench --target unix:/run/imquota.sock --rate 2000 --html report.html`
+  imquota bench --target unix:/run/imquota.sock --rate 2000 --html report.html
+  imquota bench --simulate --sim-users 400000000 --shards 6,12,24`
 }
 
 // Defaults that depend on other flags.
@@ -132,6 +134,9 @@ const (
 
 // Validate refuses what cannot be measured.
 func (c *BenchCmd) Validate() error {
+	if c.Simulate {
+		return c.validateSimulation()
+	}
 	c.setDefaults()
 	if err := c.validateLoad(); err != nil {
 		return err
@@ -261,6 +266,9 @@ func (e *failuresError) Error() string {
 
 // Run carries the command out.
 func (c *BenchCmd) Run(ctx context.Context, s *streams) error {
+	if c.Simulate {
+		return c.runSimulation(s)
+	}
 	heard := newBenchProgress(s.err)
 	if c.Goals {
 		return c.runGoals(ctx, s, heard)
