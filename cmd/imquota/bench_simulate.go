@@ -96,13 +96,17 @@ func printSimulation(w io.Writer, r *scaling.Report) {
 // saturation says from how many shards on more are of no use, and why.
 func saturation(r *scaling.Report) string {
 	const alone = 0.9
+	from := fmt.Sprintf("From %d shards on", r.SaturatedAt)
+	if r.SaturatedAt == 1 {
+		from = "From 1 shard on"
+	}
 	switch {
 	case r.SaturatedAt == 0:
 		return fmt.Sprintf("Up to %d shards, more still relieve the hottest.", scaling.MostShards)
 	case r.SlotShare >= alone:
-		return fmt.Sprintf("From %d shards on the largest app alone decides: more take less than a tenth off the hottest.", r.SaturatedAt)
+		return from + " the largest app alone decides: more take less than a tenth off the hottest."
 	default:
-		return fmt.Sprintf("From %d shards on one slot decides, with apps that share it: more take less than a tenth off the hottest.", r.SaturatedAt)
+		return from + " one slot decides, with apps that share it: more take less than a tenth off the hottest."
 	}
 }
 
