@@ -13,10 +13,10 @@ import (
 // benchSimulateFlags say what is worked out, rather than measured.
 type benchSimulateFlags struct {
 	Simulate      bool    `help:"Start and measure nothing: work out how apps of very different sizes spread over the shards of a Redis Cluster, and how hot and full those get. --seed says which app has which size." group:"Simulation:"`
-	SimApps       int     `help:"How many apps there are." default:"5000" placeholder:"N" group:"Simulation:"`
-	SimUsers      int64   `help:"How many users they have, in all." default:"100000000" placeholder:"N" group:"Simulation:"`
+	SimApps       int     `help:"How many apps there are." default:"5000" group:"Simulation:"`
+	SimUsers      int64   `help:"How many users they have, in all." default:"100000000" group:"Simulation:"`
 	Tail          float64 `help:"Exponent of the Pareto law of their sizes: the smaller, the more of all users the largest app has. By default a little above 1, near which the sizes of firms are." default:"1.1" group:"Simulation:"`
-	Shards        []int   `help:"Over how many shards, from few to many." default:"1,3,6,12,24,48,96" placeholder:"N" group:"Simulation:"`
+	Shards        []int   `help:"Over how many shards, from few to many." default:"1,3,6,12,24,48,96" group:"Simulation:"`
 	ChecksPerUser float64 `help:"Counted checks of a user a day, such as logins and changes of friends and groups; messages are not counted. The default is an assumption: put yours." default:"20" group:"Simulation:"`
 	Peak          float64 `help:"Checks of the busiest second, of those of the day's mean one. The default is an assumption: put yours." default:"3" group:"Simulation:"`
 	RedisMicros   float64 `help:"Time of Redis a check, µs. By default what is aimed at for batches of 32; REDIS µs of imquota bench --store redis --batch 32 is this machine's." default:"6" group:"Simulation:"`
