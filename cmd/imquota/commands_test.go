@@ -64,7 +64,7 @@ var anyInstant = regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( 
 // but for the instants.
 func TestDocsShowWhatHappens(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"README.md", "docs/operating.md", "docs/billing.md"} {
+	for _, path := range []string{"README.md", "docs/operating.md", "docs/billing.md", "docs/scaling.md"} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			blocks := docsBlock.FindAllStringSubmatch(page(t, path), -1)
