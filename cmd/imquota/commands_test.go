@@ -159,7 +159,7 @@ func (p *process) replay(session string) {
 					args[i] = "../../" + arg
 				}
 			}
-			if args[0] != "catalog" {
+			if args[0] != "catalog" && args[0] != "bench" { // those ask no server
 				args = append(args, "--server", p.addresses[0])
 			}
 			r := run(p.t, args...)
