@@ -91,7 +91,7 @@ func (s *sidecar) begin() error {
 	most := cmp.Or(s.inFlight, 1<<20)
 	admission := server.NewAdmission(server.Limits{InFlight: most, InFlightPerConnection: most, LongestCall: 30 * time.Second})
 	g := grpc.NewServer(
-		grpc.ForceServerCodecV2(server.Codec()), grpc.StatsHandler(admission),
+		grpc.ForceServerCodecV2(server.Codec()), grpc.Creds(admission.Credentials(insecure.NewCredentials())),
 		grpc.ChainUnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler)), admission.Intercept),
 	)
 	edge.RegisterQuota(g)

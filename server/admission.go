@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/imquota/imquota/account"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
 )
 
 // Limits bound the calls that are under way at once. A call counts as one,
@@ -31,18 +32,18 @@ type Limits struct {
 // Admission takes calls up to its limits and refuses more of them at once: what
 // waited in a queue would be answered when its caller no longer cares.
 //
-// Intercept is a grpc.UnaryServerInterceptor, and Tap what grpc.InTapHandle takes.
-// An Admission is a stats.Handler as well, by which a grpc.Server tells it
-// connections apart; calls of no connection count in all alone.
+// Intercept is a grpc.UnaryServerInterceptor, for calls whose request is there; with
+// what Registrar registers, requests are bounded while they arrive as well. A
+// grpc.Server that has its Credentials tells it connections apart; calls of no
+// connection count in all alone.
 type Admission struct {
 	limits           Limits
 	inFlight         atomic.Int64
 	arriving         arriving
-	refused          atomic.Int64 // with timers that run still
-	full, connection error        // the answers, made once: a refusal has to cost little
+	arrivals         sync.Pool // of *arrival
+	full, connection error     // the answers, made once: a refusal has to cost little
+	slow             *status.Status
 }
-
-var _ stats.Handler = (*Admission)(nil)
 
 // errOverloaded says that a call was not begun.
 var errOverloaded = errors.New("overloaded")
@@ -57,6 +58,7 @@ func NewAdmission(l Limits) *Admission {
 		limits:     l,
 		full:       toStatus(fmt.Errorf("%w: %d calls are under way, and no more are taken", errOverloaded, l.InFlight)),
 		connection: toStatus(fmt.Errorf("%w: %d calls of this connection are under way, and no more of it are taken", errOverloaded, l.InFlightPerConnection)),
+		slow:       status.Convert(toStatus(errSlow(l.LongestArrival))),
 	}
 }
 
@@ -75,7 +77,7 @@ func (a *Admission) Intercept(ctx context.Context, in any, info *grpc.UnaryServe
 	if err := timeUp(ctx); err != nil {
 		return nil, toStatus(&account.Fault{Reason: account.CallerGone, Detail: "the caller's time was up before the call was begun", Err: err})
 	}
-	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
+	if c := connectionOf(ctx); c != nil {
 		if !take(&c.inFlight, a.limits.InFlightPerConnection) {
 			return nil, a.connection
 		}
@@ -85,12 +87,13 @@ func (a *Admission) Intercept(ctx context.Context, in any, info *grpc.UnaryServe
 		return nil, a.full
 	}
 	defer a.inFlight.Add(-1)
-	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > a.limits.LongestCall {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, a.limits.LongestCall)
-		defer cancel()
+	now := time.Now()
+	if deadline, ok := ctx.Deadline(); ok && deadline.Sub(now) <= a.limits.LongestCall {
+		return handle(ctx, in)
 	}
-	return handle(ctx, in)
+	b := within(ctx, now, a.limits.LongestCall)
+	defer b.release()
+	return handle(b, in)
 }
 
 // take takes one more, if there is one left. What is refused is never counted,
@@ -117,32 +120,4 @@ func timeUp(ctx context.Context) error {
 		return context.DeadlineExceeded
 	}
 	return nil
-}
-
-// connectionKey is where a context has its connection.
-type connectionKey struct{}
-
-// connection counts the calls of one.
-type connection struct {
-	inFlight atomic.Int64
-	arriving arriving
-}
-
-// TagConn implements stats.Handler: it begins a connection's counts, which go
-// with the connection.
-func (a *Admission) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
-	return context.WithValue(ctx, connectionKey{}, new(connection))
-}
-
-// HandleConn implements stats.Handler.
-func (*Admission) HandleConn(context.Context, stats.ConnStats) {}
-
-// HandleRPC implements stats.Handler: it hears when a request is whole.
-func (*Admission) HandleRPC(ctx context.Context, event stats.RPCStats) {
-	if _, ok := event.(*stats.InPayload); !ok {
-		return
-	}
-	if in, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
-		in.whole()
-	}
 }

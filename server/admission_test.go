@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
@@ -56,8 +56,8 @@ func TestOverload(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	g := &gate{backend: store, entered: make(chan struct{}, 100), opened: make(chan struct{})}
-	a := server.NewAdmission(server.Limits{InFlight: inAll, InFlightPerConnection: ofOne, LongestCall: time.Minute})
-	s := startWith(t, g, newClock("2024-06-15T12:00:00+08:00"), catalog.Default(), nil, grpc.StatsHandler(a), grpc.ChainUnaryInterceptor(a.Intercept))
+	a := server.NewAdmission(server.Limits{InFlight: inAll, InFlightPerConnection: ofOne, LongestArrival: time.Minute, LongestCall: time.Minute})
+	s := startWith(t, g, newClock("2024-06-15T12:00:00+08:00"), catalog.Default(), nil, a, grpc.ChainUnaryInterceptor(a.Intercept))
 	s.app(1, "premium")
 	another, err := grpc.NewClient(s.conn.Target(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -106,14 +106,18 @@ func TestOverload(t *testing.T) {
 func TestAdmissionOfOneCall(t *testing.T) {
 	t.Parallel()
 	a := server.NewAdmission(server.Limits{InFlight: 1, InFlightPerConnection: 1, LongestCall: time.Minute})
-	ofConnection := a.TagConn(t.Context(), &stats.ConnTagInfo{})
-	info := &grpc.UnaryServerInfo{FullMethod: imquotav1.QuotaService_CheckQuota_FullMethodName}
+	_, info, err := a.Credentials(insecure.NewCredentials()).ServerHandshake(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ofConnection := peer.NewContext(t.Context(), &peer.Peer{AuthInfo: info})
+	method := &grpc.UnaryServerInfo{FullMethod: imquotav1.QuotaService_CheckQuota_FullMethodName}
 	over, cancel := context.WithCancel(ofConnection)
 	cancel()
 	late, stop := context.WithDeadline(ofConnection, time.Now().Add(-time.Second))
 	defer stop()
 	for name, ctx := range map[string]context.Context{"cancelled": over, "late": late} {
-		_, err := a.Intercept(ctx, nil, info, func(context.Context, any) (any, error) {
+		_, err := a.Intercept(ctx, nil, method, func(context.Context, any) (any, error) {
 			t.Errorf("%s: it was begun", name)
 			return nil, nil
 		})
@@ -124,19 +128,31 @@ func TestAdmissionOfOneCall(t *testing.T) {
 	for range 3 { // each takes the one place there is
 		func() {
 			defer func() { _ = recover() }()
-			_, _ = a.Intercept(ofConnection, nil, info, func(context.Context, any) (any, error) { panic("a defect") })
+			_, _ = a.Intercept(ofConnection, nil, method, func(context.Context, any) (any, error) { panic("a defect") })
 		}()
 	}
-	began := time.Now()
-	_, err := a.Intercept(ofConnection, nil, info, func(ctx context.Context, _ any) (any, error) {
-		if deadline, ok := ctx.Deadline(); !ok || deadline.Before(began.Add(time.Minute)) || deadline.After(time.Now().Add(time.Minute)) {
-			t.Errorf("it ends at %v", deadline)
+	forYears, stop := context.WithTimeout(ofConnection, 24*365*time.Hour)
+	defer stop()
+	soon, stop := context.WithTimeout(ofConnection, time.Second)
+	defer stop()
+	for name, tt := range map[string]struct {
+		ctx   context.Context
+		until time.Duration
+	}{
+		"no deadline": {ofConnection, time.Minute}, "one that is far away": {forYears, time.Minute}, "one that is near": {soon, time.Second},
+	} {
+		began := time.Now()
+		_, err = a.Intercept(tt.ctx, nil, method, func(ctx context.Context, _ any) (any, error) {
+			deadline, ok := ctx.Deadline()
+			if earliest := began.Add(tt.until - time.Second/2); !ok || deadline.Before(earliest) || deadline.After(time.Now().Add(tt.until)) {
+				t.Errorf("%s: it ends at %v", name, deadline)
+			}
+			_, err := a.Intercept(ofConnection, nil, method, nil)
+			wantOverloaded(t, err)
+			return nil, nil
+		})
+		if err != nil {
+			t.Errorf("%s: a place was not given back: %v", name, err)
 		}
-		_, err := a.Intercept(ofConnection, nil, info, nil)
-		wantOverloaded(t, err)
-		return nil, nil
-	})
-	if err != nil {
-		t.Errorf("a place was not given back: %v", err)
 	}
 }

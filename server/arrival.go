@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/stats"
-	"google.golang.org/grpc/tap"
+	"github.com/imquota/imquota/account"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 )
 
 // arriving counts the calls whose request is not whole yet: each may hold as many
@@ -30,90 +32,160 @@ func (a *arriving) of(isOwn bool) *atomic.Int64 {
 	return &a.calls
 }
 
-// arrival is a call whose request is not whole yet.
+// arrival is a call whose request is not whole yet. They are used again and
+// again: a timer is costly to make, and cheap to begin anew.
 type arrival struct {
-	counts []*atomic.Int64
-	late   *time.Timer
-	forget func() bool // that the call may end before
-	isOver atomic.Bool
+	admission *Admission
+	counts    [2]*atomic.Int64 // of all connections, and of one
+	call      ender
+	decode    func(any) error
+	late      *time.Timer
+
+	// read is the method of that name: to take it from a value costs an allocation.
+	read func(any) error
 }
 
-// arrivalKey is where a context has its arrival.
-type arrivalKey struct{}
+// ender is what grpc-go's streams have beside what their interfaces say, and the
+// one way to end a call from outside of it whose context was not replaced before
+// it began.
+type ender interface{ WriteStatus(st *status.Status) error }
 
-// whole says that the request is there. A stream of messages says so of each.
-func (a *arrival) whole() {
-	a.end()
-	a.forget()
-}
-
-// end gives the places back, once.
-func (a *arrival) end() {
-	if !a.isOver.CompareAndSwap(false, true) {
-		return
-	}
-	a.late.Stop()
-	for _, n := range a.counts {
-		n.Add(-1)
-	}
-}
-
-// Tap lets a request arrive, or refuses the call before any of it is read. It is
-// for grpc.InTapHandle.
-func (a *Admission) Tap(ctx context.Context, info *tap.Info) (context.Context, error) {
-	isOwn := strings.HasPrefix(info.FullMethodName, grpcServices)
+// arrive lets the request of a call arrive, or refuses the call before it is read.
+func (a *Admission) arrive(ctx context.Context, isOwn bool) (*arrival, error) {
 	most, mostOfOne := a.limits.InFlight, a.limits.InFlightPerConnection
 	if isOwn {
 		most, mostOfOne = ownArriving, ownArrivingPerConnection
 	}
-	counts := make([]*atomic.Int64, 0, 2)
-	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
-		ofOne := c.arriving.of(isOwn)
+	all, ofOne := a.arriving.of(isOwn), (*atomic.Int64)(nil)
+	if c := connectionOf(ctx); c != nil {
+		ofOne = c.arriving.of(isOwn)
 		if !take(ofOne, mostOfOne) {
-			return a.refuse(ctx, a.connection)
+			return nil, a.connection
 		}
-		counts = append(counts, ofOne)
 	}
-	all := a.arriving.of(isOwn)
 	if !take(all, most) {
-		for _, n := range counts {
+		if ofOne != nil {
+			ofOne.Add(-1)
+		}
+		return nil, a.full
+	}
+	in, ok := a.arrivals.Get().(*arrival)
+	if !ok {
+		in = &arrival{admission: a}
+		in.read = in.readOne
+	}
+	in.counts = [...]*atomic.Int64{all, ofOne}
+	in.call, _ = grpc.ServerTransportStreamFromContext(ctx).(ender)
+	if in.late == nil {
+		in.late = time.AfterFunc(a.limits.LongestArrival, in.end)
+	} else {
+		in.late.Reset(a.limits.LongestArrival)
+	}
+	return in, nil
+}
+
+// end ends a call whose request does not come.
+func (in *arrival) end() {
+	if in.call != nil {
+		_ = in.call.WriteStatus(in.admission.slow) // it was over already
+	}
+}
+
+// whole says that the request is there, or will never be.
+func (in *arrival) whole() {
+	for _, n := range in.counts {
+		if n != nil {
 			n.Add(-1)
 		}
-		return a.refuse(ctx, a.full)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	in := &arrival{counts: append(counts, all), late: time.AfterFunc(a.limits.LongestArrival, cancel)}
-	in.forget = context.AfterFunc(ctx, in.end)
-	return context.WithValue(ctx, arrivalKey{}, in), nil
+	if in.late.Stop() { // else it is being ended, and is not to end another call
+		in.call, in.decode = nil, nil
+		in.admission.arrivals.Put(in)
+	}
 }
 
-// mostRefused bounds the timers of calls that were refused by Tap. grpc-go lets
-// each run until the call's deadline, which a caller may say to be years away.
-const mostRefused = 10_000
-
-// refuseKey is where a context has what ends a call before it is read.
-type refuseKey struct{}
-
-// refuse refuses a call. Where too many timers are left it ends as CANCELLED: then
-// it is taken down as others are, and leaves none.
-func (a *Admission) refuse(ctx context.Context, why error) (context.Context, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		return ctx, why
-	}
-	if take(&a.refused, mostRefused) {
-		context.AfterFunc(ctx, func() { a.refused.Add(-1) })
-		return ctx, why
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	return context.WithValue(ctx, refuseKey{}, cancel), nil
+// readOne reads the one request of a call.
+func (in *arrival) readOne(into any) error {
+	err := in.decode(into)
+	in.whole()
+	return err
 }
 
-// TagRPC implements stats.Handler. It is called before a request is read.
-func (*Admission) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
-	if refuse, ok := ctx.Value(refuseKey{}).(context.CancelFunc); ok {
-		refuse()
+// errSlow answers calls whose requests do not come.
+func errSlow(limit time.Duration) error {
+	return &account.Fault{Reason: account.CallerGone, Detail: fmt.Sprintf("the request did not arrive within %v", limit), Err: context.Canceled}
+}
+
+// Registrar returns what registers services with r and has the requests of their
+// calls bounded while they arrive.
+func (a *Admission) Registrar(r grpc.ServiceRegistrar) grpc.ServiceRegistrar {
+	return &registrar{r, a}
+}
+
+type registrar struct {
+	services  grpc.ServiceRegistrar
+	admission *Admission
+}
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (r *registrar) RegisterService(desc *grpc.ServiceDesc, service any) {
+	isOwn := strings.HasPrefix("/"+desc.ServiceName, grpcServices)
+	bounded := *desc
+	bounded.Methods, bounded.Streams = nil, nil
+	for _, m := range desc.Methods {
+		m.Handler = r.admission.unary(m.Handler, isOwn)
+		bounded.Methods = append(bounded.Methods, m)
 	}
-	return ctx
+	for _, s := range desc.Streams {
+		s.Handler = r.admission.stream(s.Handler, isOwn)
+		bounded.Streams = append(bounded.Streams, s)
+	}
+	r.services.RegisterService(&bounded, service)
+}
+
+// unary bounds calls of one request, which generated handlers read first of all.
+func (a *Admission) unary(handle grpc.MethodHandler, isOwn bool) grpc.MethodHandler {
+	return func(service any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+		in, err := a.arrive(ctx, isOwn)
+		if err != nil {
+			return nil, err
+		}
+		in.decode = decode
+		return handle(service, ctx, in.read, intercept)
+	}
+}
+
+// stream bounds calls until the first of their requests is there.
+func (a *Admission) stream(handle grpc.StreamHandler, isOwn bool) grpc.StreamHandler {
+	return func(service any, stream grpc.ServerStream) error {
+		in, err := a.arrive(stream.Context(), isOwn)
+		if err != nil {
+			return err
+		}
+		s := &arrivingStream{stream, in}
+		defer s.whole()
+		return handle(service, s)
+	}
+}
+
+// arrivingStream is a stream that says when its first request is there.
+type arrivingStream struct {
+	grpc.ServerStream
+	first *arrival // nil: it is there
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s *arrivingStream) RecvMsg(into any) error {
+	err := s.ServerStream.RecvMsg(into)
+	s.whole()
+	return err
+}
+
+func (s *arrivingStream) whole() {
+	if s.first != nil {
+		s.first.whole()
+		s.first = nil
+	}
 }
 
 // Arriving returns how many calls' requests are not whole yet.

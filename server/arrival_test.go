@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,17 +18,15 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/stats"
+	rpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/tap"
 )
 
 // admitting runs a sidecar behind an admission.
 func admitting(t *testing.T, b backend, l server.Limits) (*sidecar, *server.Admission) {
 	t.Helper()
 	a := server.NewAdmission(l)
-	s := startWith(t, b, newClock("2024-06-15T12:00:00+08:00"), catalog.Default(), nil,
-		grpc.StatsHandler(a), grpc.InTapHandle(a.Tap), grpc.ChainUnaryInterceptor(a.Intercept))
+	s := startWith(t, b, newClock("2024-06-15T12:00:00+08:00"), catalog.Default(), nil, a, grpc.ChainUnaryInterceptor(a.Intercept))
 	return s, a
 }
 
@@ -94,8 +93,10 @@ func TestArrivals(t *testing.T) {
 	healthy()
 	idle(ctx, t, another, imquotav1.QuotaService_CheckQuota_FullMethodName, inAll-ofOne)
 	awaitArriving(t, a, inAll)
-	_, err = others.CheckQuota(t.Context(), addFriend(1, "alice", "bob"))
-	wantOverloaded(t, err)
+	for range ofOne { // and takes no place of its connection
+		_, err = others.CheckQuota(t.Context(), addFriend(1, "alice", "bob"))
+		wantOverloaded(t, err)
+	}
 	healthy()
 	cancel()
 	awaitArriving(t, a, 0)
@@ -108,6 +109,8 @@ func TestArrivals(t *testing.T) {
 	}
 	s.wantUsed(1, "friends", "alice", "", 4*inAll)
 	awaitArriving(t, a, 0)
+	idle(t.Context(), t, another, imquotav1.QuotaService_CheckQuota_FullMethodName, ofOne)
+	awaitArriving(t, a, ofOne)
 }
 
 // TestArrivalsOfProbes: nor may what asks for the health be without bounds, and it
@@ -143,13 +146,21 @@ func TestSlowArrival(t *testing.T) {
 	g := &watched{gate: &gate{backend: openBolt(t), entered: make(chan struct{}, 100), opened: make(chan struct{})}}
 	s, a := admitting(t, g, server.Limits{InFlight: 10, InFlightPerConnection: 10, LongestArrival: 100 * time.Millisecond, LongestCall: time.Minute})
 	s.app(1, "premium")
-	watch, err := healthpb.NewHealthClient(s.conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	stream, err := rpb.NewServerReflectionClient(s.conn).ServerReflectionInfo(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := watch.Recv(); err != nil {
-		t.Fatal(err)
+	goesOn := func(when string) {
+		t.Helper()
+		ask := &rpb.ServerReflectionRequest{MessageRequest: &rpb.ServerReflectionRequest_ListServices{}}
+		if err := stream.Send(ask); err != nil {
+			t.Errorf("a stream, %s: %v", when, err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Errorf("a stream, %s: %v", when, err)
+		}
 	}
+	goesOn("at first")
 	var running sync.WaitGroup
 	running.Go(func() {
 		if _, err := s.CheckQuota(t.Context(), addFriend(1, "alice", "bob")); err != nil {
@@ -160,18 +171,46 @@ func TestSlowArrival(t *testing.T) {
 	patient, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	slow := idle(patient, t, s.conn, imquotav1.QuotaService_CheckQuota_FullMethodName, 1)[0]
-	if err := slow.RecvMsg(&imquotav1.CheckQuotaResponse{}); status.Code(err) != codes.Canceled {
-		t.Errorf("its request did not come: %v", err)
-	}
+	wantFault(t, slow.RecvMsg(&imquotav1.CheckQuotaResponse{}), codes.Canceled, "CALLER_GONE")
 	awaitArriving(t, a, 0)
-	if err := watch.Context().Err(); err != nil {
-		t.Errorf("a stream that went on: %v", err)
-	}
+	goesOn("later than its first message may come")
 	close(g.opened)
 	running.Wait()
 	if g.ended != nil {
 		t.Errorf("it was under way, and ended: %v", g.ended)
 	}
+}
+
+// TestStreamThatReadsNothing: one that is over takes no place either when its
+// request was never asked for.
+func TestStreamThatReadsNothing(t *testing.T) {
+	t.Parallel()
+	a := server.NewAdmission(server.Limits{InFlight: 1, InFlightPerConnection: 1, LongestArrival: time.Minute, LongestCall: time.Minute})
+	g := grpc.NewServer(grpc.Creds(a.Credentials(insecure.NewCredentials())))
+	a.Registrar(g).RegisterService(&grpc.ServiceDesc{
+		ServiceName: "test.Service", HandlerType: (*any)(nil),
+		Streams: []grpc.StreamDesc{{StreamName: "Stream", ClientStreams: true, Handler: func(any, grpc.ServerStream) error {
+			return status.Error(codes.Aborted, "read nothing")
+		}}},
+	}, nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = g.Serve(l) }()
+	t.Cleanup(g.Stop)
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	for range 3 {
+		stream := idle(t.Context(), t, conn, "/test.Service/Stream", 1)[0]
+		if err := stream.RecvMsg(&imquotav1.CheckQuotaResponse{}); status.Code(err) != codes.Aborted {
+			t.Errorf("it was answered %v", err)
+		}
+	}
+	awaitArriving(t, a, 0)
 }
 
 // counted is a store that counts what it is asked.
@@ -216,7 +255,7 @@ func TestExpiredDeadlines(t *testing.T) {
 		answers <- err
 		return out, err
 	}
-	s := startWith(t, store, newClock("2024-06-15T12:00:00+08:00"), catalog.Default(), nil, grpc.StatsHandler(a), grpc.ChainUnaryInterceptor(late, a.Intercept))
+	s := startWith(t, store, newClock("2024-06-15T12:00:00+08:00"), catalog.Default(), nil, a, grpc.ChainUnaryInterceptor(late, a.Intercept))
 	s.app(1, "premium")
 	batch := &imquotav1.BatchCheckQuotaRequest{}
 	for range 256 {
@@ -263,46 +302,25 @@ func TestExpiredDeadlines(t *testing.T) {
 	s.wantUsed(1, "friends", "alice", "", 257)
 }
 
-// TestRefusedArrivalsLeaveFewTimers: grpc-go forgets a call that is refused before
-// it is read, but for the timer of its deadline.
-func TestRefusedArrivalsLeaveFewTimers(t *testing.T) {
-	t.Parallel()
-	const most = 10_000
-	a := server.NewAdmission(server.Limits{InFlight: 1, InFlightPerConnection: 1, LongestArrival: time.Hour, LongestCall: time.Hour})
-	info := &tap.Info{FullMethodName: imquotav1.QuotaService_CheckQuota_FullMethodName}
-	if _, err := a.Tap(t.Context(), info); err != nil {
-		t.Fatal(err)
-	}
-	ctx, end := context.WithTimeout(t.Context(), time.Hour)
-	defer end()
-	for range most {
-		_, err := a.Tap(ctx, info)
-		wantOverloaded(t, err)
-	}
-	one, err := a.Tap(ctx, info)
-	if err != nil {
-		t.Fatalf("one more left a timer: %v", err)
-	}
-	if one.Err() != nil {
-		t.Error("it ended before it is known to grpc-go, which leaves a timer too")
-	}
-	if a.TagRPC(one, &stats.RPCTagInfo{}); one.Err() == nil {
-		t.Error("it goes on")
-	}
-	_, err = a.Tap(t.Context(), info)
-	wantOverloaded(t, err) // without a deadline there is no timer
-
-	end() // and so are the timers
-	another, stop := context.WithTimeout(t.Context(), time.Hour)
-	defer stop()
-	for late := time.Now().Add(10 * time.Second); ; {
-		if _, err = a.Tap(another, info); err != nil {
-			break
+// TestRefusedArrivalsLeaveNothing: a call that is refused before it is read is
+// forgotten with the timer of its deadline, however far away that is.
+func TestRefusedArrivalsLeaveNothing(t *testing.T) { //nolint:paralleltest // memory is the process's
+	s, a := admitting(t, openBolt(t), server.Limits{InFlight: 1, InFlightPerConnection: 1, LongestArrival: time.Hour, LongestCall: time.Hour})
+	idle(t.Context(), t, s.conn, imquotav1.QuotaService_CheckQuota_FullMethodName, 1)
+	awaitArriving(t, a, 1)
+	refused := func(n int) {
+		for range n {
+			ctx, end := context.WithTimeout(t.Context(), 24*time.Hour)
+			_, err := s.CheckQuota(ctx, addFriend(1, "alice", "bob"))
+			end()
+			wantOverloaded(t, err)
 		}
-		if time.Now().After(late) {
-			t.Fatal("timers that are over count still")
-		}
-		<-time.After(time.Millisecond)
 	}
-	wantOverloaded(t, err)
+	refused(1000)
+	const n, most = 10_000, 1 << 20 // a timer and a context of each are 4 MB
+	before := inUse()
+	refused(n)
+	if grown := inUse() - before; grown > most {
+		t.Errorf("%d refused calls left %d bytes", n, grown)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/peer"
 )
 
 // A request id is scoped to whoever asks. No client id can equal one of these,
@@ -28,10 +27,8 @@ func callerOf(ctx context.Context, clientID string) string {
 
 // certifiedCaller names the owner of the client's certificate, if it has one.
 func certifiedCaller(ctx context.Context) (string, bool) {
-	if p, ok := peer.FromContext(ctx); ok {
-		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
-			return identity(info.State.VerifiedChains[0][0]), true
-		}
+	if info, ok := authInfo(ctx).(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
+		return identity(info.State.VerifiedChains[0][0]), true
 	}
 	return "", false
 }

@@ -22,6 +22,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+	rpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 )
 
@@ -112,11 +114,12 @@ type sidecar struct {
 // start runs a sidecar over real TCP on a free port.
 func start(t testing.TB, b backend, c *clock, cat *catalog.Snapshot) *sidecar {
 	t.Helper()
-	return startWith(t, b, c, cat, nil)
+	return startWith(t, b, c, cat, nil, nil)
 }
 
-// startWith is start with metrics and options of the gRPC server.
-func startWith(t testing.TB, b backend, c *clock, cat *catalog.Snapshot, m *server.Metrics, options ...grpc.ServerOption) *sidecar {
+// startWith is start with metrics, an admission that its calls arrive at, or nil,
+// and options of the gRPC server.
+func startWith(t testing.TB, b backend, c *clock, cat *catalog.Snapshot, m *server.Metrics, a *server.Admission, options ...grpc.ServerOption) *sidecar {
 	t.Helper()
 	enforcer := quota.New(quota.Options{Catalog: cat, Store: b, Registry: b, Now: c.Now})
 	watching, stop := context.WithCancel(context.Background())
@@ -135,10 +138,19 @@ func startWith(t testing.TB, b backend, c *clock, cat *catalog.Snapshot, m *serv
 		Accounts: &account.Accounts{Registry: b, Catalog: enforcer.Catalog, Now: c.Now},
 		Sweeper:  &quota.Sweeper{Store: b, Apps: apps}, Metrics: m,
 	})
-	g := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler))))...)
-	s.RegisterQuota(g)
-	s.RegisterAdmin(g)
-	healthpb.RegisterHealthServer(g, health.NewServer())
+	options = append(options, grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler))))
+	if a != nil {
+		options = append(options, grpc.Creds(a.Credentials(insecure.NewCredentials())))
+	}
+	g := grpc.NewServer(options...)
+	services := grpc.ServiceRegistrar(g)
+	if a != nil {
+		services = a.Registrar(g)
+	}
+	s.RegisterQuota(services)
+	s.RegisterAdmin(services)
+	healthpb.RegisterHealthServer(services, health.NewServer())
+	rpb.RegisterServerReflectionServer(services, reflection.NewServerV1(reflection.ServerOptions{Services: g}))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

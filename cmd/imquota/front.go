@@ -14,6 +14,7 @@ import (
 	"github.com/imquota/imquota/server"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
@@ -76,18 +77,25 @@ func chain(outer, inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor
 func (f *front) server(messageBytes int, register ...func(grpc.ServiceRegistrar)) *grpc.Server {
 	options := append(transportOptions(messageBytes, f.streams),
 		grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(f.intercept),
-		grpc.StatsHandler(f.admission), grpc.InTapHandle(f.admission.Tap),
 	)
+	creds := insecure.NewCredentials()
 	if f.tls != nil {
-		options = append(options, grpc.Creds(&tcpOnly{credentials.NewTLS(f.tls)}))
+		creds = &tcpOnly{credentials.NewTLS(f.tls)}
 	}
-	g := grpc.NewServer(options...)
+	g := grpc.NewServer(append(options, grpc.Creds(f.admission.Credentials(creds)))...)
+	bounded := f.admission.Registrar(g)
 	for _, r := range register {
-		r(g)
+		r(bounded)
 	}
-	healthpb.RegisterHealthServer(g, f.health)
-	reflection.Register(g)
+	healthpb.RegisterHealthServer(bounded, f.health)
+	reflection.Register(&reflected{bounded, g})
 	return g
+}
+
+// reflected registers a service that tells of all others.
+type reflected struct {
+	grpc.ServiceRegistrar
+	reflection.ServiceInfoProvider
 }
 
 // serve answers until the context is done or a listener fails; then it lets
@@ -123,16 +131,22 @@ func (f *front) serve(ctx context.Context, listeners []*listener, drain time.Dur
 	case <-drained:
 	case <-timer.C:
 		f.log.Warn("calls under way are cut off", "drain_timeout", drain.String())
-		for _, g := range []*grpc.Server{f.all, f.quotas, f.admin} {
-			g.Stop()
-		}
-		if f.http != nil {
-			_ = f.http.Close()
-		}
+		f.stop()
 		<-drained
 	}
 	f.log.Info("stopped")
 	return err
+}
+
+// stop cuts off what is under way, and frees the workers of servers that have
+// nothing to serve.
+func (f *front) stop() {
+	for _, g := range []*grpc.Server{f.all, f.quotas, f.admin} {
+		g.Stop()
+	}
+	if f.http != nil {
+		_ = f.http.Close()
+	}
 }
 
 // probeEvery is how often the store's readiness becomes the health.

@@ -133,6 +133,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
+	defer front.stop()
 	front.losses = losses
 	listeners, err := c.listeners(ctx, front)
 	if err != nil {
