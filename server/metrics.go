@@ -18,10 +18,27 @@ import (
 // Metrics counts what is answered. Labels hold what the contract and the
 // catalog name; none holds the id of an app, user or group.
 type Metrics struct {
-	decisions *prometheus.CounterVec
-	denials   *prometheus.CounterVec
+	decisions *series[decisionLabels, prometheus.Counter]
+	denials   *series[denialLabels, prometheus.Counter]
 	faults    *prometheus.CounterVec
-	seconds   *prometheus.HistogramVec
+	calls     *series[string, *callSeries] // by the full name of the method
+}
+
+type decisionLabels struct {
+	action    string
+	isAllowed bool
+	source    quota.Source
+}
+
+type denialLabels struct {
+	reason quota.Reason
+	of     string
+}
+
+// callSeries is what is known of one method's calls.
+type callSeries struct {
+	method  string
+	seconds prometheus.Observer
 }
 
 // callBuckets are seconds: a local decision takes tens of microseconds, one
@@ -35,16 +52,25 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		r.MustRegister(c)
 		return c
 	}
-	m := &Metrics{
-		decisions: counter("imquota_decisions_total", "Decisions, by the action that was asked for.", "action", "allowed", "source"),
-		denials:   counter("imquota_denials_total", "Denials, by the primary reason and the quota or feature it is about.", "reason", "of"),
-		faults:    counter("imquota_faults_total", "Calls and items of batches that were not decided or carried out, by the reason of the error.", "method", "reason"),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "imquota_call_duration_seconds", Help: "How long calls took.", Buckets: callBuckets,
-		}, []string{"method"}),
+	decisions := counter("imquota_decisions_total", "Decisions, by the action that was asked for.", "action", "allowed", "source")
+	denials := counter("imquota_denials_total", "Denials, by the primary reason and the quota or feature it is about.", "reason", "of")
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "imquota_call_duration_seconds", Help: "How long calls took.", Buckets: callBuckets,
+	}, []string{"method"})
+	r.MustRegister(seconds)
+	return &Metrics{
+		decisions: newSeries(func(l decisionLabels) prometheus.Counter {
+			return decisions.WithLabelValues(l.action, strconv.FormatBool(l.isAllowed), strings.TrimPrefix(fromSource(l.source).String(), "SOURCE_"))
+		}),
+		denials: newSeries(func(l denialLabels) prometheus.Counter {
+			return denials.WithLabelValues(strings.TrimPrefix(reasons[l.reason].String(), "REASON_"), l.of)
+		}),
+		faults: counter("imquota_faults_total", "Calls and items of batches that were not decided or carried out, by the reason of the error.", "method", "reason"),
+		calls: newSeries(func(name string) *callSeries {
+			method := path.Base(name)
+			return &callSeries{method, seconds.WithLabelValues(method)}
+		}),
 	}
-	r.MustRegister(m.seconds)
-	return m
 }
 
 // Intercept times calls and counts those that fail. It is a
@@ -52,10 +78,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 func (m *Metrics) Intercept(ctx context.Context, in any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	began := time.Now()
 	out, err := handle(ctx, in)
-	method := path.Base(info.FullMethod)
-	m.seconds.WithLabelValues(method).Observe(time.Since(began).Seconds())
+	call := m.calls.of(info.FullMethod)
+	call.seconds.Observe(time.Since(began).Seconds())
 	if err != nil {
-		m.faults.WithLabelValues(method, reasonOf(err)).Inc()
+		m.faults.WithLabelValues(call.method, reasonOf(err)).Inc()
 	}
 	return out, err
 }
@@ -73,7 +99,7 @@ func reasonOf(err error) string {
 
 // decided counts a decision.
 func (m *Metrics) decided(action string, d *quota.Decision) {
-	m.decisions.WithLabelValues(action, strconv.FormatBool(d.Allowed), strings.TrimPrefix(fromSource(d.Source).String(), "SOURCE_")).Inc()
+	m.decisions.of(decisionLabels{action, d.Allowed, d.Source}).Inc()
 	if len(d.Violations) == 0 {
 		return
 	}
@@ -82,7 +108,7 @@ func (m *Metrics) decided(action string, d *quota.Decision) {
 	if of == "" {
 		of = v.Feature
 	}
-	m.denials.WithLabelValues(strings.TrimPrefix(reasons[v.Reason].String(), "REASON_"), of).Inc()
+	m.denials.of(denialLabels{v.Reason, of}).Inc()
 }
 
 // failed counts an item of a batch that was not decided.
