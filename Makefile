@@ -42,7 +42,11 @@ fuzz: needs ## Fuzz requests, stored values, replies and the catalog, FUZZTIME e
 	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: needs ## Run the Go benchmarks
+bench: needs build ## Measure what imquota is to reach beside its floors, in a few minutes
+	@$(BIN)/imquota bench --goals
+
+.PHONY: microbench
+microbench: needs ## Run the Go benchmarks: time, allocations, memory
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 .PHONY: lint

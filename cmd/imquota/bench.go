@@ -28,13 +28,13 @@ type BenchCmd struct {
 	Rounds      int           `help:"In how many turns the time is spent: all are measured in turns, so that what else the machine does hits all alike." default:"5" group:"Load:"`
 	Apps        int           `help:"How many apps are asked about; hot-app asks about one. (default: ${bench_apps}; with --goals ${bench_goal_apps})" placeholder:"N" group:"Load:"`
 	Users       int           `help:"How many users they have, in all. (default: ${bench_users}; with --goals ${bench_goal_users})" placeholder:"N" group:"Load:"`
-	Fill        bool          `help:"Count something of every user before, so that counters are as many as they will be." default:"true" negatable:"" group:"Load:"`
+	NoFill      bool          `help:"Begin with empty counters. Else something is counted of every user before, so that counters are as many as they will be." group:"Load:"`
 	Edition     string        `help:"Edition of the apps that are made." default:"premium" group:"Load:"`
 	View        string        `help:"How much of each decision is asked for: full or basic." enum:"full,basic" default:"full" group:"Load:"`
 	RequestIDs  bool          `name:"request-ids" help:"Have what counts carry a request id, as callers do that repeat calls; the store remembers it." group:"Load:"`
 	Seed        uint64        `help:"What is asked is drawn by this: the same for the same seed." default:"1" group:"Load:"`
 
-	Floors bool `help:"Measure the floors too: a gRPC server that takes and answers the same messages and decides nothing, and, where Redis counts, the least script that judges and counts." default:"true" negatable:"" group:"Servers of its own:"`
+	NoFloors bool `help:"Measure imquota alone. Else its floors are measured too: a gRPC server that takes and answers the same messages and decides nothing, and, where Redis counts, the least script that judges and counts." group:"Load:"`
 
 	benchServerFlags
 	benchTargetFlags
@@ -264,6 +264,9 @@ func (e *failuresError) Error() string {
 	return fmt.Sprintf("%d calls failed with %s: %s", e.first.Count, e.first.Reason, e.first.First)
 }
 
+// errInterrupted ends a run that was stopped.
+var errInterrupted = errors.New("stopped before it was done; what was started is stopped and removed too")
+
 // Run carries the command out.
 func (c *BenchCmd) Run(ctx context.Context, s *streams) error {
 	if c.Simulate {
@@ -280,6 +283,9 @@ func (c *BenchCmd) Run(ctx context.Context, s *streams) error {
 	}
 	report, err := c.measure(ctx, heard)
 	heard.end()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
 	if err != nil {
 		return plainly(err)
 	}

@@ -50,6 +50,9 @@ var errUnmet = errors.New("not all goals are met")
 func (c *BenchCmd) runGoals(ctx context.Context, s *streams, heard *benchProgress) error {
 	goals, failures, err := c.measureGoals(ctx, heard)
 	heard.end()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
 	if err != nil {
 		return plainly(err)
 	}
@@ -61,15 +64,23 @@ func (c *BenchCmd) runGoals(ctx context.Context, s *streams, heard *benchProgres
 	} else {
 		printGoals(s.out, goals)
 	}
-	if err == nil && len(failures) > 0 {
+	if err != nil {
+		return err
+	}
+	return c.verdict(goals, failures)
+}
+
+// verdict is what a run of goals ends with.
+func (c *BenchCmd) verdict(goals []bench.Goal, failures []bench.Failure) error {
+	if len(failures) > 0 {
 		return &failuresError{failures[0]}
 	}
 	for i := range goals {
-		if err == nil && c.Strict && !goals[i].IsMet {
+		if c.Strict && !goals[i].IsMet {
 			return errUnmet
 		}
 	}
-	return err
+	return nil
 }
 
 func (c *BenchCmd) measureGoals(ctx context.Context, heard *benchProgress) ([]bench.Goal, []bench.Failure, error) {

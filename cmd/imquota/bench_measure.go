@@ -45,13 +45,8 @@ func (c *BenchCmd) measure(ctx context.Context, heard *benchProgress) (*bench.Re
 	if err != nil {
 		return nil, err
 	}
-	if on.redis != nil && c.Floors {
-		if err := on.redis.Prepare(ctx); err != nil {
-			return nil, fmt.Errorf("the floor's script: %w", err)
-		}
-		if c.Target != "" {
-			l.closers = append(l.closers, func() { _ = on.redis.Remove(context.WithoutCancel(ctx)) })
-		}
+	if err := c.floors(ctx, l, on); err != nil {
+		return nil, err
 	}
 	report := &bench.Report{
 		Version: version(), Time: time.Now(), Setup: c.setup(len(population.Apps)),
@@ -63,7 +58,7 @@ func (c *BenchCmd) measure(ctx context.Context, heard *benchProgress) (*bench.Re
 		if mix.IsOneApp {
 			of.Apps = of.Apps[:1]
 		}
-		if c.Fill {
+		if !c.NoFill {
 			if err := of.Warm(ctx, on.setup, mix, heard.task("filling counters for "+mix.Name)); err != nil {
 				return nil, err
 			}
@@ -107,7 +102,7 @@ func (c *BenchCmd) sides(on *measured, mix *bench.Mix, of *bench.Population, cal
 		echo.CPU = on.echo.cpu
 		sides = append(sides, echo)
 	}
-	if on.redis != nil && c.Floors && mix.IsCounted {
+	if on.redis != nil && !c.NoFloors && mix.IsCounted {
 		least := side(bench.NameRedis, func(int) bench.Caller { return on.redis.Caller() })
 		least.Redis = on.redis
 		sides = append(sides, least)

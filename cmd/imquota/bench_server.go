@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
 
@@ -30,20 +31,47 @@ func (c *BenchCmd) server(ctx context.Context, l *lab, heard *benchProgress) (*m
 	if err != nil {
 		return nil, err
 	}
-	on, err := l.serving(at, c.Over, c.Connections)
-	if err != nil {
-		return nil, err
+	return l.serving(at, c.Over, c.Connections)
+}
+
+// floors makes ready what imquota is compared with.
+func (c *BenchCmd) floors(ctx context.Context, l *lab, on *measured) error {
+	if c.NoFloors {
+		return nil
 	}
-	if c.Floors {
-		echo, err := l.echo(ctx, "echo")
+	if on.redis != nil {
+		if err := on.redis.Prepare(ctx); err != nil {
+			return fmt.Errorf("the floor's script: %w", err)
+		}
+		if c.Target != "" { // a store of the lab is removed with all else in it
+			l.closers = append(l.closers, func() { _ = on.redis.Remove(context.WithoutCancel(ctx)) })
+		}
+	}
+	address := c.TargetEcho
+	if address == "" {
+		over := c.Over
+		switch {
+		case c.Target == "":
+		case strings.HasPrefix(c.Target, "unix:"):
+			over = overUnix
+		default:
+			over = overTCP
+		}
+		at, err := l.echo(ctx, "echo")
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if on.echo, err = l.echoAt(echo.over(c.Over), c.Connections); err != nil {
-			return nil, err
-		}
+		address = at.over(over)
 	}
-	return on, nil
+	echo, err := l.echoAt(address, c.Connections)
+	if err != nil {
+		return err
+	}
+	if _, err := echo.cpu(ctx); err != nil && c.TargetEcho != "" {
+		return fmt.Errorf("--target-echo: %w", err)
+	}
+	on.echo = echo
+	return nil
 }
 
 // store is what a sidecar of the lab stands on, by --store.
@@ -93,6 +121,10 @@ func (c *BenchCmd) targeted(ctx context.Context, l *lab) (*measured, error) {
 	if on.setup, err = l.patient(c.Target, transport); err != nil {
 		return nil, err
 	}
+	_, err = healthpb.NewHealthClient(on.setup).Check(ctx, &healthpb.HealthCheckRequest{})
+	if err != nil && status.Code(err) != codes.Unimplemented {
+		return nil, c.asked(err)
+	}
 	on.admin = on.setup
 	if c.TargetAdmin != "" {
 		if on.admin, err = l.patient(c.TargetAdmin, transport); err != nil {
@@ -113,33 +145,6 @@ func (c *BenchCmd) targeted(ctx context.Context, l *lab) (*measured, error) {
 		if _, err := on.redis.Use(ctx); err != nil {
 			return nil, fmt.Errorf("--target-redis: %w", err)
 		}
-	}
-	if c.Floors {
-		on.echo, err = c.targetEcho(ctx, l)
-	}
-	return on, err
-}
-
-// targetEcho is the echo that runs beside the target, or one that is started here
-// and reached as the target is.
-func (c *BenchCmd) targetEcho(ctx context.Context, l *lab) (*echoed, error) {
-	address := c.TargetEcho
-	if address == "" {
-		at, err := l.echo(ctx, "echo")
-		if err != nil {
-			return nil, err
-		}
-		address = at.tcp
-		if strings.HasPrefix(c.Target, "unix:") {
-			address = at.unix
-		}
-	}
-	on, err := l.echoAt(address, c.Connections)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := on.cpu(ctx); err != nil && c.TargetEcho != "" {
-		return nil, fmt.Errorf("--target-echo: %w", err)
 	}
 	return on, nil
 }
