@@ -48,8 +48,7 @@ func (c *BenchCmd) validateSimulation() error {
 		return errors.New("--target: is not for --simulate, which asks no server")
 	}
 	err := scaling.Validate(c.load(c.Seed), c.Shards)
-	var field *scaling.FieldError
-	if errors.As(err, &field) {
+	if field, ok := errors.AsType[*scaling.FieldError](err); ok {
 		return fmt.Errorf("%s: %s", simulateFlags[field.Field], field.Problem)
 	}
 	return err
