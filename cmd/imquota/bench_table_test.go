@@ -10,8 +10,6 @@ import (
 	"github.com/imquota/imquota/bench"
 )
 
-func of(v float64) *float64 { return &v }
-
 // benchReport is a report with fixed numbers.
 func benchReport() *bench.Report {
 	return &bench.Report{
@@ -23,9 +21,9 @@ func benchReport() *bench.Report {
 		},
 		Rows: []bench.Row{
 			{Mix: "uniform", Callers: 1, Sides: []bench.Figures{
-				{Name: "imquota", PerSecond: 4567.8, P50: 212.3, P90: 345.6, P99: 1234.5, P999: 12_345.6, Max: 23_456.7, CPU: of(142.25), RedisCPU: of(8.94), RoundTrips: of(1.0004), Checks: 22_839},
-				{Name: "echo", PerSecond: 5000, Ratio: of(.914), P50: 200, P90: 300, P99: 400, P999: 500, Max: 600, CPU: of(100), Checks: 25_000},
-				{Name: "Redis", PerSecond: 1_234_567, Ratio: of(.004), P50: 50, P90: 60, P99: 70, P999: 80, Max: 90, RedisCPU: of(14), RoundTrips: of(.0312), Checks: 6_172_835},
+				{Name: "imquota", PerSecond: 4567.8, P50: 212.3, P90: 345.6, P99: 1234.5, P999: 12_345.6, Max: 23_456.7, CPU: new(142.25), RedisCPU: new(8.94), RoundTrips: new(1.0004), Checks: 22_839},
+				{Name: "echo", PerSecond: 5000, Ratio: new(.914), P50: 200, P90: 300, P99: 400, P999: 500, Max: 600, CPU: new(100.0), Checks: 25_000},
+				{Name: "Redis", PerSecond: 1_234_567, Ratio: new(.004), P50: 50, P90: 60, P99: 70, P999: 80, Max: 90, RedisCPU: new(14.0), RoundTrips: new(.0312), Checks: 6_172_835},
 			}},
 			{Mix: "uniform", Callers: 64, Sides: []bench.Figures{{
 				Name: "imquota", PerSecond: 20_000, P50: 3000, P90: 4000, P99: 50_000, P999: 600_000, Max: 700_000, Checks: 100_000, Denied: 1500,

@@ -34,7 +34,7 @@ func benchRun(t *testing.T, args ...string) result {
 
 func benchCommand(t *testing.T, args ...string) (cmd *exec.Cmd, leftovers func() []string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "b") // short: Unix sockets lie in it
+	dir, err := os.MkdirTemp("", "b") //nolint:usetesting // short: Unix sockets lie in it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,8 +287,8 @@ func TestBenchGoals(t *testing.T) {
 	t.Parallel()
 	got := benchRun(t, "--goals", "--duration", "150ms", "--warmup", "0s", "--rounds", "1", "--users", "300", "--apps", "20", "-o", "json")
 	var said struct {
-		Goals    []bench.Goal
-		Failures []bench.Failure
+		Goals    []bench.Goal    `json:"goals"`
+		Failures []bench.Failure `json:"failures"`
 	}
 	if err := json.Unmarshal([]byte(got.out), &said); err != nil || got.code != exitFine || len(said.Failures) > 0 {
 		t.Fatalf("%v of %+v", err, got)

@@ -99,6 +99,14 @@ type evaluation struct {
 	sections []*section
 }
 
+// serve notes what a parcel asks of the whole call.
+func (e *evaluation) serve(p *parcel) {
+	e.writes = e.writes || p.writes
+	if ends, ok := p.ctx.Deadline(); ok && (e.ends.IsZero() || ends.Before(e.ends)) {
+		e.ends = ends
+	}
+}
+
 // fly carries a flight: the parcels of each app together, and as many apps as one
 // call can be for. In a Cluster that is one.
 func (s *Store) fly(flight []*gather.Item[*parcel]) {
@@ -172,7 +180,7 @@ next:
 			for _, c := range e.sections {
 				if c.takes(p) {
 					c.add(p)
-					e.writes = e.writes || p.writes
+					e.serve(p)
 					continue next
 				}
 			}
@@ -186,7 +194,7 @@ next:
 		c := &section{now: p.now}
 		c.add(p)
 		e.sections = append(e.sections, c)
-		e.writes = e.writes || p.writes
+		e.serve(p)
 	}
 	return all
 }

@@ -105,7 +105,8 @@ type command struct {
 	keys   []string
 	args   []any
 	writes bool
-	kept   bool // it writes what must last, and may be repeated
+	kept   bool      // it writes what must last, and may be repeated
+	ends   time.Time // the time of the first of its callers who has none left; zero: of none
 
 	whole      bool   // the server asked for the script's text
 	detours    bool   // its keys are on their way to another node

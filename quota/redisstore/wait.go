@@ -40,12 +40,18 @@ func (c *command) durability() quota.Durability {
 	return quota.DurabilityPrimary
 }
 
-// patience is how long replicas are waited for: half of the caller's time at
-// most, for the scripts take some too. Zero: not at all.
-func (s *Store) patience(ctx context.Context) time.Duration {
+// patience is how long replicas are waited for: half of the time at most that the
+// caller has, or that of several who has least, for the scripts take some too. Zero:
+// not at all.
+func (s *Store) patience(ctx context.Context, commands []*command) time.Duration {
 	patience := s.target.waitTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = min(patience, time.Until(deadline)/2)
+	}
+	for _, c := range commands {
+		if !c.ends.IsZero() {
+			patience = min(patience, time.Until(c.ends)/2)
+		}
 	}
 	return patience.Truncate(time.Millisecond)
 }
@@ -53,7 +59,7 @@ func (s *Store) patience(ctx context.Context) time.Duration {
 // dispatchWaiting sends those commands that are waited for, and what else goes
 // to the same server; it returns the others, unsent.
 func (s *Store) dispatchWaiting(ctx context.Context, commands []*command) []*command {
-	patience := s.patience(ctx)
+	patience := s.patience(ctx, commands)
 	if patience <= 0 || !slices.ContainsFunc(commands, (*command).waits) { // WAIT takes 0 for ever
 		return commands
 	}

@@ -84,6 +84,30 @@ func TestWaitOfHurriedCaller(t *testing.T) {
 	}
 }
 
+// TestWaitOfHurriedCallerAmongOthers: nor do others who have time make it late.
+func TestWaitOfHurriedCallerAmongOthers(t *testing.T) {
+	t.Parallel()
+	server := redistest.Standalone(t)
+	_ = initialized(t, "redis://"+server.Addr)
+	s := open(t, "redis://"+server.Addr+"?wait=1&wait_timeout=20s&timeout=30s")
+	app := newApp(t, open(t, "redis://"+server.Addr), 1)
+	holdingFlights(s)
+	q := &queueing{t: t, s: s, gate: newGate(s)}
+	for range flights {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		q.wait.Go(func() { applyOne(ctx, s, txnOf(app, add("busy", 1))) })
+		<-q.gate.came
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+	defer cancel()
+	hurried, patient := q.bring(ctx, txnOf(app, add("users", 1))), q.bring(t.Context(), txnOf(app, add("users", 1)))
+	close(q.gate.open)
+	wantDurability(t, (<-hurried)[0], quota.DurabilityPrimary)
+	wantDurability(t, (<-patient)[0], quota.DurabilityPrimary)
+	q.leave()
+}
+
 // TestLostWait: the script's reply came, that of WAIT did not.
 func TestLostWait(t *testing.T) {
 	t.Parallel()
