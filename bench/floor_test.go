@@ -38,26 +38,28 @@ func newEcho(t *testing.T) *grpc.ClientConn {
 // answersOf keeps what came back over a connection.
 type answersOf struct {
 	grpc.ClientConnInterface
-	last proto.Message
+	asked, last proto.Message
 }
 
 func (a *answersOf) Invoke(ctx context.Context, method string, in, out any, options ...grpc.CallOption) error {
 	err := a.ClientConnInterface.Invoke(ctx, method, in, out, options...)
-	a.last = out.(proto.Message)
+	a.asked, a.last = in.(proto.Message), out.(proto.Message)
 	return err
 }
 
 func TestEchoAnswersWhatWasPrepared(t *testing.T) {
 	t.Parallel()
 	conn := &answersOf{ClientConnInterface: newEcho(t)}
-	one, batch := EchoCaller(conn, false), EchoCaller(conn, true)
+	one, batch := TypedCaller(conn, false), TypedCaller(conn, true)
+	bare, bareBatch := BareCaller(conn, false), BareCaller(conn, true)
 	mix, _ := MixOf("features")
 	check, many := mix.calls(crowd(1, 10), 0, 0).draw(), mix.calls(crowd(1, 10), 0, 3).draw()
-	release := &Call{Release: &imquotav1.ReleaseQuotaRequest{AppId: 7}}
+	release := &Call{Release: &imquotav1.ReleaseQuotaRequest{AppId: 7, RequestId: "a-request-of-the-test"}}
 	for name, call := range map[string]func() (Outcome, error){
 		"check":   func() (Outcome, error) { return one.Call(t.Context(), check) },
 		"release": func() (Outcome, error) { return one.Call(t.Context(), release) },
 		"batch":   func() (Outcome, error) { return batch.Call(t.Context(), many) },
+		"bare":    func() (Outcome, error) { return bare.Call(t.Context(), many) },
 	} {
 		if _, err := call(); status.Code(err) != codes.FailedPrecondition {
 			t.Errorf("%s, before anything is prepared: %v", name, err)
@@ -88,6 +90,21 @@ func TestEchoAnswersWhatWasPrepared(t *testing.T) {
 	} {
 		if _, err := tt.caller.Call(t.Context(), tt.call); err != nil || !proto.Equal(conn.last, tt.want) {
 			t.Errorf("%s: %v, %v, want %v", name, conn.last, err, tt.want)
+		}
+	}
+	// The bare way has as many bytes of each, there and back.
+	for name, tt := range map[string]struct {
+		caller    Caller
+		call      *Call
+		ask, want proto.Message
+	}{
+		"check":   {bare, check, check.Checks[0], &imquotav1.CheckQuotaResponse{Decision: decision}},
+		"release": {bareBatch, release, release.Release, &imquotav1.CheckQuotaResponse{Decision: decision}},
+		"batch":   {bareBatch, many, &imquotav1.BatchCheckQuotaRequest{Items: many.Checks}, &imquotav1.BatchCheckQuotaResponse{Items: sample}},
+	} {
+		_, err := tt.caller.Call(t.Context(), tt.call)
+		if err != nil || proto.Size(conn.asked) != proto.Size(tt.ask) || proto.Size(conn.last) != proto.Size(tt.want) {
+			t.Errorf("%s: %d bytes there and %d back, want %d and %d; %v", name, proto.Size(conn.asked), proto.Size(conn.last), proto.Size(tt.ask), proto.Size(tt.want), err)
 		}
 	}
 	used, err := EchoCPU(t.Context(), conn)

@@ -42,7 +42,7 @@ func newLinePlot(caption string, sides []Figures) *linePlot {
 		LabelX: plotLeft - 5, LabelY: plotBottom + 15,
 	}
 	for i := range sides {
-		p.Legend = append(p.Legend, plotName{classOf(sides[i].Name), strconv.Itoa(plotLeft + 80*i), "14", sides[i].Name})
+		p.Legend = append(p.Legend, plotName{classOf(sides[i].Name), strconv.Itoa(plotLeft + 72*i), "14", sides[i].Name})
 	}
 	return p
 }

@@ -50,7 +50,8 @@ type Row struct {
 // Names of sides.
 const (
 	NameQuota = "imquota"
-	NameEcho  = "echo"
+	NameEcho  = "echo"  // bare
+	NameTyped = "typed" // the echo, by imquota's own messages
 	NameRedis = "Redis"
 )
 

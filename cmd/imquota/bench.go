@@ -23,8 +23,8 @@ type BenchCmd struct {
 	Rate        float64       `help:"An open loop: so many calls are due each second, whether or not those before are answered, and latency begins when a call is due. 0: a closed loop, where callers ask as soon as they are answered." default:"0" group:"Load:"`
 	Batch       int           `help:"Checks a call, in BatchCheckQuota; 0: one, in CheckQuota." default:"0" group:"Load:"`
 	Connections int           `help:"How many connections the callers share." default:"4" group:"Load:"`
-	Duration    time.Duration `help:"For how long each is measured, at each number of callers: imquota, and each floor." default:"5s" group:"Load:"`
-	Warmup      time.Duration `help:"For how long each is under load before." default:"1s" group:"Load:"`
+	Duration    time.Duration `help:"For how long each is measured, at each number of callers: imquota, and each floor." default:"3s" group:"Load:"`
+	Warmup      time.Duration `help:"For how long each is under load before." default:"500ms" group:"Load:"`
 	Rounds      int           `help:"In how many turns the time is spent: all are measured in turns, so that what else the machine does hits all alike." default:"5" group:"Load:"`
 	Apps        int           `help:"How many apps are asked about; hot-app asks about one. (default: ${bench_apps}; with --goals ${bench_goal_apps})" placeholder:"N" group:"Load:"`
 	Users       int           `help:"How many users they have, in all. (default: ${bench_users}; with --goals ${bench_goal_users})" placeholder:"N" group:"Load:"`
@@ -34,7 +34,7 @@ type BenchCmd struct {
 	RequestIDs  bool          `name:"request-ids" help:"Have what counts carry a request id, as callers do that repeat calls; the store remembers it." group:"Load:"`
 	Seed        uint64        `help:"What is asked is drawn by this: the same for the same seed." default:"1" group:"Load:"`
 
-	NoFloors bool `help:"Measure imquota alone. Else its floors are measured too: a gRPC server that takes and answers the same messages and decides nothing, and, where Redis counts, the least script that judges and counts." group:"Load:"`
+	NoFloors bool `help:"Measure imquota alone. Else its floors are measured too: echo, a gRPC server with default options that answers messages of the same size; typed, the same with imquota's own messages, so without a decision; and, where Redis counts, Redis with the least script that judges and counts." group:"Load:"`
 
 	benchServerFlags
 	benchTargetFlags

@@ -221,7 +221,7 @@ func (g *goalRun) echo(ctx context.Context, mix string, callers, batch int, on *
 		err = bench.PrepareEcho(ctx, on.conns[0], sample)
 	}
 	return g.side(bench.NameEcho, mix, g.few, callers, batch, func(i int) bench.Caller {
-		return bench.EchoCaller(on.conns[i%len(on.conns)], batch > 0)
+		return bench.BareCaller(on.of(i), batch > 0)
 	}), err
 }
 
@@ -416,7 +416,7 @@ func printGoals(w io.Writer, goals []bench.Goal) {
 	t.write(w)
 	_, _ = fmt.Fprintf(w, `
 %d of %d met, with one app unless more are named. Of the echo: throughput, of a gRPC
-server that takes and answers the same messages and decides nothing, in turns.
+server that takes and answers messages of the same size, measured in turns.
 Goals 5 and 7, allocations and memory, are Go's own benchmarks: make microbench.
 `, met, len(goals))
 }

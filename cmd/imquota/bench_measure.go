@@ -96,11 +96,10 @@ func (c *BenchCmd) sides(on *measured, mix *bench.Mix, of *bench.Population, cal
 	})}
 	sides[0].CPU, sides[0].Redis = on.cpu, on.redis
 	if on.echo != nil {
-		echo := side(bench.NameEcho, func(i int) bench.Caller {
-			return bench.EchoCaller(on.echo.conns[i%len(on.echo.conns)], isBatch)
-		})
-		echo.CPU = on.echo.cpu
-		sides = append(sides, echo)
+		bare := side(bench.NameEcho, func(i int) bench.Caller { return bench.BareCaller(on.echo.of(i), isBatch) })
+		typed := side(bench.NameTyped, func(i int) bench.Caller { return bench.TypedCaller(on.echo.of(i), isBatch) })
+		bare.CPU, typed.CPU = on.echo.cpu, on.echo.cpu
+		sides = append(sides, bare, typed)
 	}
 	if on.redis != nil && !c.NoFloors && mix.IsCounted {
 		least := side(bench.NameRedis, func(int) bench.Caller { return on.redis.Caller() })
@@ -194,6 +193,9 @@ func (l *lab) echoAt(address string, connections int) (*echoed, error) {
 	conns, err := l.dialPlain(address, connections)
 	return &echoed{conns}, err
 }
+
+// of returns the connection of the i-th caller.
+func (e *echoed) of(i int) grpc.ClientConnInterface { return e.conns[i%len(e.conns)] }
 
 func (e *echoed) cpu(ctx context.Context) (time.Duration, error) {
 	return bench.EchoCPU(ctx, e.conns[0])

@@ -106,7 +106,7 @@ func TestBenchOnItsOwnFile(t *testing.T) {
 	got := benchRun(t, short("--mix", "messages,relations", "--callers", "1,4", "--apps", "3", "--html", page)...)
 	r := reported(t, got)
 	want := []string{
-		"messages 1: imquota echo", "messages 4: imquota echo", "relations 1: imquota echo", "relations 4: imquota echo",
+		"messages 1: imquota echo typed", "messages 4: imquota echo typed", "relations 1: imquota echo typed", "relations 4: imquota echo typed",
 	}
 	if got := sidesOf(r); !slices.Equal(got, want) {
 		t.Errorf("rows %q, want %q", got, want)
@@ -129,7 +129,7 @@ func TestBenchOnItsOwnFile(t *testing.T) {
 func TestBenchOnItsOwnRedis(t *testing.T) {
 	t.Parallel()
 	r := reported(t, benchRun(t, short("--store", "redis", "--mix", "uniform,features", "--callers", "1", "--batch", "4", "--view", "basic", "--request-ids", "--over", "unix")...))
-	if got, want := sidesOf(r), []string{"uniform 1: imquota echo Redis", "features 1: imquota echo"}; !slices.Equal(got, want) {
+	if got, want := sidesOf(r), []string{"uniform 1: imquota echo typed Redis", "features 1: imquota echo typed"}; !slices.Equal(got, want) {
 		t.Errorf("rows %q, want %q", got, want)
 	}
 	counted, local := r.Rows[0].Sides[0], r.Rows[1].Sides[0]
@@ -139,7 +139,7 @@ func TestBenchOnItsOwnRedis(t *testing.T) {
 	if local.RoundTrips == nil || *local.RoundTrips > .2 { // a machine that is busy has records read anew
 		t.Errorf("features ask Redis: %+v", local)
 	}
-	if floor := r.Rows[0].Sides[2]; floor.Ratio == nil || *floor.Ratio <= 0 || floor.RoundTrips == nil || *floor.RoundTrips < .2 || *floor.RoundTrips > .3 {
+	if floor := r.Rows[0].Sides[3]; floor.Ratio == nil || *floor.Ratio <= 0 || floor.RoundTrips == nil || *floor.RoundTrips < .2 || *floor.RoundTrips > .3 {
 		t.Errorf("the floor carries four checks in a script: %+v", floor)
 	}
 }
@@ -175,7 +175,7 @@ func TestBenchTarget(t *testing.T) {
 	quotas, admin := p.addresses[0], p.addresses[1]
 	got := benchRun(t, short("--target", quotas, "--target-admin", admin, "--target-metrics", "http://"+p.http+"/metrics", "--mix", "messages,relations", "--callers", "2", "--apps", "3")...)
 	r := reported(t, got)
-	if want := []string{"messages 2: imquota echo", "relations 2: imquota echo"}; !slices.Equal(sidesOf(r), want) {
+	if want := []string{"messages 2: imquota echo typed", "relations 2: imquota echo typed"}; !slices.Equal(sidesOf(r), want) {
 		t.Errorf("rows %q, want %q", sidesOf(r), want)
 	}
 	if f := r.Rows[0].Sides[0]; f.CPU == nil || *f.CPU <= 0 {
