@@ -96,10 +96,7 @@ func (s *State) Fate() string {
 type Lifecycle []State
 
 // At returns the state at an instant.
-func (l Lifecycle) At(now time.Time) *State { return &l[l.Index(now)] }
-
-// Index returns which one of the states holds at an instant.
-func (l Lifecycle) Index(now time.Time) int {
+func (l Lifecycle) At(now time.Time) *State {
 	first, last := 0, len(l)-1 // the last one never ends
 	for first < last {
 		if i := (first + last) / 2; now.Before(l[i].Until) {
@@ -108,7 +105,7 @@ func (l Lifecycle) Index(now time.Time) int {
 			first = i + 1
 		}
 	}
-	return first
+	return &l[first]
 }
 
 // StateAt is Lifecycle for one instant.

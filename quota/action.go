@@ -28,7 +28,10 @@ type UseFeature struct {
 type RegisterUsers struct{ UserIDs []string }
 
 // Login registers the user, if unknown, and counts a monthly active user at
-// the first login of the month.
+// the first login of the month. Which one that is the store says each time: that
+// a user was counted is not known any more once somebody else may have deleted
+// them, once another process's clock may have taken the app into the next month,
+// or once the store may have lost its tail.
 type Login struct{ UserID string }
 
 // AddFriend counts a friend for both users, or for UserID alone.

@@ -272,7 +272,7 @@ func (t *task) plan() {
 	if t.err = s.outlook.err; t.err != nil {
 		return
 	}
-	st := s.stretch(s.now)
+	st := s.outlook.at(s.now)
 	if t.err = st.err; t.err != nil {
 		return
 	}

@@ -151,6 +151,36 @@ func BenchmarkCheckParallel(b *testing.B) {
 	})
 }
 
+// BenchmarkCheckManyApps shows what it costs that other apps were asked for before,
+// so that what is known of this one is not in the processor's caches.
+func BenchmarkCheckManyApps(b *testing.B) {
+	for _, n := range []uint32{1, 10_000} {
+		b.Run(fmt.Sprintf("apps=%d", n), func(b *testing.B) {
+			m := &storetest.Instant{Model: storetest.NewModel()}
+			e := quota.New(quota.Options{Catalog: catalog.Default(), Store: m, Registry: m})
+			e.Confirmed(time.Now().Add(time.Hour))
+			ctx, r := context.Background(), &quota.Request{Action: &quota.UseFeature{Feature: "user_status"}}
+			for r.App = 1; r.App <= n; r.App++ {
+				app := &account.App{ID: r.App, Account: fmt.Sprint(r.App), Region: "sg", Edition: "premium", Created: time.Now(), FanoutBits: 8}
+				if err := m.CreateApp(ctx, app, account.Event{}, 1, false); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := e.Check(ctx, r); err != nil {
+					b.Fatal(err)
+				}
+			}
+			draw := uint32(0)
+			for b.Loop() {
+				draw = draw*1664525 + 1013904223
+				r.App = 1 + draw>>8%n
+				if d, err := e.Check(ctx, r); err != nil || !d.Allowed {
+					b.Fatal(d, err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkCheckAll shows what 32 decisions cost together, of one app or of three.
 func BenchmarkCheckAll(b *testing.B) {
 	const items = 32

@@ -14,22 +14,23 @@ import (
 // once, and many read it at once.
 type outlook struct {
 	app     *account.App
-	owner   *account.Account
+	owner   *kept[*account.Account]
 	inForce *catalog.Snapshot
+	changed time.Time // the later of both records
 	// catalog is the one that the app goes by. Where that is not there it is the one
 	// in force, for what is known without, and err says so unless the app is gone.
-	catalog   *catalog.Snapshot
-	err       error
-	life      account.Lifecycle
-	stretches []stretch // one for every state
-	last      atomic.Pointer[stretch]
+	catalog *catalog.Snapshot
+	err     error
+	life    account.Lifecycle
+	last    atomic.Pointer[stretch] // that was asked for: most who ask are in it
 }
 
 // stretch is a stretch of time in which an app is in one state. What is decided in
 // it without a counter, and for no client in particular, is decided once.
 type stretch struct {
-	outlook *outlook
-	state   *account.State
+	outlook     *outlook
+	from, until time.Time // of state, which is the rest of it
+	state       *account.State
 	// edition is whichever for an app that is gone, to which everything is denied.
 	edition *catalog.Edition
 	err     error // the catalog has no such edition
@@ -39,15 +40,12 @@ type stretch struct {
 	features  atomic.Pointer[[]atomic.Pointer[refusal]] // by Feature.Index
 }
 
-func newOutlook(app *account.App, owner *account.Account, inForce *catalog.Snapshot) *outlook {
-	o := &outlook{app: app, owner: owner, inForce: inForce, life: app.Lifecycle(owner, inForce)}
-	o.catalog, o.err = catalogOf(app, inForce)
-	o.stretches = make([]stretch, len(o.life))
-	for i := range o.stretches {
-		s := &o.stretches[i]
-		s.outlook, s.state = o, &o.life[i]
-		s.edition, s.err = o.editionIn(s.state)
+func newOutlook(app *account.App, owner *kept[*account.Account], inForce *catalog.Snapshot) *outlook {
+	o := &outlook{
+		app: app, owner: owner, inForce: inForce,
+		changed: account.Latest(time.Time{}, app, owner.record), life: app.Lifecycle(owner.record, inForce),
 	}
+	o.catalog, o.err = catalogOf(app, inForce)
 	return o
 }
 
@@ -75,14 +73,19 @@ func (o *outlook) editionIn(state *account.State) (*catalog.Edition, error) {
 	return nil, unknownEdition(o.app.ID, state.Edition, o.catalog)
 }
 
-// at returns the stretch that holds an instant: most are in the one that the last
-// was in.
+// at returns the stretch that holds an instant, or when a record was changed last.
+// Who did that may have had a clock that is ahead.
 func (o *outlook) at(now time.Time) *stretch {
-	s := o.last.Load()
-	if s == nil || now.Before(s.state.From) || !s.state.Until.IsZero() && !now.Before(s.state.Until) {
-		s = &o.stretches[o.life.Index(now)]
-		o.last.Store(s)
+	if now.Before(o.changed) {
+		now = o.changed
 	}
+	if s := o.last.Load(); s != nil && !now.Before(s.from) && (s.until.IsZero() || now.Before(s.until)) {
+		return s
+	}
+	state := o.life.At(now)
+	s := &stretch{outlook: o, from: state.From, until: state.Until, state: state}
+	s.edition, s.err = o.editionIn(state)
+	o.last.Store(s)
 	return s
 }
 

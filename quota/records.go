@@ -20,6 +20,7 @@ type records struct {
 	registry account.Registry
 	clock    func() time.Time // of this process, whatever time requests are judged at
 	staleMax time.Duration    // how old a record may be that decides while the store is away
+	room     int              // for so many of each kind
 
 	// Read without the lock, and written with it.
 	apps     *table[uint32, *kept[*account.App]]
@@ -65,7 +66,8 @@ type announcement struct {
 }
 
 const (
-	// maxKept bounds what is kept of each kind: at about 1 KiB a record, 100 MiB.
+	// maxKept bounds what is kept of each kind. A record and what follows from it take
+	// 2 KiB, with a year of orders 7: a few hundred MiB.
 	maxKept = 100_000
 	// keptFor is when a record is read again though nothing was announced.
 	keptFor = time.Minute
@@ -81,7 +83,7 @@ const (
 
 func newRecords(r account.Registry, clock func() time.Time, staleMax time.Duration) *records {
 	c := &records{
-		registry: r, clock: clock, staleMax: staleMax,
+		registry: r, clock: clock, staleMax: staleMax, room: maxKept,
 		apps: newTable[uint32, *kept[*account.App]](), owners: newTable[string, *kept[*account.Account]](),
 		announced: make(map[account.Subject]announcement), clearAt: fewAnnouncements,
 	}
@@ -212,8 +214,9 @@ func keep[K comparable, R any](c *records, r reading, all *table[K, *kept[R]], k
 	// before it, however late the answer came.
 	a, ok := c.announced[s]
 	k.isOutdated.Store(c.clock().Sub(r.began) > slowestRead || ok && (a.number > r.number || r.began.Before(a.until)))
-	for all.size >= maxKept {
+	for all.size >= c.room {
 		if other, ok := all.any(); ok {
+			outdate(all, other)
 			all.delete(other)
 		}
 	}
@@ -251,20 +254,29 @@ func saysNothing(err error) bool {
 }
 
 // readOwners is readApps for accounts.
-func (c *records) readOwners(ctx context.Context, names []string) []account.LoadedAccount {
+func (c *records) readOwners(ctx context.Context, names []string) ([]*kept[*account.Account], []error) {
 	r := c.begin()
 	loaded := c.registry.Accounts(ctx, names)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	all, errs := make([]*kept[*account.Account], len(names)), make([]error, len(names))
 	for i := range loaded {
-		switch l := &loaded[i]; {
-		case l.Err == nil:
-			keep(c, r, c.owners, names[i], account.Subject{Account: names[i]}, l.Account)
-		case !saysNothing(l.Err):
-			c.owners.delete(names[i])
+		l := &loaded[i]
+		if l.Err == nil || !saysNothing(l.Err) {
+			c.dropOwner(names[i])
+		}
+		if errs[i] = l.Err; l.Err == nil {
+			all[i] = keep(c, r, c.owners, names[i], account.Subject{Account: names[i]}, l.Account)
 		}
 	}
-	return loaded
+	return all, errs
+}
+
+// dropOwner forgets an account. Outlooks that still have it see that it is outdated:
+// nobody would tell them what becomes of it. The lock is held.
+func (c *records) dropOwner(name string) {
+	outdate(c.owners, name)
+	c.owners.delete(name)
 }
 
 // refused drops a record that the store refused to judge with. Of many callers

@@ -110,6 +110,50 @@ func TestReadingThatIsOvertaken(t *testing.T) {
 	}
 }
 
+// TestAccountThatIsKeptNoMore: whoever has decided by an account is told of its
+// changes also when another reading of it was kept instead, or none for want of room.
+func TestAccountThatIsKeptNoMore(t *testing.T) {
+	t.Parallel()
+	for name, replace := range map[string]func(f *fixture){
+		"read again for another app": func(f *fixture) {
+			f.clock = f.clock.Add(2 * time.Hour) // of the confirmation
+			if _, err := f.Check(f.t.Context(), &quota.Request{App: 8, Action: feature}); err != nil {
+				f.t.Fatal(err)
+			}
+			f.clock = noon
+		},
+		"no room": func(f *fixture) {
+			for range 2 {
+				if _, err := f.Check(f.t.Context(), &quota.Request{App: 9, Action: feature}); err != nil {
+					f.t.Fatal(err)
+				}
+				f.Announced(account.Subject{Account: "b"}, time.Time{}) // it alone is read again,
+				f.KeepAtMost(1)                                         // and takes the place of the other
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			for id, owner := range map[uint32]string{8: "a", 9: "b"} {
+				app := &account.App{ID: id, Account: owner, Region: "sg", Edition: "premium", Created: noon, FanoutBits: 8}
+				if err := f.store.CreateApp(t.Context(), app, account.Event{}, 2, false); err != nil {
+					t.Fatal(err)
+				}
+			}
+			replace(f)
+			owner := &account.Account{ID: "a", Bills: []account.Bill{{ID: "b", Amount: decimal.NewFromInt(1), Pushed: noon.Add(-24 * time.Hour)}}}
+			if err := f.store.UpdateAccount(context.Background(), owner); err != nil {
+				t.Fatal(err)
+			}
+			f.Announced(theOwner, time.Time{})
+			if d := f.check(feature); d.Allowed {
+				t.Errorf("overdue, and allowed: %+v", d)
+			}
+		})
+	}
+}
+
 // TestLookThatIsOvertaken: a change that is announced while somebody looks is seen,
 // when what they look at was confirmed after it.
 func TestLookThatIsOvertaken(t *testing.T) {

@@ -140,7 +140,7 @@ func (s *standing) notLiving(r ReservationEnd, cat *catalog.Snapshot, now time.T
 	if s.app == nil {
 		return (&batch{catalog: cat}).unknownApp(request), nil
 	}
-	st := s.stretch(now)
+	st := s.outlook.at(now)
 	if st.err != nil {
 		return nil, st.err
 	}

@@ -13,7 +13,7 @@ import (
 type standing struct {
 	id    uint32
 	app   *kept[*account.App]
-	owner *account.Account
+	owner *kept[*account.Account]
 	err   error
 	// away is why records could not be read that are not current. Those at hand
 	// are recent, and may decide what no counter does.
@@ -32,11 +32,6 @@ type standing struct {
 	end    time.Time
 }
 
-// stretch is the one that holds an instant, or when the app was changed last.
-func (s *standing) stretch(now time.Time) *stretch {
-	return s.outlook.at(account.Latest(now, s.app.record, s.owner))
-}
-
 // living returns the stretch that holds an instant, of an app that is not gone.
 func (s *standing) living(now time.Time) (*stretch, error) {
 	if s.err != nil {
@@ -45,7 +40,7 @@ func (s *standing) living(now time.Time) (*stretch, error) {
 	if s.outlook.err != nil {
 		return nil, s.outlook.err
 	}
-	st := s.stretch(now)
+	st := s.outlook.at(now)
 	if st.state.IsGone() {
 		return nil, account.ForApp(s.id, account.Gone(st.state))
 	}
@@ -77,6 +72,9 @@ func (c *records) load(ctx context.Context, g glance, all []*standing, cat *cata
 			continue
 		}
 		s.app, s.isCurrent = k, isCurrent(g, k)
+		if o := k.outlook.Load(); o != nil && isCurrent(g, o.owner) {
+			s.owner = o.owner
+		}
 	}
 	if len(missing) > 0 {
 		c.fill(ctx, missing)
@@ -121,12 +119,12 @@ func (c *records) findOwners(ctx context.Context, g glance, all []*standing) {
 	var names []string
 	var waiting map[string][]*standing
 	for _, s := range all {
-		if s.err != nil {
+		if s.err != nil || s.owner != nil {
 			continue
 		}
 		name := s.app.record.Account
 		if owner, ok := c.owners.get(name); ok && isCurrent(g, owner) {
-			s.owner = owner.record
+			s.owner = owner
 			continue
 		}
 		if waiting == nil {
@@ -140,14 +138,15 @@ func (c *records) findOwners(ctx context.Context, g glance, all []*standing) {
 	if len(names) == 0 {
 		return
 	}
-	for i, l := range c.readOwners(ctx, names) {
-		for _, s := range waiting[names[i]] {
-			s.owner, s.err = l.Account, account.ForApp(s.id, l.Err)
-			if owner, ok := recent(c, c.owners, names[i]); ok && isAway(ctx, l.Err) && (s.isCurrent || c.isRecent(s)) {
-				s.owner, s.away, s.err = owner.record, s.err, nil
+	owners, errs := c.readOwners(ctx, names)
+	for i, name := range names {
+		for _, s := range waiting[name] {
+			s.owner, s.err = owners[i], account.ForApp(s.id, errs[i])
+			if owner, ok := recent(c, c.owners, name); ok && isAway(ctx, errs[i]) && (s.isCurrent || c.isRecent(s)) {
+				s.owner, s.away, s.err = owner, s.err, nil
 			}
 			if s.err == nil {
-				if s.err = account.CheckOwner(s.app.record, s.owner); s.err != nil {
+				if s.err = account.CheckOwner(s.app.record, s.owner.record); s.err != nil {
 					c.refused(s.app.record) // it may be lost as well: the next request finds out
 				}
 			}
