@@ -15,13 +15,21 @@ type Goal struct {
 
 // AtLeast is a goal whose figure is to reach something.
 func AtLeast(goal int, name, unit string, figure, wanted float64) Goal {
-	return Goal{Goal: goal, Name: name, Unit: unit, Figure: figure, Wanted: wanted, IsMet: isFigure(figure) && figure >= wanted}
+	figure = measured(figure)
+	return Goal{Goal: goal, Name: name, Unit: unit, Figure: figure, Wanted: wanted, IsMet: figure >= wanted}
 }
 
 // AtMost is a goal whose figure is not to exceed something.
 func AtMost(goal int, name, unit string, figure, wanted float64) Goal {
-	return Goal{Goal: goal, Name: name, Unit: unit, Figure: figure, Wanted: wanted, IsMost: true, IsMet: isFigure(figure) && figure <= wanted}
+	figure = measured(figure)
+	return Goal{Goal: goal, Name: name, Unit: unit, Figure: figure, Wanted: wanted, IsMost: true, IsMet: figure > 0 && figure <= wanted}
 }
 
-// isFigure reports whether anything was measured: zero is what came of no answers.
-func isFigure(v float64) bool { return v > 0 && !math.IsNaN(v) && !math.IsInf(v, 0) }
+// measured is a figure, or zero, which meets no goal: what comes of no answers is a
+// ratio of or to nothing.
+func measured(v float64) float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0
+	}
+	return v
+}
