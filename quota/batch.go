@@ -82,7 +82,7 @@ func (b *batch) round(ctx context.Context) (again bool) {
 	b.draft(ctx)
 	b.asked = b.asked[:0]
 	for i := range b.tasks {
-		if t := &b.tasks[i]; !t.done && !b.settleLocally(t) {
+		if !b.tasks[i].done {
 			b.asked = append(b.asked, i)
 		}
 	}
@@ -173,9 +173,10 @@ func describe(err error, t *Txn) error {
 	return err
 }
 
-// draft makes the plans of all tasks that are not done. What the record of an app
-// decides without the store's confirmation needs a current one: of all such apps
-// those are read together, and the plans for them are made again.
+// draft makes the plans of all tasks that are not done, and settles those that need
+// no store. What the record of an app decides without the store's confirmation needs
+// a current one: of all such apps those are read together, and the plans for them
+// are made again.
 func (b *batch) draft(ctx context.Context) {
 	known := len(b.apps)
 	var over []*standing
@@ -206,7 +207,12 @@ func (b *batch) draft(ctx context.Context) {
 			continue
 		}
 		t.plan()
-		if s := t.app; !s.isCurrent && t.isFinal() && s.err == nil && s.away == nil && !slices.Contains(outdated, s) {
+		s := t.app
+		if s.isCurrent || !t.isFinal() || s.err != nil || s.away != nil {
+			b.settle(t)
+			continue
+		}
+		if !slices.Contains(outdated, s) {
 			outdated = append(outdated, s)
 		}
 	}
@@ -217,6 +223,7 @@ func (b *batch) draft(ctx context.Context) {
 	for i := range b.tasks {
 		if t := &b.tasks[i]; !t.done && slices.Contains(outdated, t.app) {
 			t.plan()
+			b.settle(t)
 		}
 	}
 }
@@ -288,9 +295,9 @@ func (t *task) isFinal() bool {
 	return t.err != nil || t.planner.isLocal() || t.planner.isDenied()
 }
 
-// settleLocally reports whether a request is decided, or failed, without the
-// store; else its transaction is complete.
-func (b *batch) settleLocally(t *task) bool {
+// settle decides a request that needs no store, or says why it cannot be decided;
+// else it completes the transaction.
+func (b *batch) settle(t *task) {
 	p, r := t.planner, t.request
 	switch {
 	case errors.Is(t.err, account.ErrAppNotFound):
@@ -309,7 +316,6 @@ func (b *batch) settleLocally(t *task) bool {
 	if t.done {
 		t.drop()
 	}
-	return t.done
 }
 
 // complete makes the transaction that is for the store. A local denial still goes
