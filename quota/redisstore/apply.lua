@@ -20,7 +20,8 @@
 --            counters             hash: quota or subject -> count
 --
 -- ARGV[1]  one MessagePack array; times are Unix milliseconds, flags 0 or 1
---   for how long request ids, and reservations, are kept; apps, then for each:
+--   for how long request ids are kept once their generation is over, and
+--   reservations once they are written; apps, then for each:
 --   key of the header, version, the earliest that this server's clock may show
 --   for the caller's to be believed (0: whatever it shows), now, the end of the
 --   generation of request ids (0 without any), key of what is held, key of the
@@ -100,6 +101,7 @@ local NO_DAY = -2147483648
 
 -- Of the app at hand.
 local clock, kept, sequence, base
+local idsEnd -- of the generation of request ids
 local holds, holdsEnd, HELD, ENDS -- what is held, until when, by which keys
 local ended -- what those still hold whose end is past and who are not settled
 local totals, changed -- counters of the app as a whole, by key and field; a list
@@ -849,7 +851,9 @@ local function run(at)
     end
     if id then
       change('HSET', young, id, fingerprint)
-      change('PEXPIRE', young, requestsKept)
+      if call('HLEN', KEYS[young]) == 1 then
+        change('PEXPIRE', young, idsEnd + requestsKept - clock)
+      end
     end
     if writes > before then
       sequence = sequence + 1
@@ -954,7 +958,8 @@ local function app(at, isFirst)
   end
   kept = clock -- it becomes the later one when something is written
   clock = math.max(clock, A[at + 3])
-  if A[at + 4] ~= 0 and clock >= A[at + 4] then
+  idsEnd = A[at + 4]
+  if idsEnd ~= 0 and clock >= idsEnd then
     return refuse(8, clock)
   end
   HELD, ENDS, ended, totals, changed = A[at + 5], A[at + 6], {}, {}, {}

@@ -210,7 +210,7 @@ func (s *Store) encode(e *evaluation) {
 	}
 	a := newArray(size)
 	keys := keyList{text: make([]byte, 0, names), ends: make([]int, 0, n)}
-	a.number((3 * generation).Milliseconds())
+	a.number((generation + generationSlack).Milliseconds())
 	a.number((3 * holdGeneration).Milliseconds())
 	a.number(int64(len(e.sections)))
 	for _, c := range e.sections {

@@ -138,6 +138,10 @@ func counterFamily(c *quota.Counter) string {
 // horizon; half as many buckets as users have keep those of a busy app small.
 const generation = quota.RequestHorizon
 
+// generationSlack is for how much longer than anybody looks at them they are kept:
+// the clocks of an app and of its server need not go alike.
+const generationSlack = time.Minute
+
 func generationOf(at time.Time) int64 { return at.UnixMilli() / generation.Milliseconds() }
 
 func requestsFamily(number int64) string { return "r:" + strconv.FormatInt(number, 36) + ":" }

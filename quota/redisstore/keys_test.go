@@ -86,7 +86,7 @@ func TestKeysOfAnApp(t *testing.T) {
 		"app": forever, "e": forever, "c": forever, "u": forever, "g": forever, "s:friends": forever,
 		"w:" + windowName(day): dayLeft, "w:" + windowName(month): monthLeft,
 		"s:sent:" + windowName(day): dayLeft, "s:sent:" + windowName(month): monthLeft,
-		"r": 30 * time.Minute,
+		"r": now.Truncate(generation).Add(2*generation + generationSlack).Sub(now),
 	}
 	got := make(map[string]time.Duration)
 	client := server.Client()
@@ -118,6 +118,34 @@ func TestKeysOfAnApp(t *testing.T) {
 
 // forever is what PTTL answers for a key without an end.
 const forever time.Duration = -1
+
+// TestRequestsAreGivenAnEndOnce: of all ids of a bucket the first brings its end,
+// which is that of the next generation, whenever in its own it comes. Replicas and
+// the append-only file are told once, and not with each id.
+func TestRequestsAreGivenAnEndOnce(t *testing.T) {
+	t.Parallel()
+	server, s := standalone(t)
+	client := server.Client()
+	app := newAppOf(t, s, 1, 8)
+	begin := monday.Truncate(generation)
+	const ids = 1000 // of 128 buckets
+	for n := range ids {
+		txn := txnOf(app)
+		txn.Request = scatteredRequest(n)
+		txn.Now = begin.Add(generation * time.Duration(n) / ids)
+		mustApply(t, s, txn)
+	}
+	if got := calls(t, client, "pexpire"); got != 128 {
+		t.Errorf("PEXPIRE ran %d times, want once for each of 128 buckets", got)
+	}
+	for n := range 128 {
+		key := s.appPrefix(app.ID) + requestsFamily(generationOf(begin)) + bucketName(uint32(n))
+		left := client.PTTL(t.Context(), key).Val()
+		if least, most := generation, 2*generation+generationSlack; left < least || left > most {
+			t.Errorf("%s is kept for %v, want %v to %v", key, left, least, most)
+		}
+	}
+}
 
 // TestRequestIsRememberedForItsHorizon repeats a request just before the
 // horizon, from a caller whose clock has passed into the next generation.

@@ -3,8 +3,8 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,20 +15,32 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// usedMemory is what Redis has allocated: keys, values and its own tables.
+// usedMemory is what keys and their values take in Redis, and the tables that they
+// are found by. What its connections take besides comes and goes.
 func usedMemory(t testing.TB, c *redis.Client) int64 {
 	t.Helper()
-	info, err := c.Info(context.Background(), "memory").Result()
+	ctx := context.Background()
+	keys := c.Keys(ctx, "*").Val()
+	used, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, key := range keys {
+			p.MemoryUsage(ctx, key, 0)
+		}
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, _ := strings.Cut(info, "used_memory:")
-	line, _, _ := strings.Cut(after, "\r\n")
-	n, err := strconv.ParseInt(line, 10, 64)
-	if err != nil {
-		t.Fatal(err)
+	total := int64(8) << bits.Len(uint(len(keys)))
+	for _, cmd := range used {
+		total += cmd.(*redis.IntCmd).Val()
 	}
-	return n
+	stats, _ := c.Do(ctx, "MEMORY", "STATS").Val().(map[any]any)
+	tables, _ := stats["db.0"].(map[any]any)
+	ends, ok := tables["overhead.hashtable.expires"].(int64)
+	if !ok {
+		t.Fatalf("MEMORY STATS: %v", stats)
+	}
+	return total + ends
 }
 
 // idForm makes ids of the users and groups that are counted.
@@ -46,19 +58,20 @@ var idForms = []idForm{
 
 // kept is something that Redis keeps, as Apply writes it.
 type kept struct {
-	unit string
-	most float64 // goal, bytes of each, with ids of 20 bytes at about 60 a bucket; 0: none
+	unit     string
+	most     float64 // bytes of each
+	isHashed bool    // its id is, and so of one length; there are half as many buckets
 	// txns write those of a range.
 	txns func(app *account.App, form idForm, from, to int) []quota.Txn
 }
 
 var keptThings = []kept{
-	{"user", 35, userTxns},
-	{"counter", 35, func(app *account.App, form idForm, from, to int) []quota.Txn {
+	{"user", 35, false, userTxns},
+	{"counter", 35, false, func(app *account.App, form idForm, from, to int) []quota.Txn {
 		return counterTxns(app, "friends", form, from, to)
 	}},
-	{"group", 0, groupTxns},
-	{"request", 45, requestTxns},
+	{"group", 45, false, groupTxns},
+	{"request", 45, true, requestTxns},
 }
 
 // userTxns register users and count them as active.
@@ -135,32 +148,69 @@ func (k *kept) fill(t testing.TB, client *redis.Client, s *Store, app *account.A
 	return float64(usedMemory(t, client)-before) / float64(n)
 }
 
+// TestMemory holds what one of each may take, in buckets as full as they are aimed
+// to be.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	for _, k := range keptThings {
+		for _, form := range idForms {
+			t.Run(k.unit+"/ids="+form.name, func(t *testing.T) {
+				t.Parallel()
+				const fanout, fields = 8, 60
+				s, client := storeOfMemory(t)
+				n := fields << fanout
+				if k.isHashed {
+					n /= 2
+				}
+				if got := k.fill(t, client, s, newAppOf(t, s, 1, fanout), form, n); got > k.most || got < k.most/4 {
+					t.Errorf("%.1f bytes a %s, want at most %v, and not next to nothing", got, k.unit, k.most)
+				}
+			})
+		}
+	}
+}
+
+// storeOfMemory starts a server that holds nothing yet but what every one does.
+func storeOfMemory(t testing.TB) (*Store, *redis.Client) {
+	t.Helper()
+	server := redistest.Standalone(t)
+	return initialized(t, "redis://"+server.Addr), server.Client()
+}
+
 // BenchmarkMemory reports what one of each takes in Redis, in apps of several
-// sizes with the fan-out that such an app is given.
+// sizes: with the fan-out that an app of that size is given if it is told, and with
+// the one for a million users that it is given if it is not. The last has buckets
+// of more fields than Redis packs.
 func BenchmarkMemory(b *testing.B) {
 	for _, k := range keptThings {
-		for _, n := range []int{1_000, 100_000, 1_000_000} {
+		for _, size := range []struct {
+			n      int
+			fanout uint8
+		}{{100, 8}, {100, 14}, {1_000, 8}, {1_000, 14}, {10_000, 8}, {10_000, 14}, {100_000, 11}, {100_000, 14}, {1_000_000, 14}, {200_000, 8}} {
 			for _, form := range idForms {
-				if k.unit == "request" && form.name != "20-byte" {
-					continue // an id is hashed, however long it is
+				if k.isHashed && form.name != "20-byte" {
+					continue // however long they are
 				}
-				name := fmt.Sprintf("%s/ids=%s/n=%d", k.unit, form.name, n)
-				b.Run(name, func(b *testing.B) { k.benchmark(b, form, n) })
+				b.Run(fmt.Sprintf("%s/ids=%s/n=%d/bits=%d", k.unit, form.name, size.n, size.fanout), func(b *testing.B) {
+					k.benchmark(b, form, size.n, size.fanout)
+				})
 			}
 		}
 	}
 }
 
-func (k *kept) benchmark(b *testing.B, form idForm, n int) {
+// benchmark fills an app, or several small ones, whose buckets differ by chance.
+func (k *kept) benchmark(b *testing.B, form idForm, n int, fanout uint8) {
 	b.Helper()
-	server := redistest.Standalone(b)
-	s := initialized(b, "redis://"+server.Addr)
-	client := server.Client()
+	s, client := storeOfMemory(b)
+	apps := max(1, 1000/n)
 	total, id := 0.0, uint32(0)
 	for b.Loop() {
-		id++
-		total += k.fill(b, client, s, newAppOf(b, s, id, account.FanoutBitsFor(int64(n))), form, n)
+		for range apps {
+			id++
+			total += k.fill(b, client, s, newAppOf(b, s, id, fanout), form, n)
+		}
 	}
-	b.ReportMetric(total/float64(b.N), "bytes/"+k.unit)
+	b.ReportMetric(total/float64(b.N*apps), "bytes/"+k.unit)
 	b.ReportMetric(0, "ns/op")
 }
