@@ -111,6 +111,29 @@ func TestManyCallersGather(t *testing.T) {
 	})
 }
 
+// TestSlowCalls do not keep others waiting: the next to come takes along who waits.
+func TestSlowCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		c := client.New(g, client.Options{})
+		fill(t, g, c)
+		done := []<-chan answered{ask(t.Context(), c, login("a")), ask(t.Context(), c, login("b"))}
+		if got := g.shape(); len(got) != 2 {
+			t.Errorf("they take no time yet: %v", got)
+		}
+		<-time.After(time.Millisecond)
+		done = append(done, ask(t.Context(), c, login("c")))
+		if got := g.shape(); len(got) != 3 || got[2] != "BatchCheckQuota 3" {
+			t.Errorf("under way: %v", got)
+		}
+		g.clear()
+		for i, user := range []string{"a", "b", "c"} {
+			want(t, user, done[i])
+		}
+	})
+}
+
 // TestNotSent: whoever has gone before there was room is dropped.
 func TestNotSent(t *testing.T) {
 	t.Parallel()

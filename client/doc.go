@@ -19,11 +19,12 @@
 //
 // Two checks go out at once, each as an RPC of its own. While those are under way
 // the following ones gather, and as soon as one returns all of them go out together
-// as one BatchCheckQuota. No timer waits for company: whoever is alone goes at once,
-// by its own goroutine, and the busier it is the fuller the batches are, up to what
-// a server takes (256 checks, 1000 ids in lists, 256 KiB). Apps take turns, so that
-// one with very much to ask does not keep others waiting; and features, which the
-// plan decides, gather apart from what is counted, and do not wait for the store.
+// as one BatchCheckQuota; or, where calls take long, as soon as another check comes.
+// No timer waits for company: whoever is alone goes at once, by its own goroutine,
+// and the busier it is the fuller the batches are, up to what a server takes (256
+// checks, 1000 ids in lists, 256 KiB). Apps take turns, so that one with very much
+// to ask does not keep others waiting; and features, which the plan decides, gather
+// apart from what is counted, and do not wait for the store.
 //
 // Nobody notices who else is in a batch:
 //

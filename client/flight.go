@@ -24,11 +24,13 @@ const (
 	maxBatchBytes = maxListIDs * bytesPerID // 144 less than the server takes
 )
 
-// flights is how many calls are under way before others gather. Two keep the
-// server busy while the answers of one are read; more are smaller ones.
-const flights = 2
-
-var limits = gather.Limits{Flights: flights, Items: maxBatchItems, Work: maxBatchBytes}
+// limits are those of flights. Two keep the server busy while the answers of one
+// are read; more are smaller ones, and go only where they take long: over a
+// network, or while the store is slow.
+var limits = gather.Limits{
+	Flights: 2, More: 6, Apart: 100 * time.Microsecond,
+	Items: maxBatchItems, Work: maxBatchBytes,
+}
 
 // check is one that gathers.
 type check struct {
