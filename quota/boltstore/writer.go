@@ -94,12 +94,12 @@ func (s *Store) write() {
 	for {
 		select {
 		case w := <-s.queue:
-			s.commit(s.gather(w))
+			s.commit(w)
 		case <-s.closing:
 			for {
 				select {
 				case w := <-s.queue:
-					s.commit(s.gather(w))
+					s.commit(w)
 				default:
 					return
 				}
@@ -108,70 +108,90 @@ func (s *Store) write() {
 	}
 }
 
-// gather takes what waits beside the first call. Those whose caller has left
-// are not carried out.
-func (s *Store) gather(first *work) []*work {
-	batch, weight := []*work{first}, first.weight
-	for len(batch) < batchCalls && weight < batchCounters {
-		select {
-		case w := <-s.queue:
-			batch, weight = append(batch, w), weight+w.weight
-			continue
-		default:
-		}
-		break
-	}
-	kept := batch[:0]
-	for _, w := range batch {
-		if err := w.ctx.Err(); err != nil {
-			w.done <- gone(err)
-			continue
-		}
-		kept = append(kept, w)
-	}
-	return kept
+// batch is the calls of one commit.
+type batch struct {
+	calls  []*work
+	weight int
 }
 
-// commit runs a batch in one transaction, and answers.
-func (s *Store) commit(batch []*work) {
-	for len(batch) > 0 {
-		if fault := s.broken.Load(); fault != nil {
-			reply(batch, fault)
+// take adds a call, unless its caller has left: then it is not carried out.
+func (b *batch) take(w *work) {
+	if err := w.ctx.Err(); err != nil {
+		w.done <- gone(err)
+		return
+	}
+	b.calls = append(b.calls, w)
+	b.weight += w.weight
+}
+
+// gather takes what waits, as far as there is room.
+func (b *batch) gather(queue <-chan *work) {
+	for len(b.calls) < batchCalls && b.weight < batchCounters {
+		select {
+		case w := <-queue:
+			b.take(w)
+		default:
 			return
 		}
-		offender, wrote := -1, false
+	}
+}
+
+// run carries the calls out in a transaction, and with them those who come
+// meanwhile. It reports whether anything was written, and at a failure of the file
+// at which call.
+func (b *batch) run(tx *bolt.Tx, queue <-chan *work) (wrote bool, failed int, err error) {
+	for i := 0; ; i++ {
+		if i == len(b.calls) {
+			b.gather(queue)
+		}
+		if i == len(b.calls) {
+			return wrote, -1, nil
+		}
+		w := b.calls[i]
+		w.answer = nil
+		err := w.do(tx)
+		if answer, ok := err.(answer); ok { //nolint:errorlint // it is never wrapped
+			w.answer = answer.error
+			continue
+		}
+		if err != nil {
+			return wrote, i, err
+		}
+		wrote = true
+	}
+}
+
+// commit runs a call and all that wait beside it in one transaction, and answers.
+func (s *Store) commit(first *work) {
+	b := &batch{}
+	b.take(first)
+	b.gather(s.queue)
+	for len(b.calls) > 0 {
+		if fault := s.broken.Load(); fault != nil {
+			reply(b.calls, fault)
+			return
+		}
+		offender := -1
 		err := s.update(func(tx *bolt.Tx) error {
-			wrote = false
-			for i, w := range batch {
-				w.answer = nil
-				err := w.do(tx)
-				if answer, ok := err.(answer); ok { //nolint:errorlint // it is never wrapped
-					w.answer = answer.error
-					continue
-				}
-				if err != nil {
-					offender = i
-					return err
-				}
-				wrote = true
-			}
-			if !wrote {
+			wrote, failed, err := b.run(tx, s.queue)
+			offender = failed
+			if err == nil && !wrote {
 				return errUnchanged
 			}
-			return nil
+			return err
 		})
 		if err == errUnchanged { //nolint:errorlint // it is never wrapped
 			err = nil
 		}
 		s.requests.settle(err == nil)
 		if offender < 0 {
-			s.settle(batch, err)
+			s.settle(b.calls, err)
 			return
 		}
 		// The transaction is undone, so nothing of it is written; the others
 		// need not suffer for what one of them asked.
-		reply(batch[offender:offender+1], &account.Fault{Reason: account.StoreUnavailable, Detail: "the store " + s.path + " refused the write", Err: err})
-		batch = slices.Delete(batch, offender, offender+1)
+		reply(b.calls[offender:offender+1], &account.Fault{Reason: account.StoreUnavailable, Detail: "the store " + s.path + " refused the write", Err: err})
+		b.calls = slices.Delete(b.calls, offender, offender+1)
 	}
 }
 

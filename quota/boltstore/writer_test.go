@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -17,13 +18,15 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// block keeps the writer busy until the returned function is called.
+// block keeps the writer busy until the returned function is called. What waits by
+// then is of the same transaction.
 func block(t *testing.T, s *Store) (release func()) {
 	t.Helper()
 	busy, free, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	var once sync.Once // it is run again where the transaction is undone
 	go func() {
 		done <- s.submit(context.Background(), func(*bolt.Tx) error {
-			close(busy)
+			once.Do(func() { close(busy) })
 			<-free
 			return nil
 		})
@@ -171,7 +174,7 @@ func TestCommitsAreBounded(t *testing.T) {
 				outcomes = append(outcomes, start(t.Context(), s, txn))
 				queued(s, i+1)
 			}
-			before := s.committed.Load() + 1 // block's own
+			before := s.committed.Load()
 			release()
 			for _, o := range outcomes {
 				if got := (<-o)[0]; !got.Applied {
@@ -181,6 +184,33 @@ func TestCommitsAreBounded(t *testing.T) {
 			same(t, "commits", tt.want, s.committed.Load()-before)
 		})
 	}
+}
+
+// TestLateCallsJoin: who comes while a transaction is made up is still in it, but
+// only as long as it has room.
+func TestLateCallsJoin(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t))
+	app := found(t, s, 1)
+	const late = batchCalls + 10
+	outcomes := make(chan []quota.Outcome, late)
+	before := s.committed.Load()
+	if err := s.submit(t.Context(), func(*bolt.Tx) error {
+		for i := range late {
+			go func() { outcomes <- s.Apply(context.Background(), []quota.Txn{adding(app, "sent")}) }()
+			queued(s, i+1)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range late {
+		if o := (<-outcomes)[0]; !o.Applied {
+			t.Error(o.Err)
+		}
+	}
+	same(t, "commits", before+2, s.committed.Load())
+	same(t, "counter", int64(late), used(t, s, app, "sent"))
 }
 
 // TestFailedCommit: what is on the disk after a commit that failed is unknown.
