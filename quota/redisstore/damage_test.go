@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -125,23 +126,69 @@ func TestScriptThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	server, s := standalone(t)
 	app := newApp(t, s, 1)
-	remembering := strings.Replace(applyLua, "change('PEXPIRE', young", "change('LPUSH', young", 1)
-	if remembering == applyLua {
+	lasting := strings.Replace(applyLua, "call('PEXPIRE', bucket", "call('LPUSH', bucket", 1)
+	if lasting == applyLua {
 		t.Fatal("the script does not say PEXPIRE where this test breaks it")
 	}
-	s.scripts = newApplyScripts(remembering)
-	sick, healthy := txnOf(app, add("users", 10)), txnOf(app, add("users", 1))
-	sick.Request = requestOf("id")
-	outcomes := s.Apply(t.Context(), []quota.Txn{sick, healthy})
-	wantReason(t, outcomes[0].Err, account.OutcomeUnknown)
-	if !outcomes[1].Applied {
-		t.Errorf("the other answered %+v", outcomes[1])
+	s.scripts = newApplyScripts(lasting)
+	healthy := txnOf(app, add("users", 1))
+	judged, added := txnOf(app, add("users", 10)), txnOf(app, addEach("friends", 1, "alice"))
+	for i, sick := range []quota.Txn{judged, added} {
+		sick.Request = requestOf("id" + strconv.Itoa(i))
+		outcomes := s.Apply(t.Context(), []quota.Txn{sick, healthy})
+		wantReason(t, outcomes[0].Err, account.OutcomeUnknown)
+		if !outcomes[1].Applied {
+			t.Errorf("the other answered %+v", outcomes[1])
+		}
 	}
-	if got := used(t, s, app, "users"); got != 11 {
-		t.Errorf("users %d, want 11", got)
+	if got := used(t, s, app, "users"); got != 12 {
+		t.Errorf("users %d, want 12", got)
 	}
-	if got := server.Client().HGet(t.Context(), s.headerKey(app.ID), "s").Val(); got != "2" {
-		t.Errorf("sequence %s, want 2", got)
+	if got := server.Client().HGet(t.Context(), s.headerKey(app.ID), "s").Val(); got != "4" {
+		t.Errorf("sequence %s, want 4", got)
+	}
+}
+
+// TestWhatIsNotAdded: what only adds to counters does so before it is known that it
+// may. If it may not, not a byte is left of that.
+func TestWhatIsNotAdded(t *testing.T) {
+	t.Parallel()
+	const bits = account.DefaultFanoutBits
+	server, s := standalone(t)
+	request := requestOf("id")
+	alice := "s:friends:" + bucket("alice", bits)
+	tests := []struct {
+		name  string
+		key   string // after the app's prefix
+		plant []any  // before and after the key
+		want  account.FaultReason
+	}{
+		{"beyond the limit", alice, []any{"HSET", "alice", "20"}, ""},
+		{"text", alice, []any{"HSET", "alice", "text"}, account.UsageUnknown},
+		{"a fraction", alice, []any{"HSET", "alice", "1.5"}, account.UsageUnknown},
+		{"nothing", alice, []any{"HSET", "alice", ""}, account.UsageUnknown},
+		{"above what is exact", alice, []any{"HSET", "alice", "9007199254740993"}, account.UsageUnknown},
+		{"below what is exact", alice, []any{"HSET", "alice", "-9007199254740993"}, account.UsageUnknown},
+		{"the largest there is", alice, []any{"HSET", "alice", "9223372036854775807"}, account.UsageUnknown},
+		{"no hash", alice, []any{"SET", "text"}, account.UsageUnknown},
+		{"no request ids", requestsKey(generationOf(monday), &request, bits), []any{"SET", "text"}, account.UsageUnknown},
+		{"no older request ids", requestsKey(generationOf(monday)-1, &request, bits), []any{"SET", "text"}, account.UsageUnknown},
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			app := newApp(t, s, uint32(i+1))
+			mustApply(t, s, txnOf(app, addEach("friends", 3, "bob")))
+			redisDo(t, server, append([]any{tt.plant[0], s.appPrefix(app.ID) + tt.key}, tt.plant[1:]...)...)
+			step := txnOf(app, addEach("friends", 1, "carol", "bob", "alice", "dave"))
+			step.Request, step.Charges[0].Limit = request, catalog.Max(20)
+			before := dumpAll(t, server.Client())
+			if o := applyOne(t.Context(), s, step); o.Applied || reasonOf(o.Err) != tt.want {
+				t.Errorf("answered %+v, want reason %q", o, tt.want)
+			}
+			if diff := cmp.Diff(before, dumpAll(t, server.Client())); diff != "" {
+				t.Errorf("it is left (-before +after):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -81,6 +81,7 @@ const (
 	stepUsers
 	stepGroup
 	stepOnline
+	stepOnlyAdds // not a step, but that there is none beside the request
 )
 
 // weight is the work of a transaction: counters and users that it touches.
@@ -142,7 +143,17 @@ func stepsOf(t *quota.Txn) (steps int64) {
 	if t.Online.Op != quota.OnlineNone {
 		steps |= stepOnline
 	}
+	if steps&^stepRequest == 0 && onlyAdds(t) {
+		steps |= stepOnlyAdds
+	}
 	return steps
+}
+
+// onlyAdds reports whether a transaction without steps does nothing but add to
+// counters, by what the script needs to know of it.
+func onlyAdds(t *quota.Txn) bool {
+	return (t.Mode == quota.ModeConsume || t.Mode == quota.ModeForce) && t.WindowEnd.IsZero() && len(t.Charges) > 0 &&
+		!slices.ContainsFunc(t.Charges, func(c quota.Charge) bool { return c.Delta <= 0 || kindOf(&c) != kindEach })
 }
 
 func millis(t time.Time) int64 {

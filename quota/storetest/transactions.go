@@ -200,6 +200,9 @@ func (p *pair) draw() quota.Txn {
 		p.drawCharge(&c)
 		t.Charges = append(t.Charges, c)
 	}
+	if rapid.IntRange(0, 3).Draw(r, "counters alone") == 0 {
+		return t
+	}
 	if op := rapid.SampledFrom([]quota.UserOp{quota.UsersNone, quota.UsersRegister, quota.UsersLogin, quota.UsersDelete, quota.UsersActive}).Draw(r, "users"); op != quota.UsersNone {
 		t.Users = quota.UserStep{Op: op, IDs: ids("users"), Month: catalog.Month(p.now, zone)}
 		if t.WindowEnd.IsZero() {
