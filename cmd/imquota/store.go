@@ -36,7 +36,7 @@ type store interface {
 
 // storeFlag names a store.
 type storeFlag struct {
-	Store string `help:"The store: bolt:PATH (embedded, one process), redis://HOST:PORT/DB, rediss://..., redis+sentinel://H1,H2/NAME or redis+cluster://H1,H2." default:"${store}"`
+	Store string `help:"The store: bolt:PATH (embedded, one process), redis://HOST:PORT/DB, rediss://..., redis+sentinel://H1,H2/NAME, redis+cluster://H1,H2 or redis+unix:///PATH." default:"${store}"`
 }
 
 // boltPath returns the path of an embedded store.
@@ -59,7 +59,7 @@ func (f *storeFlag) openWith(ctx context.Context, o redisstore.Options) (s store
 	}
 	path, ok := f.boltPath()
 	if !ok || path == "" {
-		return nil, false, errors.New("--store: begins with bolt:, redis://, rediss://, redis+sentinel:// or redis+cluster://, such as bolt:data/imquota.db")
+		return nil, false, errors.New("--store: begins with bolt:, redis://, rediss://, redis+sentinel://, redis+cluster:// or redis+unix://, such as bolt:data/imquota.db")
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, false, fmt.Errorf("--store: %w", err)

@@ -55,6 +55,7 @@ const maxWait = 16
 //	redis://[USER:PASSWORD@]HOST:PORT[/DB]     rediss:// for TLS
 //	redis+sentinel://H1,H2,H3/NAME[?db=DB]     rediss+sentinel:// for TLS
 //	redis+cluster://H1,H2                      rediss+cluster:// for TLS
+//	redis+unix://[USER:PASSWORD@]/PATH[?db=DB] a Unix socket of this machine
 //
 // with the options prefix, pool_size, timeout, max_clock_skew, wait and
 // wait_timeout. Its errors never hold the password.
@@ -88,7 +89,7 @@ func parseURL(text string) (*target, error) {
 	if err != nil || u.Fragment != "" {
 		return nil, errTail
 	}
-	if err := t.readPath(strings.Trim(u.Path, "/"), kind); err != nil {
+	if err := t.readPath(u.Path, kind); err != nil {
 		return nil, err
 	}
 	given, err := url.ParseQuery(u.RawQuery)
@@ -117,7 +118,7 @@ func (t *target) checkWait(isGiven bool) error {
 }
 
 var (
-	errScheme = errors.New("a store's URL begins with redis://, rediss://, redis+sentinel:// or redis+cluster://")
+	errScheme = errors.New("a store's URL begins with redis://, rediss://, redis+sentinel://, redis+cluster:// or redis+unix://")
 	errTail   = errors.New("what follows the hosts is not a path and options")
 )
 
@@ -139,8 +140,13 @@ func (t *target) readUser(hosts string) (string, error) {
 
 func (t *target) readHosts(hosts, kind string) error {
 	port := "6379"
-	if kind == "sentinel" {
+	switch {
+	case kind == "sentinel":
 		port = "26379"
+	case kind == unixKind && hosts != "":
+		return errors.New("redis+unix:// names a path, not a host: redis+unix:///run/redis.sock")
+	case kind == unixKind:
+		return nil
 	}
 	for host := range strings.SplitSeq(hosts, ",") {
 		if host == "" {
@@ -161,7 +167,11 @@ func (t *target) readHosts(hosts, kind string) error {
 	return nil
 }
 
-func (t *target) readPath(path, kind string) error {
+// unixKind is what a URL is of whose server listens on a Unix socket.
+const unixKind = "unix"
+
+func (t *target) readPath(given, kind string) error {
+	path := strings.Trim(given, "/")
 	switch kind {
 	case "":
 		return t.readDB(path)
@@ -174,11 +184,22 @@ func (t *target) readPath(path, kind string) error {
 		if t.master = path; path == "" || strings.Contains(path, "/") {
 			return errors.New("redis+sentinel:// needs the name of the primary after the hosts: redis+sentinel://h1,h2/NAME")
 		}
+	case unixKind:
+		switch {
+		case path == "":
+			return errors.New("redis+unix:// needs the path of the socket: redis+unix:///run/redis.sock")
+		case t.tls != nil:
+			return errors.New("a Unix socket has no TLS: redis+unix://")
+		}
+		t.addrs = []string{given} // go-redis takes what begins with a slash for a path
 	default:
 		return errScheme
 	}
 	return nil
 }
+
+// isUnix reports whether the server listens on a Unix socket.
+func (t *target) isUnix() bool { return strings.HasPrefix(t.addrs[0], "/") }
 
 func (t *target) readDB(text string) error {
 	if text == "" {
@@ -200,8 +221,8 @@ func (t *target) readOptions(q url.Values) error {
 		switch {
 		case !slices.Contains(options, key):
 			return fmt.Errorf("unknown option %q: %s are known", key, strings.Join(options, ", "))
-		case key == "db" && t.master == "":
-			return errors.New("the option db belongs to redis+sentinel://; elsewhere the path is the database")
+		case key == "db" && t.master == "" && !t.isUnix():
+			return errors.New("the option db belongs to redis+sentinel:// and redis+unix://; elsewhere the path is the database")
 		}
 		if err := t.readOption(key, q[key][0]); err != nil {
 			return fmt.Errorf("option %s=%q: %w", key, q[key][0], err)

@@ -1,12 +1,15 @@
 package redisstore
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/quota/redisstore/redistest"
 )
 
@@ -90,6 +93,16 @@ func TestURL(t *testing.T) {
 			target{cluster: true, addrs: []string{"a:6379"}},
 			true, "the Redis Cluster at a:6379",
 		},
+		{
+			"a Unix socket", "redis+unix:///run/redis/redis.sock",
+			target{addrs: []string{"/run/redis/redis.sock"}},
+			false, "Redis at /run/redis/redis.sock",
+		},
+		{
+			"a Unix socket, a user and a database", "redis+unix://quota:s3cret@/run/a%20b.sock?db=2",
+			target{addrs: []string{"/run/a b.sock"}, user: "quota", password: "s3cret", db: 2},
+			false, "Redis at /run/a b.sock",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -160,6 +173,9 @@ func TestBrokenURL(t *testing.T) {
 		{"all of the time for replicas", "redis://cache?wait=1&wait_timeout=1s", "less than the timeout"},
 		{"time for no replicas", "redis://cache?wait_timeout=10ms", "without the option wait"},
 		{"a timeout too long", "redis://cache?timeout=2m", "from 1ms to 1m"},
+		{"a socket without a path", "redis+unix://", "needs the path of the socket"},
+		{"a socket of a host", "redis+unix://:s3cret@cache/run/redis.sock", "names a path, not a host"},
+		{"a socket with TLS", "rediss+unix:///run/redis.sock", "has no TLS"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -176,6 +192,30 @@ func TestBrokenURL(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestUnixSocket(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "imq") // the path of a socket is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "r.sock")
+	server := redistest.Standalone(t, "--unixsocket", path)
+	s := initialized(t, "redis+unix://"+path+"?db=3")
+	app := newApp(t, s, 1)
+	mustApply(t, s, txnOf(app, addEach("friends", 2, "alice")))
+	conn := server.Client().Conn()
+	defer func() { _ = conn.Close() }()
+	if err := conn.Select(t.Context(), 3).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if conn.Exists(t.Context(), s.headerKey(app.ID)).Val() != 1 {
+		t.Error("what was counted over the socket is not in the server's database 3")
+	}
+	server.Kill()
+	wantReason(t, applyOne(t.Context(), s, txnOf(app, addEach("friends", 2, "alice"))).Err, account.StoreUnavailable)
 }
 
 func TestIsURL(t *testing.T) {
