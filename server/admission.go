@@ -42,7 +42,7 @@ type Admission struct {
 	arriving         arriving
 	arrivals         sync.Pool // of *arrival
 	full, connection error     // the answers, made once: a refusal has to cost little
-	slow             *status.Status
+	slow, long       patience  // with arrivals, and with calls
 }
 
 // errOverloaded says that a call was not begun.
@@ -58,7 +58,8 @@ func NewAdmission(l Limits) *Admission {
 		limits:     l,
 		full:       toStatus(fmt.Errorf("%w: %d calls are under way, and no more are taken", errOverloaded, l.InFlight)),
 		connection: toStatus(fmt.Errorf("%w: %d calls of this connection are under way, and no more of it are taken", errOverloaded, l.InFlightPerConnection)),
-		slow:       status.Convert(toStatus(errSlow(l.LongestArrival))),
+		slow:       patience{limit: l.LongestArrival, answer: status.Convert(toStatus(errSlow(l.LongestArrival)))},
+		long:       patience{limit: l.LongestCall, answer: status.Convert(toStatus(errLong(l.LongestCall)))},
 	}
 }
 
@@ -91,9 +92,23 @@ func (a *Admission) Intercept(ctx context.Context, in any, info *grpc.UnaryServe
 	if deadline, ok := ctx.Deadline(); ok && deadline.Sub(now) <= a.limits.LongestCall {
 		return handle(ctx, in)
 	}
-	b := within(ctx, now, a.limits.LongestCall)
-	defer b.release()
-	return handle(b, in)
+	until := now.Add(a.limits.LongestCall)
+	call, ok := grpc.ServerTransportStreamFromContext(ctx).(ender)
+	if !ok {
+		ctx, cancel := context.WithDeadline(ctx, until)
+		defer cancel()
+		return handle(ctx, in)
+	}
+	defer a.long.begin(call, now).over()
+	return handle(&bounded{ctx, until}, in)
+}
+
+// errLong answers calls that take too long. Nobody asks them how far they are.
+func errLong(limit time.Duration) error {
+	return &account.Fault{
+		Reason: account.OutcomeUnknown,
+		Detail: fmt.Sprintf("the call took longer than %v: the request may have been counted; repeat it with the same request id", limit),
+	}
 }
 
 // take takes one more, if there is one left. What is refused is never counted,

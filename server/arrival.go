@@ -9,7 +9,6 @@ import (
 
 	"github.com/imquota/imquota/account"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
 )
 
 // arriving counts the calls whose request is not whole yet: each may hold as many
@@ -32,23 +31,16 @@ func (a *arriving) of(isOwn bool) *atomic.Int64 {
 	return &a.calls
 }
 
-// arrival is a call whose request is not whole yet. They are used again and
-// again: a timer is costly to make, and cheap to begin anew.
+// arrival is a call whose request is not whole yet. They are used again.
 type arrival struct {
 	admission *Admission
 	counts    [2]*atomic.Int64 // of all connections, and of one
-	call      ender
+	term      *term            // nil: nothing could end it
 	decode    func(any) error
-	late      *time.Timer
 
 	// read is the method of that name: to take it from a value costs an allocation.
 	read func(any) error
 }
-
-// ender is what grpc-go's streams have beside what their interfaces say, and the
-// one way to end a call from outside of it whose context was not replaced before
-// it began.
-type ender interface{ WriteStatus(st *status.Status) error }
 
 // arrive lets the request of a call arrive, or refuses the call before it is read.
 func (a *Admission) arrive(ctx context.Context, isOwn bool) (*arrival, error) {
@@ -75,20 +67,10 @@ func (a *Admission) arrive(ctx context.Context, isOwn bool) (*arrival, error) {
 		in.read = in.readOne
 	}
 	in.counts = [...]*atomic.Int64{all, ofOne}
-	in.call, _ = grpc.ServerTransportStreamFromContext(ctx).(ender)
-	if in.late == nil {
-		in.late = time.AfterFunc(a.limits.LongestArrival, in.end)
-	} else {
-		in.late.Reset(a.limits.LongestArrival)
+	if call, ok := grpc.ServerTransportStreamFromContext(ctx).(ender); ok {
+		in.term = a.slow.begin(call, time.Now())
 	}
 	return in, nil
-}
-
-// end ends a call whose request does not come.
-func (in *arrival) end() {
-	if in.call != nil {
-		_ = in.call.WriteStatus(in.admission.slow) // it was over already
-	}
 }
 
 // whole says that the request is there, or will never be.
@@ -98,10 +80,11 @@ func (in *arrival) whole() {
 			n.Add(-1)
 		}
 	}
-	if in.late.Stop() { // else it is being ended, and is not to end another call
-		in.call, in.decode = nil, nil
-		in.admission.arrivals.Put(in)
+	if in.term != nil {
+		in.term.over()
 	}
+	in.term, in.decode = nil, nil
+	in.admission.arrivals.Put(in)
 }
 
 // readOne reads the one request of a call.

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -178,6 +179,35 @@ func TestSlowArrival(t *testing.T) {
 	running.Wait()
 	if g.ended != nil {
 		t.Errorf("it was under way, and ended: %v", g.ended)
+	}
+}
+
+// TestLongCall: a call that takes too long hears that nobody knows what became of
+// it, and what it waits for is told that it is over.
+func TestLongCall(t *testing.T) {
+	t.Parallel()
+	g := &watched{gate: &gate{backend: openBolt(t), entered: make(chan struct{}, 100), opened: make(chan struct{})}}
+	s, a := admitting(t, g, server.Limits{InFlight: 1, InFlightPerConnection: 1, LongestArrival: time.Minute, LongestCall: 100 * time.Millisecond})
+	s.app(1, "premium")
+	patient, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := s.CheckQuota(patient, addFriend(1, "alice", "bob"))
+	wantFault(t, err, codes.Unavailable, "OUTCOME_UNKNOWN")
+	if n := a.InFlight(); n != 1 {
+		t.Errorf("%d under way, while the store is at it", n)
+	}
+	close(g.opened)
+	for end := time.Now().Add(10 * time.Second); a.InFlight() != 0; {
+		if time.Now().After(end) {
+			t.Fatal("its place was not given back")
+		}
+		<-time.After(time.Millisecond)
+	}
+	if !errors.Is(g.ended, context.Canceled) {
+		t.Errorf("what it waited for: %v", g.ended)
+	}
+	if _, err := s.CheckQuota(t.Context(), addFriend(1, "alice", "bob")); err != nil {
+		t.Errorf("the next one: %v", err)
 	}
 }
 
