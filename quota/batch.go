@@ -18,16 +18,17 @@ type batch struct {
 	catalog *catalog.Snapshot
 	now     time.Time
 	tasks   []task
-	// apps are read once, so that tasks of an app share a version. byApp finds them
-	// where they are many.
+	// apps are read once, so that tasks of an app share a version. They are found by
+	// their ids, or where they are many by byApp.
 	apps  []*standing
+	ids   []uint32
 	byApp map[uint32]*standing
-	first standing // the place of one of them
-	asked []int    // tasks whose transactions are with the store
+	room  []standing // the places of apps
+	asked []int      // tasks whose transactions are with the store
 }
 
 // fewApps are found faster one by one than in a map.
-const fewApps = 16
+const fewApps = 64
 
 // batches are used again: none is a part of what is handed on.
 var batches = sync.Pool{New: func() any { return &batch{byApp: make(map[uint32]*standing)} }}
@@ -45,7 +46,8 @@ func (b *batch) free() {
 	clear(b.tasks)
 	clear(b.apps)
 	clear(b.byApp)
-	*b = batch{tasks: b.tasks[:0], apps: b.apps[:0], byApp: b.byApp, asked: b.asked[:0]}
+	clear(b.room)
+	*b = batch{tasks: b.tasks[:0], apps: b.apps[:0], ids: b.ids[:0], byApp: b.byApp, room: b.room[:0], asked: b.asked[:0]}
 	batches.Put(b)
 }
 
@@ -198,15 +200,15 @@ func (b *batch) glance(isFirst bool) glance {
 
 // standing is the place for how an app stands.
 func (b *batch) standing(id uint32) *standing {
-	if s, ok := b.find(id); ok {
+	if s := b.find(id); s != nil {
 		return s
 	}
-	s := &b.first
-	if len(b.apps) > 0 {
-		s = &standing{}
+	if len(b.room) == cap(b.room) { // the places that are taken stay where they are
+		b.room = make([]standing, 0, len(b.tasks))
 	}
-	s.id, s.now = id, b.now
-	b.apps = append(b.apps, s)
+	b.room = append(b.room, standing{id: id, now: b.now})
+	s := &b.room[len(b.room)-1]
+	b.apps, b.ids = append(b.apps, s), append(b.ids, id)
 	if len(b.apps) > fewApps {
 		for _, s := range b.apps[len(b.byApp):] {
 			b.byApp[s.id] = s
@@ -215,17 +217,15 @@ func (b *batch) standing(id uint32) *standing {
 	return s
 }
 
-func (b *batch) find(id uint32) (*standing, bool) {
+// find returns the place that an app has; nil: none.
+func (b *batch) find(id uint32) *standing {
 	if len(b.apps) > fewApps {
-		s, ok := b.byApp[id]
-		return s, ok
+		return b.byApp[id]
 	}
-	for _, s := range b.apps {
-		if s.id == id {
-			return s, true
-		}
+	if i := slices.Index(b.ids, id); i >= 0 {
+		return b.apps[i]
 	}
-	return nil, false
+	return nil
 }
 
 // unknownApp is the denial of every request for an app that does not exist.

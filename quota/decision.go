@@ -34,7 +34,7 @@ type Decision struct {
 	// only the tightest.
 	Quotas         []State
 	Edition        string
-	Lifecycle      *account.State // nil: there never was such an app
+	Lifecycle      *account.State // of an app in service nothing but that; nil: there never was such an app
 	CatalogVersion string
 
 	shared *shared // nil: it is one request's alone

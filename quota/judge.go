@@ -29,7 +29,7 @@ func (p *planner) decideLocally(r *Request) *Decision {
 func (p *planner) answers() *answers {
 	switch {
 	case len(p.violations) == 0:
-		return &p.stretch.decisions
+		return p.stretch.decisions
 	case p.refusal != nil && len(p.violations) == len(p.refusal.violations):
 		return &p.refusal.decisions
 	}
@@ -205,7 +205,7 @@ func (p *planner) finish(r *Request, d *Decision, violations []Violation) {
 		return
 	}
 	d.Edition = p.edition.Key
-	d.Lifecycle = p.stretch.state
+	d.Lifecycle = p.stretch.told()
 	d.CatalogVersion = p.catalog.Version()
 }
 

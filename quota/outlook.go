@@ -21,6 +21,7 @@ type outlook struct {
 	// in force, for what is known without, and err says so unless the app is gone.
 	catalog *catalog.Snapshot
 	err     error
+	common  *common // of inForce
 	life    account.Lifecycle
 	last    atomic.Pointer[stretch] // that was asked for: most who ask are in it
 }
@@ -30,22 +31,40 @@ type outlook struct {
 type stretch struct {
 	outlook     *outlook
 	from, until time.Time // of state, which is the rest of it
-	state       *account.State
+	stage       account.Stage
 	// edition is whichever for an app that is gone, to which everything is denied.
-	edition *catalog.Edition
-	err     error // the catalog has no such edition
+	edition   *catalog.Edition
+	err       error    // the catalog has no such edition
+	decisions *answers // of what nothing but the state denies
+	state     *account.State
 
-	denial    atomic.Pointer[[]Violation]               // why the state denies whatever is asked for
-	decisions answers                                   // of what nothing but the state denies
-	features  atomic.Pointer[[]atomic.Pointer[refusal]] // by Feature.Index
+	denial   atomic.Pointer[[]Violation]               // why the state denies whatever is asked for
+	features atomic.Pointer[[]atomic.Pointer[refusal]] // by Feature.Index
 }
 
-func newOutlook(app *account.App, owner *kept[*account.Account], inForce *catalog.Snapshot) *outlook {
-	o := &outlook{
-		app: app, owner: owner, inForce: inForce,
-		changed: account.Latest(time.Time{}, app, owner.record), life: app.Lifecycle(owner.record, inForce),
+// common is what all apps in service of an edition have in common that go by the
+// catalog in force: however many there are, what they are told is at hand.
+type common struct {
+	catalog  *catalog.Snapshot
+	editions []answers // by Edition.Index
+}
+
+// commonOf returns what is common to apps that go by a catalog in force.
+func (c *records) commonOf(inForce *catalog.Snapshot) *common {
+	known := c.common.Load()
+	if known == nil || known.catalog != inForce {
+		known = &common{inForce, make([]answers, len(inForce.Editions()))}
+		c.common.Store(known)
 	}
-	o.catalog, o.err = catalogOf(app, inForce)
+	return known
+}
+
+func newOutlook(app *account.App, owner *kept[*account.Account], inForce *common) *outlook {
+	o := &outlook{
+		app: app, owner: owner, inForce: inForce.catalog, common: inForce,
+		changed: account.Latest(time.Time{}, app, owner.record), life: app.Lifecycle(owner.record, inForce.catalog),
+	}
+	o.catalog, o.err = catalogOf(app, inForce.catalog)
 	return o
 }
 
@@ -83,16 +102,32 @@ func (o *outlook) at(now time.Time) *stretch {
 		return s
 	}
 	state := o.life.At(now)
-	s := &stretch{outlook: o, from: state.From, until: state.Until, state: state}
+	s := &stretch{outlook: o, from: state.From, until: state.Until, state: state, stage: state.Stage}
 	s.edition, s.err = o.editionIn(state)
+	if s.stage == account.Active && s.err == nil && o.catalog == o.inForce {
+		s.decisions = &o.common.editions[s.edition.Index]
+	} else {
+		s.decisions = &answers{}
+	}
 	o.last.Store(s)
 	return s
+}
+
+// inService is how apps stand that are in full service.
+var inService = &account.State{Stage: account.Active}
+
+// told is what a decision tells of the state.
+func (s *stretch) told() *account.State {
+	if s.stage == account.Active {
+		return inService
+	}
+	return s.state
 }
 
 // denies reports whether the state denies what is asked for. What is given back is
 // accepted as long as counters are kept.
 func (s *stretch) denies(release bool) bool {
-	switch s.state.Stage {
+	switch s.stage {
 	case account.Active, account.Grace:
 		return false
 	case account.Suspended:

@@ -70,12 +70,15 @@ type row struct {
 
 // plan fills in the planner.
 func (p *planner) plan(a Action) error {
-	charges := p.txn.Charges[:0]
-	p.txn, p.rows = newTxn(p.app, p.now), p.rows[:0]
-	p.txn.Charges = charges
+	p.txn, p.rows = Txn{Now: p.now, Charges: p.txn.Charges[:0]}, p.rows[:0]
 	p.release, p.violations, p.refusal, p.sized = false, nil, nil, nil
 	if err := a.plan(p); err != nil {
 		return err
+	}
+	// Of the records of many apps most are not in the processor's cache: what decides
+	// a feature without a store does not look at them.
+	if _, isFeature := a.(*UseFeature); !isFeature || !p.isLocal() {
+		p.txn.App, p.txn.FanoutBits, p.txn.Version = p.app.ID, p.app.FanoutBits, p.app.Version
 	}
 	p.sortCharges()
 	return nil

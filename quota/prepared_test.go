@@ -247,6 +247,59 @@ func TestSharedAnswers(t *testing.T) {
 	}
 }
 
+// TestAppsShareAnswers: what all apps in service of an edition are told is made once,
+// and nobody else is told it: not those of another edition, nor those in grace, nor
+// those that go by another catalog.
+func TestAppsShareAnswers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	with, err := catalog.Default().With(another(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.SetCatalog(with)
+	ending := account.Order{ID: "o", Edition: "premium", Months: 1, Start: noon.AddDate(0, -1, 0), End: noon.Add(-time.Hour)}
+	for _, app := range []*account.App{
+		{ID: 8, Edition: "premium"},
+		{ID: 9, Edition: "standard"},
+		{ID: 10, Edition: "developer", Orders: []account.Order{ending}},
+		{ID: 11, Edition: "premium", Catalog: "another"},
+	} {
+		app.Account, app.Region, app.Created, app.FanoutBits = "a", "de", noon.AddDate(0, -1, 0), 8
+		if app.Catalog != "" {
+			app.Created = time.Date(2022, 12, 1, 0, 0, 0, 0, time.UTC)
+		}
+		if err := f.store.CreateApp(t.Context(), app, account.Event{}, 9, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func(app uint32) *quota.Decision {
+		t.Helper()
+		d, err := f.Check(t.Context(), &quota.Request{App: app, Action: &quota.UseFeature{Feature: "local_search"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	first := ask(7)
+	if ask(8) != first {
+		t.Error("another app of the edition is told something of its own")
+	}
+	if d := ask(9); d == first || d.Edition != "standard" {
+		t.Errorf("an app of another edition: %+v", d)
+	}
+	if d := ask(10); d == first || d.Lifecycle.Stage != account.Grace || d.Lifecycle.GraceUntil.IsZero() {
+		t.Errorf("an app in grace: %+v", d)
+	}
+	if d := ask(11); d == first || d.CatalogVersion != "another" {
+		t.Errorf("an app of another catalog: %+v", d)
+	}
+	f.SetCatalog(another(t))
+	if d := ask(8); d == first || d.CatalogVersion != "another" {
+		t.Errorf("after a change of the catalog: %+v", d)
+	}
+}
+
 // TestNobodyIsAllowedAfterTheChange: once a change is made and was announced, and
 // currency was confirmed after that, no check that begins then decides by what was
 // before. Many look and are told at once.

@@ -26,6 +26,7 @@ type records struct {
 	apps     *table[uint32, *kept[*account.App]]
 	owners   *table[string, *kept[*account.Account]]
 	currency atomic.Pointer[currency]
+	common   atomic.Pointer[common] // of the catalog that was in force last
 
 	mu        sync.Mutex
 	announced map[account.Subject]announcement

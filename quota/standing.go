@@ -49,13 +49,13 @@ func (s *standing) living(now time.Time) (*stretch, error) {
 
 // derive finds what follows from the records of an app, once for those that it is
 // derived from.
-func (s *standing) derive(cat *catalog.Snapshot) {
+func (c *records) derive(s *standing, cat *catalog.Snapshot) {
 	if s.err != nil {
 		return
 	}
 	o := s.app.outlook.Load()
 	if o == nil || o.owner != s.owner || o.inForce != cat {
-		o = newOutlook(s.app.record, s.owner, cat)
+		o = newOutlook(s.app.record, s.owner, c.commonOf(cat))
 		s.app.outlook.Store(o)
 	}
 	s.outlook = o
@@ -82,7 +82,7 @@ func (c *records) load(ctx context.Context, g glance, all []*standing, cat *cata
 	}
 	c.findOwners(ctx, g, all)
 	for _, s := range all {
-		s.derive(cat)
+		c.derive(s, cat)
 	}
 }
 
@@ -90,7 +90,7 @@ func (c *records) load(ctx context.Context, g glance, all []*standing, cat *cata
 func (c *records) refresh(ctx context.Context, all []*standing, cat *catalog.Snapshot) {
 	c.fill(ctx, all)
 	for _, s := range all {
-		s.derive(cat)
+		c.derive(s, cat)
 	}
 }
 
