@@ -101,6 +101,7 @@ func (w *work) carry(parcels []*parcel) {
 				again = append(again, p)
 			default:
 				w.settle(p)
+				p.free()
 			}
 		}
 		if len(again) == 0 {

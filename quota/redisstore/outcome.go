@@ -45,10 +45,10 @@ const (
 
 // decode turns the replies to a parcel into outcomes.
 func (w *work) decode(p *parcel) {
-	u := unpacker{data: p.replies}
+	u, room := unpacker{data: p.replies}, w.roomFor(p)
 	for _, i := range p.at {
 		t, o := &w.txns[i], &w.outcomes[i]
-		if err := decodeTxn(t, &u, p.clock, o); err != nil {
+		if err := decodeTxn(t, &u, &room, p.clock, o); err != nil {
 			*o = quota.Outcome{Err: err}
 			continue
 		}
@@ -63,6 +63,32 @@ func (w *work) decode(p *parcel) {
 	if u.failed || u.data != "" {
 		w.fail(p, unreadable())
 	}
+}
+
+// outcomeRoom is where the outcomes of a parcel lie together.
+type outcomeRoom struct {
+	charges  []quota.ChargeOutcome
+	counters []int64
+}
+
+// roomFor makes room for all that is told of a parcel; what is held has its own.
+func (w *work) roomFor(p *parcel) outcomeRoom {
+	charges, counters := 0, 0
+	for _, i := range p.at {
+		t := &w.txns[i]
+		charges += len(t.Charges)
+		for k := range t.Charges {
+			counters += max(1, len(t.Charges[k].Subjects))
+		}
+	}
+	return outcomeRoom{make([]quota.ChargeOutcome, charges), make([]int64, 0, counters)}
+}
+
+// take takes the places of a transaction's charges.
+func (r *outcomeRoom) take(charges int) []quota.ChargeOutcome {
+	taken := r.charges[:charges:charges]
+	r.charges = r.charges[charges:]
+	return taken
 }
 
 func unreadable() *account.Fault {
@@ -104,7 +130,7 @@ func errorOf(code int64, why string, clock time.Time) error {
 	return &account.Fault{Reason: account.OutcomeUnknown, Detail: fmt.Sprintf("code %d", code), Err: errReply}
 }
 
-func decodeTxn(t *quota.Txn, u *unpacker, clock time.Time, o *quota.Outcome) error {
+func decodeTxn(t *quota.Txn, u *unpacker, room *outcomeRoom, clock time.Time, o *quota.Outcome) error {
 	done := u.number()
 	if done < 0 {
 		why := u.text()
@@ -114,8 +140,7 @@ func decodeTxn(t *quota.Txn, u *unpacker, clock time.Time, o *quota.Outcome) err
 	if done&doneFound != 0 {
 		o.Group = quota.GroupRecord{Found: true, Type: u.letter(), Day: int32(u.number()), Members: u.number()}
 	}
-	o.Charges = make([]quota.ChargeOutcome, len(t.Charges))
-	counters := make([]int64, 0, countersOf(t, done))
+	o.Charges = room.take(len(t.Charges))
 	for i := range t.Charges {
 		c, found := &t.Charges[i], &o.Charges[i]
 		n := max(1, len(c.Subjects))
@@ -135,9 +160,9 @@ func decodeTxn(t *quota.Txn, u *unpacker, clock time.Time, o *quota.Outcome) err
 				found.Delta = u.number()
 			}
 		}
-		found.Used, counters = u.numbers(n, counters)
+		found.Used, room.counters = u.numbers(n, room.counters)
 		if done&doneHeld != 0 {
-			found.Held, counters = u.numbers(n, counters)
+			found.Held, _ = u.numbers(n, nil)
 		}
 		if u.failed {
 			break
@@ -149,18 +174,6 @@ func decodeTxn(t *quota.Txn, u *unpacker, clock time.Time, o *quota.Outcome) err
 		return unreadable()
 	}
 	return nil
-}
-
-// countersOf is how many counters the reply may tell.
-func countersOf(t *quota.Txn, done int64) int {
-	n := 0
-	for i := range t.Charges {
-		n += max(1, len(t.Charges[i].Subjects))
-	}
-	if done&doneHeld != 0 {
-		n *= 2
-	}
-	return n
 }
 
 // numbers reads so many into what there is room for.

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/imquota/imquota/account"
@@ -46,13 +47,6 @@ type parcel struct {
 	clock      time.Time
 	tailLost   time.Time
 	durability quota.Durability
-
-	// What most parcels need is of one piece with them.
-	room struct {
-		prefix, data, names [128]byte
-		ends                [6]int
-		at                  [1]int
-	}
 }
 
 // asks is what the script asks for before it does anything.
@@ -64,13 +58,32 @@ const (
 	asksHolds        // to come with the keys of what is held, until then
 )
 
+// spareParcels are used again, with what was written in them.
+var spareParcels = sync.Pool{New: func() any { return &parcel{} }}
+
+// keptParcel is how long a parcel's data may be that is used again, in bytes: one of
+// a thousand users is rare.
+const keptParcel = 16 << 10
+
 // newParcel begins a parcel at an instant that is not before the transaction's.
 func (s *Store) newParcel(ctx context.Context, t *quota.Txn, now time.Time) *parcel {
-	p := &parcel{ctx: ctx, app: t.App, version: t.Version}
+	p, _ := spareParcels.Get().(*parcel)
+	p.ctx, p.app, p.version, p.now = ctx, t.App, t.Version, now
 	p.item.Value, p.item.Of = p, uint64(t.App)
-	p.now, p.at, p.data = now, p.room.at[:0], p.room.data[:0]
-	p.keys = keyList{prefix: s.appendAppPrefix(p.room.prefix[:0], t.App), text: p.room.names[:0], ends: p.room.ends[:0]}
+	p.keys.prefix = s.appendAppPrefix(p.keys.prefix, t.App)
 	return p
+}
+
+// free ends a parcel that is settled, and that nobody carries any more.
+func (p *parcel) free() {
+	if cap(p.data)+cap(p.keys.text) > keptParcel {
+		return
+	}
+	*p = parcel{at: p.at[:0], encoder: encoder{
+		packed: packed{data: p.data[:0]},
+		keys:   keyList{prefix: p.keys.prefix[:0], text: p.keys.text[:0], ends: p.keys.ends[:0]},
+	}}
+	spareParcels.Put(p)
 }
 
 // fits reports whether a transaction may join those that are there.
