@@ -96,7 +96,7 @@ func (a *RegisterUsers) plan(p *planner) error {
 
 func (a *Login) plan(p *planner) error {
 	p.expect(2)
-	p.txn.Users = UserStep{Op: UsersLogin, IDs: []string{a.UserID}, Month: p.month()}
+	p.txn.Users = UserStep{Op: UsersLogin, IDs: p.lone(a.UserID), Month: p.month()}
 	p.charge(p.builtin(catalog.Users), Charge{Delta: 1, Basis: PerNewUser})
 	p.charge(p.builtin(catalog.FreeMAU), Charge{Delta: 1, Basis: PerNewActive})
 	return nil
@@ -110,10 +110,11 @@ func (a *AddFriend) plan(p *planner) error {
 // befriend charges a friend more or less of both users, or of one.
 func (p *planner) befriend(user, friend string, oneWay bool, delta int64) {
 	p.expect(2)
-	quota, ids := p.builtin(catalog.Friends), []string{user, friend}
-	p.charge(quota, Charge{Subjects: ids[:1:1], Delta: delta})
+	quota := p.builtin(catalog.Friends)
+	p.pair = [...]string{user, friend}
+	p.charge(quota, Charge{Subjects: p.pair[:1:1], Delta: delta})
 	if !oneWay {
-		p.chargeAs(catalog.RolePeer, quota, Charge{Subjects: ids[1:], Delta: delta})
+		p.chargeAs(catalog.RolePeer, quota, Charge{Subjects: p.pair[1:], Delta: delta})
 	}
 }
 
@@ -152,7 +153,7 @@ func (a *JoinGroup) plan(p *planner) error {
 	}
 	p.expect(2)
 	p.txn.Group = GroupStep{Op: GroupTouch, ID: a.GroupID, Type: t.Code, Day: p.day()}
-	p.addMembers(t, []string{a.UserID}, "")
+	p.addMembers(t, p.lone(a.UserID), "")
 	return nil
 }
 

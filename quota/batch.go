@@ -25,6 +25,7 @@ type batch struct {
 	byApp map[uint32]*standing
 	room  []standing // the places of apps
 	asked []int      // tasks whose transactions are with the store
+	txns  []Txn      // theirs
 }
 
 // fewApps are found faster one by one than in a map.
@@ -47,7 +48,11 @@ func (b *batch) free() {
 	clear(b.apps)
 	clear(b.byApp)
 	clear(b.room)
-	*b = batch{tasks: b.tasks[:0], apps: b.apps[:0], ids: b.ids[:0], byApp: b.byApp, room: b.room[:0], asked: b.asked[:0]}
+	clear(b.txns)
+	*b = batch{
+		tasks: b.tasks[:0], apps: b.apps[:0], ids: b.ids[:0], byApp: b.byApp, room: b.room[:0],
+		asked: b.asked[:0], txns: b.txns[:0],
+	}
 	batches.Put(b)
 }
 
@@ -78,10 +83,11 @@ func (b *batch) round(ctx context.Context) (again bool) {
 	if len(b.asked) == 0 {
 		return false
 	}
-	txns := make([]Txn, len(b.asked)) // the store may keep them
-	for k, i := range b.asked {
-		txns[k] = b.tasks[i].planner.txn
+	b.txns = b.txns[:0]
+	for _, i := range b.asked {
+		b.txns = append(b.txns, b.tasks[i].planner.txn)
 	}
+	txns, room := b.txns, decisionRoom{tasks: len(b.asked)}
 	b.endTogether(txns)
 	outcomes := b.e.store.Apply(ctx, txns)
 	for k, i := range b.asked {
@@ -89,7 +95,7 @@ func (b *batch) round(ctx context.Context) (again bool) {
 		p := t.planner
 		switch passed, isPassed := errors.AsType[*WindowPassedError](o.Err); {
 		case o.Err == nil:
-			t.decide(p.decide(t.request, o))
+			t.decide(p.decide(t.request, o, &room))
 		case errors.Is(o.Err, ErrStale):
 			b.e.refused(p.app)
 			t.app.isOver = true
@@ -102,7 +108,11 @@ func (b *batch) round(ctx context.Context) (again bool) {
 			t.fail(describe(o.Err, &txns[k]))
 		}
 		again = again || !t.done
+		if o.Err != nil {
+			b.txns, t.planner = nil, nil // the store may keep them
+		}
 		t.drop()
+		room.tasks--
 	}
 	return again
 }

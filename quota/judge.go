@@ -52,7 +52,8 @@ func (p *planner) deniedBy(r *Request, vs []Violation) *Decision {
 func (p *planner) denyUnjudged(r *Request) *Decision { return p.deniedBy(r, p.violations) }
 
 // decide makes the decision from what the store found.
-func (p *planner) decide(r *Request, o *Outcome) *Decision {
+// It lies in the room of those of a batch.
+func (p *planner) decide(r *Request, o *Outcome, room *decisionRoom) *Decision {
 	var violations []Violation
 	if !o.Replayed {
 		violations = p.violate(o)
@@ -62,10 +63,9 @@ func (p *planner) decide(r *Request, o *Outcome) *Decision {
 	if r.Basic && isAllowed && !o.Replayed && !isClamped && o.Hold.State == 0 {
 		return &plain[o.Durability]
 	}
-	d := &Decision{
-		Source: SourceStore, Allowed: isAllowed, Replayed: o.Replayed, Clamped: isClamped,
-		Durability: o.Durability, Reservation: p.reservation(o),
-	}
+	d := room.decision()
+	d.Source, d.Allowed, d.Replayed, d.Clamped = SourceStore, isAllowed, o.Replayed, isClamped
+	d.Durability, d.Reservation = o.Durability, p.reservation(o)
 	p.finish(r, d, violations)
 	if r.Basic {
 		return d
@@ -73,7 +73,7 @@ func (p *planner) decide(r *Request, o *Outcome) *Decision {
 	if !isAllowed {
 		d.Upgrade, d.Currency = p.upgrade(r, o), p.catalog.Currency()
 	}
-	d.Quotas = p.states(o, d)
+	d.Quotas = p.states(o, d, room)
 	return d
 }
 
@@ -210,8 +210,8 @@ func (p *planner) finish(r *Request, d *Decision, violations []Violation) {
 }
 
 // states lists the counters touched, one for each quota: the tightest.
-func (p *planner) states(o *Outcome, d *Decision) []State {
-	states := slices.Grow([]State(nil), len(o.Charges))
+func (p *planner) states(o *Outcome, d *Decision, room *decisionRoom) []State {
+	states := room.states(len(o.Charges))
 	change := d.Allowed && !d.Replayed && p.txn.Mode != ModeReserve
 	for i := range o.Charges {
 		row, found := &p.rows[i], &o.Charges[i]
@@ -235,7 +235,8 @@ func (p *planner) states(o *Outcome, d *Decision) []State {
 			states = append(states, s)
 		}
 	}
-	return states
+	room.keep(len(states))
+	return slices.Clip(states)
 }
 
 // added returns what a charge adds to a counter, the floor at zero considered.

@@ -12,20 +12,31 @@ import (
 	"github.com/imquota/imquota/quota/storetest"
 )
 
-// keeping keeps what it is given, as a store may.
+// keeping keeps what it is given where it does not answer, or refuses, as a store may.
+// Every third transaction it does not answer.
 type keeping struct {
 	*storetest.Model
 
-	given [][]quota.Txn
-	said  []string // of each, when it was given
+	number int
+	given  []*quota.Txn
+	said   []string // of each, when it was given
 }
 
 func (k *keeping) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
-	k.given, k.said = append(k.given, txns), append(k.said, fmt.Sprintf("%+v", txns))
-	return k.Model.Apply(ctx, txns)
+	outcomes := k.Model.Apply(ctx, txns)
+	for i := range txns {
+		if k.number++; k.number%3 == 0 {
+			outcomes[i] = quota.Outcome{Err: &account.Fault{Reason: account.OutcomeUnknown}}
+		}
+		if outcomes[i].Err != nil {
+			k.given, k.said = append(k.given, &txns[i]), append(k.said, fmt.Sprintf("%+v", txns[i]))
+		}
+	}
+	return outcomes
 }
 
-// TestStoreMayKeepTransactions: what a store was given is not used again.
+// TestStoreMayKeepTransactions: what a store was given and has not answered is not
+// used again.
 func TestStoreMayKeepTransactions(t *testing.T) {
 	t.Parallel()
 	k := &keeping{Model: storetest.NewModel()}
@@ -49,8 +60,11 @@ func TestStoreMayKeepTransactions(t *testing.T) {
 		}
 		e.CheckAll(t.Context(), requests)
 	}
-	for i, txns := range k.given {
-		if now := fmt.Sprintf("%+v", txns); now != k.said[i] {
+	if len(k.given) < 10 {
+		t.Errorf("%d transactions were kept", len(k.given))
+	}
+	for i, txn := range k.given {
+		if now := fmt.Sprintf("%+v", *txn); now != k.said[i] {
 			t.Errorf("a store was given\n%s\nand has now\n%s", k.said[i], now)
 		}
 	}

@@ -24,13 +24,12 @@ type planner struct {
 	// isDegraded: the store is away, and the records may be out of date.
 	isDegraded bool
 
-	txn  Txn
-	rows []row // one for every charge of txn
-	// Room to write in: for the request's key, and for the charges of plans that no
-	// store gets.
-	scratch []byte
-	spare   []Charge
+	txn     Txn
+	rows    []row // one for every charge of txn
 	release bool
+	// Room to write in: for the request's key, and for two subjects.
+	scratch []byte
+	pair    [2]string
 	// violations are decided without a store, the state's apart. They may be shared:
 	// appending copies them.
 	violations []Violation
@@ -50,13 +49,14 @@ func (p *planner) begin(s *stretch, now time.Time) {
 	p.catalog, p.app, p.stretch, p.edition, p.now = s.outlook.catalog, s.outlook.app, s, s.edition, now
 }
 
-// free ends a plan. What a store was given stays as it is.
+// free ends a plan that no store keeps anything of.
 func (p *planner) free() {
-	*p = planner{rows: p.rows[:0], scratch: p.scratch[:0], spare: p.spare[:0]}
+	clear(p.txn.Charges)
+	*p = planner{rows: p.rows[:0], scratch: p.scratch[:0], txn: Txn{Charges: p.txn.Charges[:0]}}
 	planners.Put(p)
 }
 
-// planners are used again: none is a part of what is handed on.
+// planners are used again, with the charges that they made.
 var planners = sync.Pool{New: func() any { return &planner{} }}
 
 // row is what a decision needs to know of a charge and a store does not.
@@ -95,13 +95,19 @@ func (p *planner) sortCharges() {
 	}
 }
 
+// lone returns the list of one subject.
+func (p *planner) lone(id string) []string {
+	p.pair[0] = id
+	return p.pair[:1:1]
+}
+
 // builtin returns a quota that every catalog defines.
 func (p *planner) builtin(key string) *catalog.Quota {
 	q, _ := p.catalog.Quota(key)
 	return q
 }
 
-// expect makes room for charges. The store may keep them.
+// expect makes room for charges.
 func (p *planner) expect(charges int) {
 	p.txn.Charges = slices.Grow(p.txn.Charges[:0], charges)
 }

@@ -175,7 +175,7 @@ func (e *Enforcer) endHold(ctx context.Context, r ReservationEnd, plan func(*hol
 		var passed *WindowPassedError
 		switch {
 		case o.Err == nil:
-			d := *h.decide(&h.request, &o)
+			d := *h.decide(&h.request, &o, &decisionRoom{})
 			d.Late, d.shared = h.isAnew && !o.Replayed, nil
 			return &d, nil
 		case errors.Is(o.Err, ErrStale):

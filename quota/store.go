@@ -17,7 +17,8 @@ type Store interface {
 	// order. Every transaction is atomic and isolated; those of one app take
 	// effect in their order, and one that fails does not disturb the others.
 	// What Apply has answered is as durable as the store can make it. All of one
-	// app have one Now.
+	// app have one Now. A transaction whose outcome is no error is its caller's
+	// again, and all that it refers to: the store has copied what it keeps of it.
 	//
 	// A transaction is carried out like this:
 	//

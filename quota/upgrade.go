@@ -34,7 +34,7 @@ func (p *planner) upgrade(r *Request, o *Outcome) *catalog.Edition {
 	q, _ := planners.Get().(*planner)
 	defer q.free()
 	q.begin(p.stretch, p.now)
-	q.client, q.adjust, q.txn.Charges = p.client, p.adjust, q.spare
+	q.client, q.adjust = p.client, p.adjust
 	for _, e := range p.edition.Reachable {
 		if p.exceedsAlsoIn(e, o) {
 			continue
@@ -43,7 +43,6 @@ func (p *planner) upgrade(r *Request, o *Outcome) *catalog.Edition {
 		if q.plan(r.Action) == nil && len(q.violations) == 0 && len(q.judgeGroup(nil, o)) == 0 && q.exceeding(o) == 0 {
 			return e
 		}
-		q.spare = q.txn.Charges
 	}
 	return nil
 }
