@@ -228,7 +228,7 @@ func TestRoughClients(t *testing.T) {
 	}
 	now, at := p.memory()
 	t.Logf("%d MiB, %d at most", now, at)
-	if at > memoryFactor*128 {
+	if at > memoryFactor*192 {
 		t.Errorf("%d MiB at most", at)
 	}
 }

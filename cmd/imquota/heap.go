@@ -10,7 +10,7 @@ import (
 // alone the garbage of some ten thousand calls would be collected a hundred times
 // a second; with the reserve as much as this may gather first. Unlike a higher
 // GOGC it stays the same when a flood of requests fills the heap.
-const heapReserve = 64 << 20
+const heapReserve = 48 << 20
 
 // mostOfLimit is the part of GOMEMLIMIT, which counts the reserve as memory, that
 // it may be.

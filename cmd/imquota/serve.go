@@ -52,8 +52,8 @@ catalog files again; a broken one is reported and the old ones stay in force.
 
 The embedded store is one process's. Two sidecars share one with --store redis://.
 
-Garbage is collected once there is as much as is in use, and 64 MiB. Go's variables
-GOGC, which does away with the 64 MiB, and GOMEMLIMIT are heeded.`
+Garbage is collected once there is as much as is in use, and 48 MiB. Go's variables
+GOGC, which does away with the 48 MiB, and GOMEMLIMIT are heeded.`
 }
 
 // Bounds of --stale-max. What is at hand is known to be current to the second.
