@@ -43,6 +43,9 @@ type Decision struct {
 // shared is what many requests have in common that get the same decision.
 type shared struct{ form atomic.Pointer[any] }
 
+// IsShared reports whether many requests may get the decision.
+func (d *Decision) IsShared() bool { return d.shared != nil }
+
 // Form returns what make makes of the decision. Where many requests get the same
 // decision, and so must not change it, it is made once for all of them.
 func (d *Decision) Form(makeForm func(*Decision) any) any {

@@ -26,8 +26,30 @@ func answerOf(d *quota.Decision) *answer {
 	return a
 }
 
-func newAnswer(d *quota.Decision) *answer {
-	a := &answer{}
+func newAnswer(d *quota.Decision) *answer { return (&answerRoom{}).answerOf(d) }
+
+// counter is a counter as it is sent: one piece of memory.
+type counter struct {
+	state imquotav1.QuotaState
+	reset timestamppb.Timestamp
+}
+
+// answerRoom is where the answers of a batch lie together that are one request's
+// alone.
+type answerRoom struct {
+	items    int // that may need a place still
+	answers  []answer
+	counters []counter
+	lists    []*imquotav1.QuotaState
+}
+
+// answerOf converts a decision in the next place.
+func (r *answerRoom) answerOf(d *quota.Decision) *answer {
+	if len(r.answers) == 0 {
+		r.answers = make([]answer, max(1, r.items))
+	}
+	a := &r.answers[0]
+	r.answers = r.answers[1:]
 	out := &a.decision
 	a.response.Decision, a.result.Decision, a.item.Result = out, out, &a.result
 	out.Allowed = d.Allowed
@@ -46,7 +68,7 @@ func newAnswer(d *quota.Decision) *answer {
 		out.AppState = fromStage(d.Lifecycle.Stage)
 		out.GraceUntil = fromTime(d.Lifecycle.GraceUntil)
 	}
-	out.Quotas = fromStates(d.Quotas)
+	out.Quotas = r.fromStates(d.Quotas)
 	return a
 }
 
@@ -139,16 +161,23 @@ func fromState(s *quota.State) *imquotav1.QuotaState {
 	return fromStates([]quota.State{*s})[0]
 }
 
-// fromStates converts counters. Their messages lie together.
+// fromStates converts counters.
 func fromStates(all []quota.State) []*imquotav1.QuotaState {
-	if len(all) == 0 {
+	return (&answerRoom{}).fromStates(all)
+}
+
+// fromStates converts counters in the next places.
+func (r *answerRoom) fromStates(all []quota.State) []*imquotav1.QuotaState {
+	n := len(all)
+	if n == 0 {
 		return nil
 	}
-	list := make([]*imquotav1.QuotaState, len(all))
-	messages := make([]struct {
-		state imquotav1.QuotaState
-		reset timestamppb.Timestamp
-	}, len(all))
+	if len(r.counters) < n {
+		most := n * max(1, r.items)
+		r.counters, r.lists = make([]counter, most), make([]*imquotav1.QuotaState, most)
+	}
+	list, messages := r.lists[:n:n], r.counters[:n]
+	r.lists, r.counters = r.lists[n:], r.counters[n:]
 	for i := range all {
 		s, m := &all[i], &messages[i]
 		out := &m.state

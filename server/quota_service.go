@@ -53,14 +53,20 @@ func (s *quotaService) BatchCheckQuota(ctx context.Context, in *imquotav1.BatchC
 		a.at = i
 		all, requests = append(all, a), append(requests, &a.Request)
 	}
+	room := answerRoom{items: len(all)}
 	for k, result := range s.enforcer.CheckAll(ctx, requests) {
 		a := all[k]
+		room.items = len(all) - k
 		if result.Err != nil {
 			items[a.at] = s.failedItem(under(a.field, result.Err))
 			continue
 		}
 		s.metrics.decided(a.field, result.Decision)
-		items[a.at] = &answerOf(result.Decision).item
+		if d := result.Decision; d.IsShared() {
+			items[a.at] = &answerOf(d).item
+		} else {
+			items[a.at] = &room.answerOf(d).item
+		}
 	}
 	return &imquotav1.BatchCheckQuotaResponse{Items: items}, nil
 }

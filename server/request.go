@@ -22,7 +22,9 @@ type asked struct {
 	// put under.
 	field   string
 	at      int              // in a batch
-	feature quota.UseFeature // the place of the most frequent action
+	feature quota.UseFeature // the places of the most frequent actions
+	login   quota.Login
+	friend  quota.AddFriend
 }
 
 var askedBefore = sync.Pool{New: func() any { return &asked{} }}
@@ -128,46 +130,48 @@ func (a *asked) action(in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) {
 }
 
 // counted validates an action that counts something and converts it.
-func (v *invalidFields) counted(in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) (action quota.Action, field string) {
-	switch a := in.GetAction().(type) {
+func (a *asked) counted(in *imquotav1.CheckQuotaRequest, cat *catalog.Snapshot) (action quota.Action, field string) {
+	switch said := in.GetAction().(type) {
 	case *imquotav1.CheckQuotaRequest_RegisterUsers:
-		field, action = "register_users", &quota.RegisterUsers{UserIDs: a.RegisterUsers.GetUserIds()}
-		v.in(field, func() { v.users("user_ids", a.RegisterUsers.GetUserIds(), 1) })
+		field, action = "register_users", &quota.RegisterUsers{UserIDs: said.RegisterUsers.GetUserIds()}
+		a.in(field, func() { a.users("user_ids", said.RegisterUsers.GetUserIds(), 1) })
 	case *imquotav1.CheckQuotaRequest_Login:
-		field, action = "login", &quota.Login{UserID: a.Login.GetUserId()}
-		v.in(field, func() { v.user("user_id", a.Login.GetUserId()) })
+		a.login = quota.Login{UserID: said.Login.GetUserId()}
+		field, action = "login", &a.login
+		a.in(field, func() { a.user("user_id", said.Login.GetUserId()) })
 	case *imquotav1.CheckQuotaRequest_AddFriend:
-		f := a.AddFriend
-		field, action = "add_friend", &quota.AddFriend{UserID: f.GetUserId(), FriendID: f.GetFriendId(), OneWay: f.GetOneWay()}
-		v.in(field, func() { v.friends(f.GetUserId(), f.GetFriendId()) })
+		f := said.AddFriend
+		a.friend = quota.AddFriend{UserID: f.GetUserId(), FriendID: f.GetFriendId(), OneWay: f.GetOneWay()}
+		field, action = "add_friend", &a.friend
+		a.in(field, func() { a.friends(f.GetUserId(), f.GetFriendId()) })
 	case *imquotav1.CheckQuotaRequest_CreateGroup:
-		field, action = "create_group", v.createGroup(a.CreateGroup, cat)
+		field, action = "create_group", a.createGroup(said.CreateGroup, cat)
 	case *imquotav1.CheckQuotaRequest_JoinGroup:
-		j := a.JoinGroup
+		j := said.JoinGroup
 		field, action = "join_group", &quota.JoinGroup{GroupID: j.GetGroupId(), GroupType: keyOf(cat, j.GetGroupType()), UserID: j.GetUserId()}
-		v.in(field, func() {
-			v.group("group_id", j.GetGroupId())
-			v.key("group_type", j.GetGroupType())
-			v.user("user_id", j.GetUserId())
+		a.in(field, func() {
+			a.group("group_id", j.GetGroupId())
+			a.key("group_type", j.GetGroupType())
+			a.user("user_id", j.GetUserId())
 		})
 	case *imquotav1.CheckQuotaRequest_AddGroupMembers:
-		m := a.AddGroupMembers
+		m := said.AddGroupMembers
 		field, action = "add_group_members", &quota.AddGroupMembers{GroupID: m.GetGroupId(), GroupType: keyOf(cat, m.GetGroupType()), UserIDs: m.GetUserIds()}
-		v.in(field, func() {
-			v.group("group_id", m.GetGroupId())
-			v.key("group_type", m.GetGroupType())
-			v.users("user_ids", m.GetUserIds(), 1)
+		a.in(field, func() {
+			a.group("group_id", m.GetGroupId())
+			a.key("group_type", m.GetGroupType())
+			a.users("user_ids", m.GetUserIds(), 1)
 		})
 	case *imquotav1.CheckQuotaRequest_UseQuota:
 		field = "use_quota"
-		v.in(field, func() {
-			u := a.UseQuota
-			v.key("quota", u.GetQuota())
-			v.optional("subject", u.GetSubject(), quota.MaxGroupID)
-			action = &quota.UseQuota{Quota: u.GetQuota(), Subject: u.GetSubject(), Amount: v.amount("amount", optionalAmount(u))}
+		a.in(field, func() {
+			u := said.UseQuota
+			a.key("quota", u.GetQuota())
+			a.optional("subject", u.GetSubject(), quota.MaxGroupID)
+			action = &quota.UseQuota{Quota: u.GetQuota(), Subject: u.GetSubject(), Amount: a.amount("amount", optionalAmount(u))}
 		})
 	default:
-		v.add("action", "is missing: one of use_feature, register_users, login, add_friend, create_group, join_group, add_group_members, use_quota")
+		a.add("action", "is missing: one of use_feature, register_users, login, add_friend, create_group, join_group, add_group_members, use_quota")
 	}
 	return action, field
 }

@@ -2,14 +2,17 @@ package server_test
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/imquota/imquota/catalog"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/testing/protocmp"
 )
 
 func TestRequestIDs(t *testing.T) {
@@ -288,5 +291,42 @@ func TestBatch(t *testing.T) {
 			t.Errorf("item 8: %v", items[8])
 		}
 		s.wantUsed(2, "groups", "", "", 1)
+	})
+}
+
+// TestBatchAnswersEach: each item of a batch is answered what it is alone, however
+// many counters its neighbours are told.
+func TestBatchAnswersEach(t *testing.T) {
+	t.Parallel()
+	onStores(t, func(t *testing.T, st stores) {
+		s := start(t, st.first, newClock("2024-06-15T12:00:00+08:00"), catalog.Default())
+		s.app(1, "developer")
+		s.app(2, "standard")
+		s.set(1, "friends", "alice", 20, "")
+		login := &imquotav1.CheckQuotaRequest{AppId: 2, Action: &imquotav1.CheckQuotaRequest_Login{Login: &imquotav1.Login{UserId: "dave"}}}
+		items := []*imquotav1.CheckQuotaRequest{addFriend(2, "a", "b")}
+		for i := range 15 { // the room made for the first ends within one of them
+			items = append(items, createGroup(1, "g"+strconv.Itoa(i), "work"))
+		}
+		for range 2 {
+			items = append(items,
+				addFriend(2, "bob", "carol"), createGroup(1, "g", "work"), useFeature(1, "community"), login,
+				addFriend(1, "alice", "bob"), createGroup(2, "h", "community"), addFriend(99, "a", "b"), addFriend(1, "erin", "frank"))
+		}
+		basic := addFriend(1, "alice", "carol")
+		basic.View = imquotav1.View_VIEW_BASIC
+		items = append(items, basic)
+		for _, r := range items {
+			r.Mode = imquotav1.Mode_MODE_CHECK_ONLY
+		}
+		out, err := s.BatchCheckQuota(t.Context(), &imquotav1.BatchCheckQuotaRequest{Items: items})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range items {
+			if diff := cmp.Diff(s.check(r), out.GetItems()[i].GetDecision(), protocmp.Transform()); diff != "" {
+				t.Errorf("item %d (-alone +in the batch):\n%s", i, diff)
+			}
+		}
 	})
 }
