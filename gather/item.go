@@ -28,8 +28,8 @@ const (
 // same: then send may still be using Value.
 func (it *Item[V]) Sent() bool { return it.place == sent }
 
-// visit is one call of Do.
+// visit is one call of Do that waits.
 type visit struct {
 	left int           // of its items, not yet returned
-	done chan struct{} // closed when none is; nil: nobody waits for it
+	done chan struct{} // has one when none is left
 }

@@ -10,6 +10,7 @@ import (
 type Queue[V any] struct {
 	limits Limits
 	send   func(flight []*Item[V])
+	visits sync.Pool // that are over, and that nothing is under way of
 
 	mu       sync.Mutex
 	underWay int
@@ -42,7 +43,11 @@ func (q *Queue[V]) Do(ctx context.Context, items ...*Item[V]) error {
 		return nil
 	}
 	q.mu.Lock()
-	v := &visit{left: len(items), done: make(chan struct{})}
+	v, ok := q.visits.Get().(*visit)
+	if !ok {
+		v = &visit{done: make(chan struct{}, 1)}
+	}
+	v.left = len(items)
 	for _, it := range items {
 		it.visit = v
 		q.waiting.add(it)
@@ -51,6 +56,7 @@ func (q *Queue[V]) Do(ctx context.Context, items ...*Item[V]) error {
 	q.mu.Unlock()
 	select {
 	case <-v.done:
+		q.visits.Put(v)
 		return nil
 	case <-ctx.Done():
 	}
@@ -157,7 +163,7 @@ func (q *Queue[V]) fly(flight []*Item[V]) {
 		for i, it := range flight {
 			flight[i] = nil
 			if it.visit.left--; it.visit.left == 0 {
-				close(it.visit.done)
+				it.visit.done <- struct{}{}
 			}
 		}
 		q.underWay--

@@ -318,6 +318,35 @@ func TestWhoeverLeavesDuringTheFlightIsTold(t *testing.T) {
 	})
 }
 
+// TestWhoComesAfterWhoHasLeft: it waits for its own flight, and not for that of
+// somebody who has left.
+func TestWhoComesAfterWhoHasLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for range 20 {
+			a := newAirport(gather.Limits{Flights: 1, Items: 1, Work: 1})
+			a.bring(t.Context(), &item{Value: "first", Work: 1})
+			ctx, cancel := context.WithCancel(t.Context())
+			left := a.bring(ctx, &item{Value: "sent", Work: 1})
+			a.next()
+			cancel()
+			<-left
+			last := &item{Value: "last", Work: 1}
+			done := a.bring(t.Context(), last)
+			a.next()
+			select {
+			case <-done:
+				t.Fatalf("%q is over while it is under way", last.Value)
+			default:
+			}
+			a.next()
+			if err := <-done; err != nil || last.Value != "last done" {
+				t.Errorf("%q, error %v", last.Value, err)
+			}
+		}
+	})
+}
+
 // step is something that happens to a queue: a caller comes, a caller goes, or a
 // flight lands.
 type step struct {

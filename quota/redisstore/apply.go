@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/imquota/imquota/account"
-	"github.com/imquota/imquota/gather"
 	"github.com/imquota/imquota/quota"
 )
 
@@ -21,11 +20,15 @@ func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 		}
 		return outcomes
 	}
+	w := work{Store: s, ctx: ctx, txns: txns, outcomes: outcomes}
+	if len(txns) == 1 {
+		w.carry(w.alone(0))
+		return outcomes
+	}
 	all := make([]int, len(txns))
 	for i := range all {
 		all[i] = i
 	}
-	w := work{Store: s, ctx: ctx, deadline: time.Now().Add(retryFor), txns: txns, outcomes: outcomes}
 	w.carryOut(all)
 	return outcomes
 }
@@ -35,7 +38,7 @@ type work struct {
 	*Store
 
 	ctx      context.Context
-	deadline time.Time // of trying again
+	deadline time.Time // of trying again; zero: nothing was tried again yet
 	txns     []quota.Txn
 	outcomes []quota.Outcome
 }
@@ -51,12 +54,6 @@ func (w *work) carryOut(at []int) {
 // go out together; an app's second parcel waits for its first, so that its
 // transactions keep their order.
 func (w *work) plan(at []int) [][]*parcel {
-	if len(at) == 1 {
-		t := &w.txns[at[0]]
-		p := w.newParcel(w.ctx, t, t.Now)
-		p.add(t, at[0])
-		return [][]*parcel{{p}}
-	}
 	type line struct {
 		open  *parcel
 		first *quota.Txn
@@ -79,6 +76,15 @@ func (w *work) plan(at []int) [][]*parcel {
 		l.open.add(t, i)
 	}
 	return waves
+}
+
+// alone is a parcel of one transaction, as a list.
+func (w *work) alone(at int) []*parcel {
+	t := &w.txns[at]
+	p := w.newParcel(w.ctx, t, t.Now)
+	p.add(t, at)
+	p.room.alone[0] = p
+	return p.room.alone[:]
 }
 
 // mostAsked bounds how often a parcel is sent again at once, as the script asks: once
@@ -108,6 +114,9 @@ func (w *work) carry(parcels []*parcel) {
 			return
 		}
 		if isRefused {
+			if w.deadline.IsZero() {
+				w.deadline = time.Now().Add(retryFor)
+			}
 			if !w.wait(w.ctx, w.deadline, pause) {
 				for _, p := range again {
 					w.settle(p)
@@ -155,9 +164,9 @@ func (w *work) send(parcels []*parcel) []error {
 
 // sendTo is send, for parcels that go to one server.
 func (w *work) sendTo(q *queue, parcels []*parcel) []error {
-	items := make([]*gather.Item[*parcel], len(parcels))
-	for i, p := range parcels {
-		items[i] = &p.item
+	items := parcels[0].room.items[:0]
+	for _, p := range parcels {
+		items = append(items, &p.item)
 	}
 	err := q.Do(w.ctx, items...)
 	if err == nil {

@@ -110,8 +110,7 @@ func (e *evaluation) serve(p *parcel) {
 // fly carries a flight: the parcels of each app together, and as many apps as one
 // call can be for. In a Cluster that is one.
 func (s *Store) fly(flight []*gather.Item[*parcel]) {
-	ctx, cancel := flightContext(flight)
-	defer cancel()
+	ctx := flightContext(flight)
 	evaluations := s.evaluations(flight)
 	commands := make([]*command, len(evaluations))
 	for i, e := range evaluations {
@@ -140,24 +139,42 @@ func (s *Store) fly(flight []*gather.Item[*parcel]) {
 	}
 }
 
-// flightContext is the caller's own, if there is one caller; else it ends with the
-// last of theirs.
-func flightContext(flight []*gather.Item[*parcel]) (context.Context, context.CancelFunc) {
+// flightContext is the caller's own, if there is one caller; else its time is up
+// with that of the last of them.
+func flightContext(flight []*gather.Item[*parcel]) context.Context {
 	first := flight[0].Value.ctx
 	if !slices.ContainsFunc(flight, func(it *gather.Item[*parcel]) bool { return it.Value.ctx != first }) {
-		return first, func() {}
+		return first
 	}
-	var last time.Time
+	shared := &sharedContext{Context: context.WithoutCancel(first)}
 	for _, it := range flight {
 		deadline, ok := it.Value.ctx.Deadline()
 		if !ok {
-			return context.WithoutCancel(first), func() {}
+			return shared.Context
 		}
-		if deadline.After(last) {
-			last = deadline
+		if deadline.After(shared.last) {
+			shared.last = deadline
 		}
 	}
-	return context.WithDeadline(context.WithoutCancel(first), last)
+	return shared
+}
+
+// sharedContext tells go-redis by when replies are of use. It has no timer: what
+// waits for a reply has the connection's.
+type sharedContext struct {
+	context.Context
+	last time.Time
+}
+
+// Deadline implements context.Context.
+func (c *sharedContext) Deadline() (time.Time, bool) { return c.last, true }
+
+// Err implements context.Context.
+func (c *sharedContext) Err() error {
+	if time.Now().Before(c.last) {
+		return nil
+	}
+	return context.DeadlineExceeded
 }
 
 // evaluations spreads the parcels of a flight over calls. What a full Redis still
@@ -165,7 +182,6 @@ func flightContext(flight []*gather.Item[*parcel]) (context.Context, context.Can
 func (s *Store) evaluations(flight []*gather.Item[*parcel]) []*evaluation {
 	isCluster := s.isCluster()
 	var all []*evaluation
-	shared := make(map[*script]*evaluation)
 next:
 	for _, it := range flight {
 		p := it.Value
@@ -173,10 +189,12 @@ next:
 		if p.grows == 0 {
 			sc = s.scripts.release
 		}
+		var shared *evaluation
 		for _, e := range all {
 			if e.script != sc || e.detours != p.detours {
 				continue
 			}
+			shared = e
 			for _, c := range e.sections {
 				if c.takes(p) {
 					c.add(p)
@@ -185,11 +203,10 @@ next:
 				}
 			}
 		}
-		e := shared[sc]
+		e := shared
 		if e == nil || isCluster {
 			e = &evaluation{command: command{script: sc, detours: p.detours}}
 			all = append(all, e)
-			shared[sc] = e
 		}
 		c := &section{now: p.now}
 		c.add(p)

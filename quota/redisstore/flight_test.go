@@ -437,3 +437,29 @@ func TestManyCallers(t *testing.T) {
 		t.Errorf("%d calls of the script for %d of Apply: they do not gather", got, callers*each)
 	}
 }
+
+// TestFlightIsOverWithTheLastOfItsCallers: and not when one of them leaves.
+func TestFlightIsOverWithTheLastOfItsCallers(t *testing.T) {
+	t.Parallel()
+	until := func(ends time.Time) *gather.Item[*parcel] {
+		ctx, cancel := context.WithDeadline(t.Context(), ends)
+		t.Cleanup(cancel)
+		return &gather.Item[*parcel]{Value: &parcel{ctx: ctx}}
+	}
+	now := time.Now()
+	over, soon, late := until(now.Add(-time.Second)), until(now.Add(time.Minute)), until(now.Add(time.Hour))
+	flight := flightContext([]*gather.Item[*parcel]{soon, late, over})
+	if ends, ok := flight.Deadline(); !ok || !ends.Equal(now.Add(time.Hour)) || flight.Err() != nil {
+		t.Errorf("it ends at %v, error %v", ends, flight.Err())
+	}
+	if flight := flightContext([]*gather.Item[*parcel]{over, until(now.Add(-time.Minute))}); !errors.Is(flight.Err(), context.DeadlineExceeded) {
+		t.Errorf("when all are over: %v", flight.Err())
+	}
+	endless := &gather.Item[*parcel]{Value: &parcel{ctx: t.Context()}}
+	if ends, ok := flightContext([]*gather.Item[*parcel]{soon, endless}).Deadline(); ok {
+		t.Errorf("one of them has no end, and it ends at %v", ends)
+	}
+	if flightContext([]*gather.Item[*parcel]{soon, soon}) != soon.Value.ctx {
+		t.Error("of one caller it is another")
+	}
+}

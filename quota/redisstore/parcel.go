@@ -47,6 +47,12 @@ type parcel struct {
 	clock      time.Time
 	tailLost   time.Time
 	durability quota.Durability
+
+	// What a parcel that goes alone needs is of one piece with it.
+	room struct {
+		items [1]*gather.Item[*parcel]
+		alone [1]*parcel
+	}
 }
 
 // asks is what the script asks for before it does anything.
