@@ -44,7 +44,7 @@ func TestOneCallerStaysUnary(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		c := client.New(g, client.Options{})
+		c := client.FromTheFirst(client.New(g, client.Options{}))
 		ctx := context.WithValue(t.Context(), traceKey{}, "mine")
 		for i := range 3 {
 			done := ask(ctx, c, login("alice"))
@@ -86,7 +86,7 @@ func TestManyCallersGather(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		c := client.New(g, client.Options{ID: "gateway"})
+		c := client.FromTheFirst(client.New(g, client.Options{ID: "gateway"}))
 		var done []<-chan answered
 		for i := range 64 {
 			done = append(done, ask(t.Context(), c, login(fmt.Sprint("user-", i))))
@@ -116,7 +116,7 @@ func TestSlowCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		c := client.New(g, client.Options{})
+		c := client.FromTheFirst(client.New(g, client.Options{}))
 		fill(t, g, c)
 		done := []<-chan answered{ask(t.Context(), c, login("a")), ask(t.Context(), c, login("b"))}
 		if got := g.shape(); len(got) != 2 {
@@ -139,7 +139,7 @@ func TestNotSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		c := client.New(g, client.Options{})
+		c := client.FromTheFirst(client.New(g, client.Options{}))
 		fill(t, g, c)
 		ctx, hangUp := context.WithCancel(t.Context())
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -170,7 +170,7 @@ func TestDeadlines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		c := client.New(g, client.Options{Timeout: time.Minute})
+		c := client.FromTheFirst(client.New(g, client.Options{Timeout: time.Minute}))
 		begun := time.Now()
 		fill(t, g, c)
 		within := func(d time.Duration) context.Context {
@@ -198,7 +198,7 @@ func TestDeadlines(t *testing.T) {
 
 		// Nobody has a deadline: it is that of an attempt.
 		g = newGate()
-		c = client.New(g, client.Options{Timeout: time.Minute})
+		c = client.FromTheFirst(client.New(g, client.Options{Timeout: time.Minute}))
 		fill(t, g, c)
 		begun = time.Now()
 		ask(t.Context(), c, login("patient"))
@@ -241,7 +241,7 @@ func TestBatchesAreBounded(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				g := newGate()
-				cl := client.New(g, client.Options{})
+				cl := client.FromTheFirst(client.New(g, client.Options{}))
 				fill(t, g, cl)
 				for _, r := range c.requests {
 					ask(t.Context(), cl, r)
@@ -276,7 +276,7 @@ func TestAppsTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		c := client.New(g, client.Options{})
+		c := client.FromTheFirst(client.New(g, client.Options{}))
 		fill(t, g, c)
 		for range 600 {
 			ask(t.Context(), c, login("busy"))
@@ -297,7 +297,7 @@ func TestFeaturesDoNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		c := client.New(g, client.Options{})
+		c := client.FromTheFirst(client.New(g, client.Options{}))
 		fill(t, g, c)
 		for range 4 {
 			ask(t.Context(), c, feature())
@@ -318,7 +318,7 @@ func TestByItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		c := client.New(g, client.Options{})
+		c := client.FromTheFirst(client.New(g, client.Options{}))
 		fill(t, g, c)
 		withMetadata := metadata.AppendToOutgoingContext(t.Context(), "authorization", "alice's")
 		ask(withMetadata, c, login("metadata"))
@@ -359,7 +359,7 @@ func TestBatchRefused(t *testing.T) {
 				}
 				return nil
 			}
-			c := client.New(g, client.Options{})
+			c := client.FromTheFirst(client.New(g, client.Options{}))
 			fill(t, g, c)
 			done := []<-chan answered{ask(t.Context(), c, login("a")), ask(t.Context(), c, login("b"))}
 			g.clear()
@@ -378,7 +378,7 @@ func TestBatchRefused(t *testing.T) {
 			}
 			return nil
 		}
-		c := client.New(g, client.Options{})
+		c := client.FromTheFirst(client.New(g, client.Options{}))
 		fill(t, g, c)
 		done := ask(t.Context(), c, login("a"))
 		g.clear()
@@ -399,7 +399,7 @@ func TestBatchUnanswered(t *testing.T) {
 			}
 			return nil
 		}
-		c := client.New(g, client.Options{})
+		c := client.FromTheFirst(client.New(g, client.Options{}))
 		fill(t, g, c)
 		done := []<-chan answered{ask(t.Context(), c, login("a")), ask(t.Context(), c, login("b"))}
 		g.clear()
@@ -422,7 +422,7 @@ func TestNoDecision(t *testing.T) {
 		g.answer = func(string, *imquotav1.CheckQuotaRequest) (*imquotav1.Decision, *imquotav1.ItemError) {
 			return nil, nil
 		}
-		c := client.New(g, client.Options{})
+		c := client.FromTheFirst(client.New(g, client.Options{}))
 		done := append(fill(t, g, c), ask(t.Context(), c, login("gathered")))
 		g.clear()
 		for _, d := range done {
@@ -452,7 +452,7 @@ func TestBatchShort(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
-		c := client.New(short{g}, client.Options{})
+		c := client.FromTheFirst(client.New(short{g}, client.Options{}))
 		fill(t, g, c)
 		done := []<-chan answered{ask(t.Context(), c, login("a")), ask(t.Context(), c, login("b"))}
 		g.clear()

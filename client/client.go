@@ -3,7 +3,6 @@ package client
 import (
 	"time"
 
-	"github.com/imquota/imquota/gather"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"google.golang.org/grpc"
 )
@@ -19,7 +18,7 @@ type Client struct {
 	failOpen func(*imquotav1.CheckQuotaRequest) bool
 	// features and counted hold checks that gather, apart from each other: what the
 	// plan decides alone does not wait for the store. nil: each goes by itself.
-	features, counted *gather.Queue[check]
+	features, counted *gathering
 	counts            counts
 }
 
@@ -68,7 +67,7 @@ func New(conn grpc.ClientConnInterface, o Options) *Client {
 		c.caller = &imquotav1.Client{Id: o.ID}
 	}
 	if !o.NoGathering {
-		c.features, c.counted = gather.New(limits, c.send), gather.New(limits, c.send)
+		c.features, c.counted = c.newGathering(features), c.newGathering(counted)
 	}
 	return c
 }

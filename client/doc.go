@@ -17,9 +17,12 @@
 //
 // # Gathering
 //
-// Two checks go out at once, each as an RPC of its own. While those are under way
-// the following ones gather, and as soon as one returns all of them go out together
-// as one BatchCheckQuota; or, where calls take long, as soon as another check comes.
+// A few checks at a time go out at once, each as an RPC of its own: 12 that are
+// counted and 4 features, and more while the server is slow, up to 64 of each, for
+// then they come too slowly to be worth gathering. While so many are under way two
+// more go, and the following ones gather: as soon as one of those two returns all of
+// them go out together as one BatchCheckQuota; or, where calls take long, as soon as
+// another check comes.
 // No timer waits for company: whoever is alone goes at once, by its own goroutine,
 // and the busier it is the fuller the batches are, up to what a server takes (256
 // checks, 1000 ids in lists, 256 KiB). Apps take turns, so that one with very much

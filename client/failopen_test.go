@@ -98,7 +98,7 @@ func TestFailsOpenGathered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		g.fails = func(string) error { return fault(codes.Unavailable, "STORE_EVICTING", 0) }
-		c := client.New(g, client.Options{FailOpen: client.FailOpenFeatures})
+		c := client.FromTheFirst(client.New(g, client.Options{FailOpen: client.FailOpenFeatures}))
 		fill(t, g, c)
 		full := []<-chan answered{ask(t.Context(), c, feature()), ask(t.Context(), c, feature())}
 		opened, counted := ask(t.Context(), c, feature()), ask(t.Context(), c, friend("bob"))

@@ -47,7 +47,12 @@ type check struct {
 }
 
 // gathered asks at once, alone, if there is room, and else with others.
-func (c *Client) gathered(ctx context.Context, queue *gather.Queue[check], r *imquotav1.CheckQuotaRequest) (*imquotav1.Decision, error) {
+func (c *Client) gathered(ctx context.Context, queue *gathering, r *imquotav1.CheckQuotaRequest) (*imquotav1.Decision, error) {
+	if queue.enter() {
+		defer queue.exit(time.Now())
+		return c.alone(ctx, r)
+	}
+	defer queue.underWay.Add(-1)
 	it := &gather.Item[check]{Value: check{ctx: ctx, request: r}, Of: uint64(r.GetAppId())}
 	if queue.Try(it) {
 		return it.Value.decision, it.Value.err

@@ -106,7 +106,7 @@ func TestSumsOfBrokenBatches(t *testing.T) {
 			}
 			return arrives
 		})
-		c := client.New(s.conn, client.Options{Timeout: time.Minute})
+		c := client.FromTheFirst(client.New(s.conn, client.Options{Timeout: time.Minute}))
 		s.befriend(c, callers, each)
 		if st := c.Stats(); lost.Load() == 0 || st.Batches >= callers*each/2 || st.Faults > 0 {
 			t.Errorf("%d batches were lost, counted %+v", lost.Load(), st)
@@ -133,7 +133,7 @@ func TestServerComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		c := client.New(conn, client.Options{Timeout: time.Minute})
+		c := client.FromTheFirst(client.New(conn, client.Options{Timeout: time.Minute}))
 		under := make(chan struct{}) // a call is under way
 		s.on(func(_ string, n int) fate {
 			if n%4 == 1 {
