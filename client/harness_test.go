@@ -147,7 +147,7 @@ func serve(b backend, now func() time.Time, intercept grpc.UnaryServerIntercepto
 		Accounts: &account.Accounts{Registry: b, Catalog: enforcer.Catalog, Now: now},
 		Sweeper:  &quota.Sweeper{Store: b, Apps: apps},
 	})
-	g = grpc.NewServer(grpc.ChainUnaryInterceptor(intercept, server.Guard(slog.New(slog.DiscardHandler))), grpc.ForceServerCodecV2(server.Codec()))
+	g = grpc.NewServer(grpc.UnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler), intercept)), grpc.ForceServerCodecV2(server.Codec()))
 	services.RegisterQuota(g)
 	services.RegisterAdmin(g)
 	return g, func() {

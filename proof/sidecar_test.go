@@ -92,7 +92,7 @@ func (s *sidecar) begin() error {
 	admission := server.NewAdmission(server.Limits{InFlight: most, InFlightPerConnection: most, LongestCall: 30 * time.Second})
 	g := grpc.NewServer(
 		grpc.ForceServerCodecV2(server.Codec()), grpc.Creds(admission.Credentials(insecure.NewCredentials())),
-		grpc.ChainUnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler)), admission.Intercept),
+		grpc.UnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler), admission.Intercept)),
 	)
 	edge.RegisterQuota(g)
 	edge.RegisterAdmin(g)

@@ -117,6 +117,11 @@ func start(t testing.TB, b backend, c *clock, cat *catalog.Snapshot) *sidecar {
 	return startWith(t, b, c, cat, nil, nil)
 }
 
+// direct intercepts nothing.
+func direct(ctx context.Context, in any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	return handle(ctx, in)
+}
+
 // startWith is start with metrics, an admission that its calls arrive at, or nil,
 // and options of the gRPC server.
 func startWith(t testing.TB, b backend, c *clock, cat *catalog.Snapshot, m *server.Metrics, a *server.Admission, options ...grpc.ServerOption) *sidecar {
@@ -138,7 +143,7 @@ func startWith(t testing.TB, b backend, c *clock, cat *catalog.Snapshot, m *serv
 		Accounts: &account.Accounts{Registry: b, Catalog: enforcer.Catalog, Now: c.Now},
 		Sweeper:  &quota.Sweeper{Store: b, Apps: apps}, Metrics: m,
 	})
-	options = append(options, grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler))))
+	options = append(options, grpc.MaxRecvMsgSize(server.MaxMessageBytes), grpc.ForceServerCodecV2(server.Codec()), grpc.UnaryInterceptor(server.Guard(slog.New(slog.DiscardHandler), direct)))
 	if a != nil {
 		options = append(options, grpc.Creds(a.Credentials(insecure.NewCredentials())))
 	}

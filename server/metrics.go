@@ -73,17 +73,18 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 }
 
-// Intercept times calls and counts those that fail. It is a
-// grpc.UnaryServerInterceptor.
-func (m *Metrics) Intercept(ctx context.Context, in any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	began := time.Now()
-	out, err := handle(ctx, in)
-	call := m.calls.of(info.FullMethod)
-	call.seconds.Observe(time.Since(began).Seconds())
-	if err != nil {
-		m.faults.WithLabelValues(call.method, reasonOf(err)).Inc()
+// Intercept times what inner does, and counts its faults.
+func (m *Metrics) Intercept(inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, in any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		began := time.Now()
+		out, err := inner(ctx, in, info, handle)
+		call := m.calls.of(info.FullMethod)
+		call.seconds.Observe(time.Since(began).Seconds())
+		if err != nil {
+			m.faults.WithLabelValues(call.method, reasonOf(err)).Inc()
+		}
+		return out, err
 	}
-	return out, err
 }
 
 // reasonOf returns the reason of an error that toStatus made.

@@ -55,7 +55,7 @@ func (c *serveCmd) front(s *server.Server, m *metrics, log *slog.Logger) (*front
 	f.admission = server.NewAdmission(server.Limits{InFlight: c.MaxInFlight, InFlightPerConnection: c.inFlightPerConnection(), LongestArrival: longestArrival, LongestCall: longestCall})
 	f.streams = uint32(2*c.inFlightPerConnection() + spareStreams)
 	m.admits(f.admission.InFlight, f.admission.Arriving)
-	f.intercept = chain(m.calls.Intercept, chain(server.Guard(log), f.admission.Intercept))
+	f.intercept = m.calls.Intercept(server.Guard(log, f.admission.Intercept))
 	var err error
 	if f.tls, err = c.tlsConfig(); err != nil {
 		return nil, err
@@ -65,13 +65,6 @@ func (c *serveCmd) front(s *server.Server, m *metrics, log *slog.Logger) (*front
 	f.admin = f.server(server.MaxMessageBytes, s.RegisterAdmin)
 	f.setReady(errNotProbed)
 	return f, nil
-}
-
-// chain has outer see what inner makes of a call.
-func chain(outer, inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, in any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-		return outer(ctx, in, info, func(ctx context.Context, in any) (any, error) { return inner(ctx, in, info, handle) })
-	}
 }
 
 func (f *front) server(messageBytes int, register ...func(grpc.ServiceRegistrar)) *grpc.Server {
