@@ -1,7 +1,6 @@
 package redisstore
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -196,12 +195,7 @@ func TestBrokenURL(t *testing.T) {
 
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "imq") // the path of a socket is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path := filepath.Join(dir, "r.sock")
+	path := filepath.Join(t.TempDir(), "r.sock")
 	server := redistest.Standalone(t, "--unixsocket", path)
 	s := initialized(t, "redis+unix://"+path+"?db=3")
 	app := newApp(t, s, 1)
