@@ -110,33 +110,83 @@ func BenchmarkApply(b *testing.B) {
 	for _, w := range storetest.Workloads {
 		for _, load := range []struct{ callers, batch int }{{1, 1}, {64, 1}, {8, 32}} {
 			b.Run(fmt.Sprintf("%s/callers=%d/txns=%d", w.Name, load.callers, load.batch), func(b *testing.B) {
-				benchmarkApply(b, w, load.callers, load.batch)
+				s := initialized(b, "redis://"+redistest.Standalone(b).Addr)
+				benchmarkApply(b, s, populated(b, s, 8, 100_000), 100_000, w, load.callers, load.batch)
 			})
 		}
 	}
 }
 
-func benchmarkApply(b *testing.B, w storetest.Workload, callers, batch int) {
-	b.Helper()
-	const users, apps = 100_000, 8
-	server := redistest.Standalone(b)
-	s := initialized(b, "redis://"+server.Addr)
-	var rounds [][]quota.Txn
-	for id := uint32(1); id <= apps; id++ {
-		app := newApp(b, s, id)
-		mustApply(b, s, userTxns(app, idForm{id: storetest.UserID}, 0, users)...)
-		rounds = append(rounds, planned(b, app, w, 0, (b.N+apps-1)/apps, batch, users)...)
+// BenchmarkApplyOfSize shows that it does not matter how many apps there are, and
+// how many users they have: compare the results, of several runs.
+func BenchmarkApplyOfSize(b *testing.B) {
+	for _, size := range []struct{ apps, users int }{{1, 2}, {1, 10_000}, {1, 1_000_000}, {10_000, 10}} {
+		b.Run(fmt.Sprintf("apps=%d/users=%d", size.apps, size.users), func(b *testing.B) {
+			s := initialized(b, "redis://"+redistest.Standalone(b).Addr)
+			apps := populated(b, s, size.apps, size.users)
+			for _, load := range []struct{ callers, batch int }{{64, 1}, {8, 32}} {
+				b.Run(fmt.Sprintf("callers=%d/txns=%d", load.callers, load.batch), func(b *testing.B) {
+					benchmarkApply(b, s, apps, size.users, storetest.Workloads[0], load.callers, load.batch)
+				})
+			}
+		})
 	}
-	perApp := len(rounds) / apps
+}
+
+// populated creates apps with users who are active and have friends, each with the
+// fan-out that such an app is given.
+func populated(b *testing.B, s *Store, apps, users int) []*account.App {
+	b.Helper()
+	const perAccount = 500
+	all := make([]*account.App, apps)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for n := int(next.Add(1)) - 1; n < apps; n = int(next.Add(1)) - 1 {
+				app := &account.App{
+					ID: uint32(n + 1), Account: fmt.Sprintf("acme%d", n/perAccount), Region: "eu", Edition: "standard",
+					Created: monday, FanoutBits: account.FanoutBitsFor(int64(users)),
+				}
+				if err := s.CreateApp(context.Background(), app, account.Event{}, perAccount, false); err != nil {
+					b.Error(err)
+					return
+				}
+				form := idForm{id: storetest.UserID}
+				for _, o := range s.Apply(context.Background(), append(userTxns(app, form, 0, users), counterTxns(app, "friends", form, 0, users)...)) {
+					if !o.Applied {
+						b.Error(o.Err)
+						return
+					}
+				}
+				all[n] = app
+			}
+		})
+	}
+	wg.Wait()
+	if b.Failed() {
+		b.FailNow()
+	}
+	return all
+}
+
+// benchmarkApply carries out b.N rounds of transactions of a workload, of the apps
+// in turn. A workload that runs again on the same apps goes on where it was.
+func benchmarkApply(b *testing.B, s *Store, apps []*account.App, users int, w storetest.Workload, callers, batch int) {
+	b.Helper()
+	rounds := make([][][]quota.Txn, len(apps))
+	for i := range min(len(apps), b.N) {
+		rounds[i] = planned(b, apps[i], w, asked, (b.N+len(apps)-1)/len(apps), batch, users)
+	}
+	asked += b.N * batch
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range callers {
 		wg.Go(func() {
-			for n := next.Add(1) - 1; n < int64(b.N); n = next.Add(1) - 1 {
-				txns := rounds[int(n)%apps*perApp+int(n)/apps]
-				for _, o := range s.Apply(context.Background(), txns) {
+			for n := int(next.Add(1)) - 1; n < b.N; n = int(next.Add(1)) - 1 {
+				for _, o := range s.Apply(context.Background(), rounds[n%len(apps)][n/len(apps)]) {
 					if !o.Applied {
 						b.Error(o.Err)
 						return
@@ -148,3 +198,6 @@ func benchmarkApply(b *testing.B, w storetest.Workload, callers, batch int) {
 	wg.Wait()
 	b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "txns/s")
 }
+
+// asked is how many requests benchmarkApply has made: no id comes twice.
+var asked int

@@ -87,6 +87,9 @@ func TestMutants(t *testing.T) {
 	if os.Getenv(mutantVariable) != "" {
 		t.Skip("this is one")
 	}
+	if !withMutants {
+		t.Skip("run without the race detector")
+	}
 	server := redistest.Standalone(t)
 	for _, m := range append(slices.Clone(mutants), mutant{name: asItIs}) {
 		t.Run(m.name, func(t *testing.T) {

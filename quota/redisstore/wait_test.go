@@ -27,9 +27,10 @@ func TestWait(t *testing.T) {
 	t.Parallel()
 	primary := redistest.Standalone(t, "--repl-diskless-sync-delay", "0")
 	url := "redis://" + primary.Addr
-	s := initialized(t, url+"?wait=1&timeout=10s&wait_timeout=5s") // a busy machine replicates late
+	unwaiting := initialized(t, url)
+	app, other := newApp(t, unwaiting, 1), newApp(t, unwaiting, 2)
+	s := open(t, url+"?wait=1&timeout=10s&wait_timeout=5s") // a busy machine replicates late
 	impatient := open(t, url+"?wait=1&wait_timeout=200ms")
-	app, other := newApp(t, s, 1), newApp(t, s, 2)
 	count := func(s *Store) quota.Outcome { return applyOne(t.Context(), s, txnOf(app, add("users", 1))) }
 	wantDurability(t, count(impatient), quota.DurabilityPrimary) // there is no replica
 	replica := primary.Replica()
@@ -37,7 +38,7 @@ func TestWait(t *testing.T) {
 	for _, o := range s.Apply(t.Context(), []quota.Txn{txnOf(app, add("users", 1)), txnOf(other, add("users", 1))}) {
 		wantDurability(t, o, quota.DurabilityReplicated)
 	}
-	wantDurability(t, count(open(t, "redis://"+primary.Addr)), quota.DurabilityPrimary)
+	wantDurability(t, count(unwaiting), quota.DurabilityPrimary)
 	wantDurability(t, count(open(t, "redis://"+primary.Addr+"?wait=2&wait_timeout=50ms")), quota.DurabilityPrimary)
 
 	client := primary.Client()
