@@ -34,8 +34,10 @@
 --   charges
 --   steps         sum of: 1 request, 2 hold, 4 users, 8 group, 16 online; 32 if it
 --                 only adds: its mode is 1 or 2, windowEnd 0, no step but request
---                 there, each charge of kind 1 and its delta above zero; then, of
---                 those that are there, in this order:
+--                 there, each charge of kind 1 and its delta above zero; 64 if it
+--                 is one user's login: its mode is 1, no other step there, each
+--                 charge of kind 3, of the app as a whole, with basis 1 or 2;
+--                 then, of those that are there, in this order:
 --     request     id, key of this generation, key of the one before,
 --                 fingerprint
 --     hold        1 place, 2 read, 3 commit, 4 cancel; key of this generation,
@@ -89,8 +91,9 @@
 --
 -- Redis makes each of these functions anew at each call, for a tenth of a
 -- microsecond and more by what it shares: those that most calls do not need are
--- made when they are first needed. Most transactions only add to counters, are
--- allowed, and are done by add; all else is judged.
+-- made when they are first needed. Most transactions only add to counters and are
+-- allowed, or are logins of users who are known: those are done by add and again.
+-- All else is judged.
 --
 -- To debug: redis-cli --ldb --eval apply.lua KEYS... , ARGV...
 
@@ -100,7 +103,7 @@ local A = cmsgpack.unpack(ARGV[1])
 local out, o = {}, 0
 
 local EXACT = 9007199254740991
-local ONLY_ADDS, WITH_REQUEST = 32, 33 -- steps
+local ONLY_ADDS, WITH_REQUEST, LOGIN = 32, 33, 64 -- steps
 
 -- Of the app at hand.
 local clock, kept, sequence, base
@@ -1044,6 +1047,36 @@ local function add(at)
   return true
 end
 
+-- again answers a login of a user who was active this month: nothing is counted.
+-- It reports whether it is one; else the transaction is to be judged.
+local function again(at)
+  local window, charges, month = A[at + 1], A[at + 2], A[at + 5]
+  if window ~= 0 and clock >= window or try('HGET', KEYS[base + A[at + 7]], A[at + 8]) ~= month .. '' then
+    return false
+  end
+  totals = totals or {}
+  for i = at + 9, at + 13 * charges, 13 do
+    local key, field = base + A[i + 11], A[i + 12]
+    local fields = totals[KEYS[key]] or {}
+    if not fields[field] then
+      local value = try('HGET', KEYS[key], field) or '0'
+      local used = type(value) == 'string' and find(value, '^%d+$') and tonumber(value)
+      if not used or used > EXACT then
+        return false
+      end
+      fields[field] = {key = key, field = field, used = used}
+      totals[KEYS[key]] = fields
+    end
+  end
+  out[o + 1] = 1
+  o = o + 1
+  for i = at + 9, at + 13 * charges, 13 do
+    out[o + 1], out[o + 2], out[o + 3] = 1, 0, totals[KEYS[base + A[i + 11]]][A[i + 12]].used
+    o = o + 3
+  end
+  return true
+end
+
 -- app carries out the transactions of one app.
 local function app(at, isFirst)
   local header = KEYS[A[at]]
@@ -1100,9 +1133,9 @@ local function app(at, isFirst)
     local parcel = o
     out[parcel] = 0
     for _ = 1, txns do
-      local isDone = false
-      if A[at + 4] >= ONLY_ADDS and not holds then
-        local ok, result = pcall(add, at + 1)
+      local isDone, steps = false, A[at + 4]
+      if steps >= ONLY_ADDS and not holds then
+        local ok, result = pcall(steps < LOGIN and add or again, at + 1)
         isDone = result
         if not ok then
           J = J or judging()

@@ -82,6 +82,7 @@ const (
 	stepGroup
 	stepOnline
 	stepOnlyAdds // not a step, but that there is none beside the request
+	stepLogin    // that it is the login of one user, and no other is there
 )
 
 // weight is the work of a transaction: counters and users that it touches.
@@ -143,10 +144,23 @@ func stepsOf(t *quota.Txn) (steps int64) {
 	if t.Online.Op != quota.OnlineNone {
 		steps |= stepOnline
 	}
-	if steps&^stepRequest == 0 && onlyAdds(t) {
+	switch {
+	case steps&^stepRequest == 0 && onlyAdds(t):
 		steps |= stepOnlyAdds
+	case steps == stepUsers && isLogin(t):
+		steps |= stepLogin
 	}
 	return steps
+}
+
+// isLogin reports whether a transaction whose step is about users is the login of
+// one, and counts what the script's shortest way with it takes for granted.
+func isLogin(t *quota.Txn) bool {
+	return t.Mode == quota.ModeConsume && t.Users.Op == quota.UsersLogin && len(t.Users.IDs) == 1 && len(t.Charges) > 0 &&
+		!slices.ContainsFunc(t.Charges, func(c quota.Charge) bool {
+			return c.Basis != quota.PerNewUser && c.Basis != quota.PerNewActive ||
+				c.Signed || c.Members || c.Types != "" || c.SameDay || c.Subjects != nil
+		})
 }
 
 // onlyAdds reports whether a transaction without steps does nothing but add to

@@ -41,7 +41,7 @@ type Value struct {
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	for _, clauses := range []map[string]func(*fixture){
-		headerClauses, requestClauses, limitClauses, addingClauses, userClauses, groupClauses, batchClauses, damageClauses, raceClauses, onlineClauses, holdClauses, entryClauses,
+		headerClauses, requestClauses, limitClauses, addingClauses, loginClauses, userClauses, groupClauses, batchClauses, damageClauses, raceClauses, onlineClauses, holdClauses, entryClauses,
 	} {
 		for name, clause := range clauses {
 			t.Run(name, func(t *testing.T) {
