@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"errors"
-	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -223,17 +222,7 @@ func TestStreamThatReadsNothing(t *testing.T) {
 			return status.Error(codes.Aborted, "read nothing")
 		}}},
 	}, nil)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = g.Serve(l) }()
-	t.Cleanup(g.Stop)
-	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn := connected(t, g)
 	for range 3 {
 		stream := idle(t.Context(), t, conn, "/test.Service/Stream", 1)[0]
 		if err := stream.RecvMsg(&imquotav1.CheckQuotaResponse{}); status.Code(err) != codes.Aborted {

@@ -156,6 +156,13 @@ func startWith(t testing.TB, b backend, c *clock, cat *catalog.Snapshot, m *serv
 	s.RegisterAdmin(services)
 	healthpb.RegisterHealthServer(services, health.NewServer())
 	rpb.RegisterServerReflectionServer(services, reflection.NewServerV1(reflection.ServerOptions{Services: g}))
+	conn := connected(t, g)
+	return &sidecar{t, imquotav1.NewQuotaServiceClient(conn), imquotav1.NewAppServiceClient(conn), imquotav1.NewBillingServiceClient(conn), c, conn}
+}
+
+// connected has a server serve on a free port, and connects to it.
+func connected(t testing.TB, g *grpc.Server) *grpc.ClientConn {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +174,7 @@ func startWith(t testing.TB, b backend, c *clock, cat *catalog.Snapshot, m *serv
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &sidecar{t, imquotav1.NewQuotaServiceClient(conn), imquotav1.NewAppServiceClient(conn), imquotav1.NewBillingServiceClient(conn), c, conn}
+	return conn
 }
 
 // app creates an app of an edition.
