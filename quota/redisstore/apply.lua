@@ -92,8 +92,7 @@
 -- Redis makes each of these functions anew at each call, for a tenth of a
 -- microsecond and more by what it shares: those that most calls do not need are
 -- made when they are first needed. Most transactions only add to counters and are
--- allowed, or are logins of users who are known: those are done by add and again.
--- All else is judged.
+-- allowed, or are logins: those are done by add and login. All else is judged.
 --
 -- To debug: redis-cli --ldb --eval apply.lua KEYS... , ARGV...
 
@@ -112,7 +111,7 @@ local holds, holdsEnd, HELD, ENDS -- what is held, until when, by which keys
 local ended -- what those still hold whose end is past and who are not settled
 local totals, changed -- counters of the app as a whole, by key and field; a list
 local writes = 0 -- commands, and changes of totals
-local J -- what judging returns, once it is needed
+local L, J -- what counting and judging return, once they are needed
 local time -- of this server, once it is needed
 
 local function refuse(code, why)
@@ -127,8 +126,103 @@ local function lasting(bucket)
   end
 end
 
+-- counting makes what carries out a login, and what it shares with judging.
+local function counting()
+  local L = {}
+
+  -- total returns a counter of the app as a whole, which many transactions of one call
+  -- read and change: it is read once, and written once. It is nil if it is damaged.
+  function L.total(key, field)
+    totals = totals or {}
+    local fields = totals[KEYS[key]]
+    if not fields then
+      fields = {}
+      totals[KEYS[key]] = fields
+    end
+    local counter = fields[field]
+    if not counter then
+      local value = try('HGET', KEYS[key], field) or '0'
+      local used = type(value) == 'string' and find(value, '^%-?%d+$') and tonumber(value)
+      if not used or used > EXACT or used < -EXACT then
+        return nil
+      end
+      counter = {key = key, field = field, used = used}
+      fields[field] = counter
+    end
+    return counter
+  end
+
+  -- become has a total be written when all transactions are done.
+  function L.become(counter, used, ttl)
+    counter.used = used
+    if not counter.ttl then
+      changed = changed or {}
+      changed[#changed + 1] = counter
+    end
+    counter.ttl = ttl
+  end
+
+  function L.put(key, field, value, ttl)
+    if value == 0 then
+      call('HDEL', KEYS[key], field)
+    else
+      call('HSET', KEYS[key], field, value)
+      if ttl ~= 0 then
+        call('PEXPIRE', KEYS[key], ttl)
+      end
+    end
+  end
+
+  -- login carries out a login, unless that is not right: a user who was deleted, a
+  -- limit, a value that is not a count. It reports whether it was right; else nothing
+  -- is changed and it is to be judged. Most users were active this month before, and
+  -- nothing is counted.
+  function L.login(at)
+    local window, charges, month, bucket, user = A[at + 1], A[at + 2], A[at + 5], KEYS[base + A[at + 7]], A[at + 8]
+    if clock >= window and window ~= 0 then
+      return false
+    end
+    local new, active, value = 0, 0, try('HGET', bucket, user)
+    if not value then
+      new, active = 1, 1
+    elseif value ~= month .. '' then
+      local seen = type(value) == 'string' and find(value, '^%-?%d+$') and tonumber(value)
+      if not seen or seen < -1 or seen >= month then
+        return false
+      end
+      active = 1
+    end
+    for i = at + 9, at + 13 * charges, 13 do
+      local counter, d = L.total(base + A[i + 11], A[i + 12]), A[i] * (A[i + 4] == 1 and new or active)
+      local after = counter and counter.used + d
+      if not after or d < 0 or after < 0 or after > EXACT or d > 0 and A[i + 1] and after > A[i + 1] then
+        return false
+      end
+    end
+    if active == 1 then
+      call('HSET', bucket, user, month)
+      sequence = sequence + 1
+    end
+    out[o + 1] = 1
+    o = o + 1
+    for i = at + 9, at + 13 * charges, 13 do
+      local counter, d = L.total(base + A[i + 11], A[i + 12]), A[i] * (A[i + 4] == 1 and new or active)
+      out[o + 1], out[o + 2], out[o + 3] = 1, d, counter.used
+      o = o + 3
+      if d ~= 0 then
+        L.become(counter, counter.used + d, A[i + 9])
+      end
+    end
+    return true
+  end
+
+  return L
+end
+
 -- judging makes all that it takes to judge a transaction and to write it.
 local function judging()
+  L = L or counting()
+  local total, become, put = L.total, L.become, L.put
   local NO_DAY = -2147483648
 
   local function text(n)
@@ -172,34 +266,6 @@ local function judging()
   local function change(command, key, ...)
     call(command, KEYS[key], ...)
     writes = writes + 1
-  end
-
-  -- total returns a counter of the app as a whole, which many transactions of one
-  -- call read and change: it is read once, and written once.
-  local function total(key, field)
-    totals = totals or {}
-    local fields = totals[KEYS[key]]
-    if not fields then
-      fields = {}
-      totals[KEYS[key]] = fields
-    end
-    local found = fields[field]
-    if not found then
-      found = {key = key, field = field, used = count(key, field)}
-      fields[field] = found
-    end
-    return found
-  end
-
-  local function put(key, field, value, ttl)
-    if value == 0 then
-      call('HDEL', KEYS[key], field)
-    else
-      call('HSET', KEYS[key], field, value)
-      if ttl ~= 0 then
-        call('PEXPIRE', KEYS[key], ttl)
-      end
-    end
   end
 
   -- Steps that few transactions have, made when one has.
@@ -688,7 +754,7 @@ local function judging()
             c = c + 1
             if wholeApp then
               found[c] = total(key, field)
-              used[c] = found[c].used
+              used[c] = found[c] and found[c].used or count(key, field) -- which says what is the matter
             else
               used[c] = count(key, field)
             end
@@ -749,13 +815,7 @@ local function judging()
           if after ~= used[c] then
             writes = writes + 1
             if wholeApp then
-              local counter = found[c]
-              counter.used = after
-              if not counter.ttl then
-                changed = changed or {}
-                changed[#changed + 1] = counter
-              end
-              counter.ttl = ttl
+              become(found[c], after, ttl)
             else
               put(base + A[k], A[k + 1], after, ttl)
             end
@@ -993,13 +1053,6 @@ local function judging()
     end
   end
 
-  -- finish writes the totals.
-  function J.finish()
-    for _, counter in ipairs(changed) do
-      put(counter.key, counter.field, counter.used, counter.ttl)
-    end
-  end
-
   return J
 end
 
@@ -1044,36 +1097,6 @@ local function add(at)
   end
   out[o + 1] = 1
   o, sequence = p, sequence + 1
-  return true
-end
-
--- again answers a login of a user who was active this month: nothing is counted.
--- It reports whether it is one; else the transaction is to be judged.
-local function again(at)
-  local window, charges, month = A[at + 1], A[at + 2], A[at + 5]
-  if window ~= 0 and clock >= window or try('HGET', KEYS[base + A[at + 7]], A[at + 8]) ~= month .. '' then
-    return false
-  end
-  totals = totals or {}
-  for i = at + 9, at + 13 * charges, 13 do
-    local key, field = base + A[i + 11], A[i + 12]
-    local fields = totals[KEYS[key]] or {}
-    if not fields[field] then
-      local value = try('HGET', KEYS[key], field) or '0'
-      local used = type(value) == 'string' and find(value, '^%d+$') and tonumber(value)
-      if not used or used > EXACT then
-        return false
-      end
-      fields[field] = {key = key, field = field, used = used}
-      totals[KEYS[key]] = fields
-    end
-  end
-  out[o + 1] = 1
-  o = o + 1
-  for i = at + 9, at + 13 * charges, 13 do
-    out[o + 1], out[o + 2], out[o + 3] = 1, 0, totals[KEYS[base + A[i + 11]]][A[i + 12]].used
-    o = o + 3
-  end
   return true
 end
 
@@ -1135,7 +1158,8 @@ local function app(at, isFirst)
     for _ = 1, txns do
       local isDone, steps = false, A[at + 4]
       if steps >= ONLY_ADDS and not holds then
-        local ok, result = pcall(steps < LOGIN and add or again, at + 1)
+        L = L or steps >= LOGIN and counting()
+        local ok, result = pcall(steps < LOGIN and add or L.login, at + 1)
         isDone = result
         if not ok then
           J = J or judging()
@@ -1151,7 +1175,9 @@ local function app(at, isFirst)
     out[parcel] = o - parcel
   end
   if changed then
-    J.finish()
+    for _, counter in ipairs(changed) do
+      L.put(counter.key, counter.field, counter.used, counter.ttl)
+    end
   end
   if sequence ~= before then
     call('HSET', header, 'c', clock, 's', sequence)

@@ -9,9 +9,8 @@ import (
 	"github.com/imquota/imquota/quota"
 )
 
-// loginClauses are of logins of users who were active this month, as most are. They
-// count nothing, so that a store may go another way with them, and must come to the
-// same.
+// loginClauses are of logins, most of which count nothing: a store may go another way
+// with them than with all else, and must come to the same.
 var loginClauses = map[string]func(*fixture){
 	"a login that counts nothing is told the totals as they are": func(f *fixture) {
 		login := func(id string) quota.Txn { return f.userTxn(quota.UsersLogin, month, id) }
@@ -51,6 +50,39 @@ var loginClauses = map[string]func(*fixture){
 		if err := f.apply(t)[0].Err; !errors.As(err, &passed) || !passed.Clock.Equal(mau.Window.End.Add(time.Second)) {
 			f.Errorf("error %v", err)
 		}
+	},
+	"a login that counts moves the clock": func(f *fixture) {
+		later := noon.Add(time.Hour)
+		f.now = later
+		f.wantDeltas(f.userTxn(quota.UsersLogin, month, "a"), 1, 1)
+		f.now = noon
+		if got := f.one(f.userTxn(quota.UsersLogin, month, "a")).Clock; !got.Equal(later) {
+			f.Errorf("clock %v, want %v", got, later)
+		}
+	},
+	"a login of a month before the last counts nothing": func(f *fixture) {
+		f.wantDeltas(f.userTxn(quota.UsersLogin, nextMonth, "a"), 1, 1)
+		f.wantDeltas(f.userTxn(quota.UsersLogin, month, "a"), 0, 0)
+		f.wantDeltas(f.userTxn(quota.UsersLogin, nextMonth, "a"), 0, 0)
+		f.wantUsed(users, 1)
+	},
+	"a login of a user who was registered counts who is active": func(f *fixture) {
+		f.wantDeltas(f.userTxn(quota.UsersRegister, month, "a"), 1)
+		f.wantDeltas(f.userTxn(quota.UsersLogin, month, "a"), 0, 1)
+		f.wantDeltas(f.userTxn(quota.UsersLogin, nextMonth, "a"), 0, 1)
+		f.wantUsed(users, 1)
+		f.wantUsed(mau, 1)
+	},
+	"a login beyond the limit changes nothing": func(f *fixture) {
+		f.wantDeltas(f.userTxn(quota.UsersLogin, month, "a"), 1, 1)
+		t := f.userTxn(quota.UsersLogin, month, "b")
+		t.Charges[1].Limit = catalog.Max(1)
+		if o := f.one(t); o.Applied {
+			f.Errorf("%+v", o)
+		}
+		f.wantUsed(users, 1)
+		f.wantUsed(mau, 1)
+		f.wantDeltas(f.userTxn(quota.UsersLogin, month, "b"), 1, 1)
 	},
 	"a login beyond the limit that counts nothing is let in": func(f *fixture) {
 		f.wantDeltas(f.userTxn(quota.UsersLogin, month, "a"), 1, 1)
