@@ -367,7 +367,7 @@ func TestUnreadable(t *testing.T) {
 	w := newWorld(t, openRedis(t, "redis://"+server.Addr))
 	w.populate()
 	c := server.Client()
-	w.ok(c.HSet(t.Context(), "imq:{1}:c", "users", "many").Err(), c.HSet(t.Context(), "imq:{2}:app", "r", "{").Err(),
+	w.ok(c.HSet(t.Context(), "imq:{1}:c", "users", "many").Err(), c.Set(t.Context(), "imq:{2}:rec", "{", 0).Err(),
 		c.HSet(t.Context(), "imq:{acct:no.apps.left}:rec", "r", "{").Err())
 	text, notices := w.dumpNoting()
 	if len(notices) != 3 {

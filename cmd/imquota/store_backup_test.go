@@ -97,7 +97,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Error("a store was made")
 	}
 	// What cannot be read is named.
-	if err := server.Client().HSet(t.Context(), "imq:{1400000003}:app", "r", "{").Err(); err != nil {
+	if err := server.Client().Set(t.Context(), "imq:{1400000003}:rec", "{", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	got = run(t, "store", "backup", "--store", url, another)

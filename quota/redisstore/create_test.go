@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/imquota/imquota/account"
+	"github.com/imquota/imquota/quota/redisstore/redistest"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -265,11 +266,11 @@ func TestFullAccountIsReadInOneStep(t *testing.T) {
 		}
 	}
 	s.liveLooks.forget()
-	redisDo(t, server, "DEL", s.headerKey(1))                                        // lost
-	redisDo(t, server, "DEL", s.headerKey(2))                                        // lost
-	redisDo(t, server, "HDEL", s.directoryKey(2), 2)                                 // and the directory does not know it
-	redisDo(t, server, "SET", s.headerKey(3), "text")                                // damaged
-	redisDo(t, server, "HSET", s.headerKey(4), "r", encoded(t, ownedBy("other", 4))) // another's
+	redisDo(t, server, "DEL", s.headerKey(1))                   // lost
+	redisDo(t, server, "DEL", s.headerKey(2))                   // lost
+	redisDo(t, server, "HDEL", s.directoryKey(2), 2)            // and the directory does not know it
+	redisDo(t, server, "SET", s.headerKey(3), "text")           // damaged
+	setRecord(t, server, s, 4, encoded(t, ownedBy("other", 4))) // another's
 	create()
 	for id, text := range server.Client().HGetAll(t.Context(), s.accountKey("acme")).Val() {
 		if text != live {
@@ -285,6 +286,13 @@ func encoded(t testing.TB, app *account.App) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// setRecord replaces an app's record by hand, under the version that it has.
+func setRecord(t *testing.T, server *redistest.Server, s *Store, id uint32, record string) {
+	t.Helper()
+	version := server.Client().HGet(t.Context(), s.headerKey(id), "v").Val()
+	redisDo(t, server, "SET", s.recordKey(id), version+" "+record)
 }
 
 // TestLostTombstone: a deleted app whose record is lost, and that is created anew,
@@ -599,8 +607,8 @@ func TestUnsettledApp(t *testing.T) {
 			if _, err := s.App(t.Context(), id); err != nil {
 				t.Fatal(err)
 			}
-			if reads, scripts := calls(t, c, "hmget"), calls(t, c, "evalsha"); reads != 1 || scripts != 0 {
-				t.Errorf("a settled app is read with %d HMGET and %d scripts, want one and none", reads, scripts)
+			if headers, records, scripts := calls(t, c, "hmget"), calls(t, c, "mget"), calls(t, c, "evalsha"); headers != 1 || records != 1 || scripts != 0 {
+				t.Errorf("a settled app is read with %d HMGET, %d MGET and %d scripts, want one, one and none", headers, records, scripts)
 			}
 			redisDo(t, server, "DEL", s.headerKey(id))
 			if _, err := s.App(t.Context(), id); !errors.Is(err, account.ErrUsageUnknown) {

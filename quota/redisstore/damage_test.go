@@ -108,7 +108,7 @@ func TestDamagedValues(t *testing.T) {
 	})
 	t.Run("a record that is no app", func(t *testing.T) {
 		app := newApp(t, s, 101)
-		redisDo(t, server, "HSET", s.headerKey(app.ID), "r", "{")
+		setRecord(t, server, s, app.ID, "{")
 		_, err := s.App(t.Context(), app.ID)
 		wantReason(t, err, account.UsageUnknown)
 	})

@@ -74,7 +74,9 @@ func repliedTxns() []quota.Txn {
 // they should be: each is understood, or is a fault.
 func FuzzReply(f *testing.F) {
 	for _, reply := range []any{
-		[]any{"1-1", `{"format":3,"id":1,"account":"acme"}`, nil},
+		[]any{[]any{"1.1", nil, "0"}, []any{`1.1 {"format":3,"id":1,"account":"acme"}`}},
+		[]any{[]any{"1.1", nil, "0"}, []any{`1.2 {"format":3,"id":1,"account":"acme"}`}},
+		[]any{[]any{nil, "token", "0"}, []any{nil}},
 		[]any{"1-1", `{"format":1,"id":"acme"}`},
 		[]any{"17", "server", []any{"1", "live acme", "2", "pending x 1"}},
 		"pending token 12", "17:3:server", "",
@@ -83,15 +85,20 @@ func FuzzReply(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		reply, _ := decodeReply(data)
-		app, _, err := decodeHeader(1, reply)
+		header, record := reply, reply
+		if both, _ := reply.([]any); len(both) == 2 {
+			header, record = both[0], both[1]
+		}
+		found := newStored(header, record)
+		app, _, err := found.decode(1)
 		wantFault(t, err)
 		if app != nil && app.ID != 1 {
 			t.Errorf("app %d", app.ID)
 		}
-		record, number := &command{cmd: redis.NewCmd(context.Background())}, &command{cmd: redis.NewCmd(context.Background())}
-		record.cmd.SetVal(reply)
+		owned, number := &command{cmd: redis.NewCmd(context.Background())}, &command{cmd: redis.NewCmd(context.Background())}
+		owned.cmd.SetVal(reply)
 		number.cmd.SetVal(reply)
-		owner, err := decodeOwner("acme", []*command{record, number, number})
+		owner, err := decodeOwner("acme", []*command{owned, number, number})
 		wantFault(t, err)
 		if err == nil && owner.ID != "acme" {
 			t.Errorf("account %q", owner.ID)

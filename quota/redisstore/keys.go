@@ -20,7 +20,8 @@ import (
 //	imq:{acct:ACCOUNT}            app -> live, pending TOKEN SECONDS, or leaving TOKEN
 //	imq:{acct:ACCOUNT}:rec        the account's record
 //	imq:{acct:ACCOUNT}:gone       its deleted apps: app -> seconds
-//	imq:{APP}:app                 the header and the record
+//	imq:{APP}:app                 the header: what every step reads
+//	imq:{APP}:rec                 the record, after its version
 //	imq:{APP}:e                   the app's log: revision -> event
 //	imq:{APP}:q:ID                a quote
 //	imq:{APP}:c                   the app's counters: quota -> count
@@ -60,7 +61,14 @@ func (s *Store) placeKeys(account string) []string {
 	return []string{s.accountKey(account), s.goneKey(account)}
 }
 
+// headerKey names what every step of an app reads first and many write. All of it
+// is short: with a value above 64 bytes Redis would keep a hash table instead of a
+// list in one piece, and find each field by fetching from other places of memory.
 func (s *Store) headerKey(app uint32) string { return s.appPrefix(app) + "app" }
+
+// recordKey names what is read when the app is looked up, and replaced when it is
+// changed.
+func (s *Store) recordKey(app uint32) string { return s.appPrefix(app) + "rec" }
 
 func (s *Store) eventsKey(app uint32) string { return s.appPrefix(app) + "e" }
 
@@ -83,7 +91,9 @@ const (
 )
 
 // recordKeys are what is made and replaced with an app's record.
-func (s *Store) recordKeys(app uint32) []string { return []string{s.headerKey(app), s.eventsKey(app)} }
+func (s *Store) recordKeys(app uint32) []string {
+	return []string{s.headerKey(app), s.recordKey(app), s.eventsKey(app)}
+}
 
 func (s *Store) appPrefix(app uint32) string { return string(s.appendAppPrefix(nil, app)) }
 

@@ -83,7 +83,7 @@ func TestKeysOfAnApp(t *testing.T) {
 
 	dayLeft, monthLeft := day.End.Add(48*time.Hour).Sub(now), month.End.Add(400*24*time.Hour).Sub(now)
 	want := map[string]time.Duration{
-		"app": forever, "e": forever, "c": forever, "u": forever, "g": forever, "s:friends": forever,
+		"app": forever, "rec": forever, "e": forever, "c": forever, "u": forever, "g": forever, "s:friends": forever,
 		"w:" + windowName(day): dayLeft, "w:" + windowName(month): monthLeft,
 		"s:sent:" + windowName(day): dayLeft, "s:sent:" + windowName(month): monthLeft,
 		"r": now.Truncate(generation).Add(2*generation + generationSlack).Sub(now),

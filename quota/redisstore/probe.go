@@ -33,7 +33,7 @@ func newHealth(f *account.Fault) *health {
 }
 
 // format is the version of the layout that keys.go and the scripts describe.
-const format = "1"
+const format = "2"
 
 // oldestMajor is the oldest Redis whose scripts declare flags.
 const oldestMajor = 7
@@ -172,7 +172,9 @@ func (s *Store) probeMark(ctx context.Context) *account.Fault {
 
 func (s *Store) checkFormat(found any) *account.Fault {
 	if text, _ := found.(string); text != format {
-		return s.fault(account.StoreNotInitialized, "holds format %q; this version of imquota knows format %s", text, format)
+		return s.fault(account.StoreNotInitialized, "holds format %q; this version of imquota knows format %s. "+
+			"Serve it with the version that made it; to move it, make a backup with that version (imquota store backup), "+
+			"and restore it with this one (imquota store restore) into an empty Redis", text, format)
 	}
 	return nil
 }

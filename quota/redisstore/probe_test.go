@@ -37,6 +37,9 @@ func TestReady(t *testing.T) {
 		{"of another format", nil, func(t *testing.T, server *redistest.Server) {
 			redisDo(t, server, "HSET", "imq:store", "format", "99")
 		}, account.StoreNotInitialized, `format "99"`},
+		{"of the layout that had an app's record in its header", nil, func(t *testing.T, server *redistest.Server) {
+			redisDo(t, server, "HSET", "imq:store", "format", "1")
+		}, account.StoreNotInitialized, "make a backup with that version (imquota store backup)"},
 		{"marked by something else", nil, func(t *testing.T, server *redistest.Server) {
 			redisDo(t, server, "SET", "imq:store", "text")
 		}, account.UsageUnknown, "WRONGTYPE"},

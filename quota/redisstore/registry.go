@@ -34,11 +34,13 @@ func (s *Store) App(ctx context.Context, id uint32) (*account.App, error) {
 // takes steps of its own.
 func (s *Store) Load(ctx context.Context, ids []uint32) []account.Loaded {
 	loaded := make([]account.Loaded, len(ids))
-	headers := make([]*command, len(ids))
+	readings := make([]reading, len(ids))
+	commands := make([]*command, 0, 2*len(ids))
 	for i, id := range ids {
-		headers[i] = s.readHeader(id)
+		readings[i] = s.readingOf(id)
+		commands = append(commands, readings[i].header, readings[i].record)
 	}
-	if err := s.doAll(ctx, headers); err != nil {
+	if err := s.doAll(ctx, commands); err != nil {
 		for i := range loaded {
 			loaded[i].Err = err
 		}
@@ -47,13 +49,10 @@ func (s *Store) Load(ctx context.Context, ids []uint32) []account.Loaded {
 	var missing []int
 	for i, id := range ids {
 		l := &loaded[i]
-		if l.Err = headers[i].err; l.Err != nil {
-			continue
-		}
 		var unsettled string
-		l.App, unsettled, l.Err = decodeHeader(id, headers[i].cmd.Val())
+		l.App, unsettled, l.Err = s.result(ctx, &readings[i])
 		if unsettled != "" && l.Err == nil {
-			l.App, l.Err = s.header(ctx, id)
+			l.App, l.Err = s.record(ctx, id)
 		}
 		if l.App == nil && l.Err == nil {
 			missing = append(missing, i)
@@ -88,7 +87,7 @@ func (s *Store) explain(ctx context.Context, ids []uint32, missing []int, loaded
 		}
 		// It is lost, or was created between the two reads: the directory calls
 		// an app live only once its header is there.
-		if app, again := s.header(ctx, ids[i]); app != nil || again != nil {
+		if app, again := s.record(ctx, ids[i]); app != nil || again != nil {
 			loaded[i] = account.Loaded{App: app, Err: again}
 		}
 	}
@@ -120,52 +119,6 @@ func isKnown(c *command) error {
 		return account.ErrUsageUnknown
 	}
 	return account.ErrAppNotFound
-}
-
-// header reads an app's record; there may be none. One that is unsettled it
-// settles first: what has been shown is never taken for what never was.
-func (s *Store) header(ctx context.Context, id uint32) (*account.App, error) {
-	for range createAttempts {
-		reply, err := s.do(ctx, s.readHeader(id))
-		if err != nil {
-			return nil, err
-		}
-		app, token, err := decodeHeader(id, reply)
-		if token == "" || err != nil {
-			return app, err
-		}
-		isSettled, err := s.settle(ctx, app.Account, id, token)
-		if err != nil {
-			return nil, err
-		}
-		if isSettled {
-			return app, nil
-		}
-		// It was undone, but there may be another by now.
-	}
-	return nil, s.undone(id)
-}
-
-func (s *Store) readHeader(id uint32) *command {
-	return &command{args: []any{"hmget", s.headerKey(id), "v", "r", "u"}}
-}
-
-// decodeHeader returns the app of a header, if there is one, and the token of
-// its creation while it is unsettled.
-func decodeHeader(id uint32, reply any) (app *account.App, unsettled string, err error) {
-	found, _ := reply.([]any)
-	if len(found) != 3 || found[0] == nil && found[1] == nil {
-		return nil, "", nil
-	}
-	version, _ := found[0].(string)
-	record, _ := found[1].(string)
-	v, err := parseVersion(version)
-	if err != nil {
-		return nil, "", account.DamagedRecord(id)
-	}
-	unsettled, _ = found[2].(string)
-	app, err = account.DecodeApp(id, []byte(record), v)
-	return app, unsettled, err
 }
 
 // UpdateApp implements account.Registry.

@@ -16,6 +16,9 @@ var applyLua string
 //go:embed create.lua
 var createLua string
 
+//go:embed record.lua
+var recordLua string
+
 //go:embed update.lua
 var updateLua string
 
@@ -153,6 +156,7 @@ const noWrites = " flags=no-writes"
 
 var (
 	createScript  = newScript("", whole(createLua))
+	recordScript  = newScript(noWrites, recordLua)
 	updateScript  = newScript(evenIfFull, whole(clockLua+inTimeLua+updateLua))
 	ownerScript   = newScript(evenIfFull, whole(clockLua+inTimeLua+ownerLua))
 	beginScript   = newScript(noWrites, clockLua+beginLua)

@@ -1,7 +1,9 @@
--- Ends an app's creation: keeps the header, or drops it with the app's log.
+-- Ends an app's creation: keeps the header, or drops it with the record
+-- and the log.
 --
 -- KEYS[1]  the header
--- KEYS[2]  the app's log
+-- KEYS[2]  the record
+-- KEYS[3]  the app's log
 -- ARGV     the token of the creation, 1 to keep or 0 to drop
 -- Returns 1 when the header was this creation's, 0 when it is another's or
 -- there is none. One that is settled already is left alone.
@@ -14,7 +16,7 @@ if header[2] then
   if ARGV[2] == '1' then
     redis.call('HDEL', KEYS[1], 'u')
   else
-    redis.call('DEL', KEYS[1], KEYS[2])
+    redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
   end
 end
 return 1

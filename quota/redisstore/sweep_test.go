@@ -75,7 +75,7 @@ func TestSweepLeavesNothing(t *testing.T) {
 		}
 		before := stored()
 		removed := sweepAll(t, s, app, 300, counters...)
-		want := []string{"app", "e", "w:" + windowName(month)}
+		want := []string{"app", "e", "rec", "w:" + windowName(month)}
 		if diff := cmp.Diff(want, stored()); diff != "" {
 			t.Errorf("%d bits: what is left (-want +got):\n%s", bits, diff)
 		}
