@@ -84,8 +84,9 @@
 --   gateways as may be, 12 there is no such reservation, 13 it was committed, 14
 --   it was cancelled, 15 the caller is wrong about whether its hold has ended
 --
--- Numbers are doubles here, exact up to 2^53-1. Redis writes them in full; where
--- they become part of a text, text does, because .. rounds above 10^14. Of a
+-- Numbers are doubles here, exact up to 2^53-1. Redis writes them in full, for a
+-- quarter of a microsecond each: those that most calls write are given as texts.
+-- Where they become part of a text, text does, because .. rounds above 10^14. Of a
 -- transaction that is judged, reads come before the first write, under pcall: what
 -- is wrong with one leaves the others alone.
 --
@@ -113,6 +114,7 @@ local totals, changed -- counters of the app as a whole, by key and field; a lis
 local writes = 0 -- commands, and changes of totals
 local L, J -- what counting and judging return, once they are needed
 local time -- of this server, once it is needed
+local stamped, stamp -- a clock that was written, and its text
 
 local function refuse(code, why)
   out[o + 1], out[o + 2] = code, why
@@ -1077,8 +1079,9 @@ local function add(at)
   local first, p = at, o + 1
   for _ = 1, charges do
     local d, most, last = A[at], not force and A[at + 1] or EXACT, at + 2 + 2 * A[at + 3]
+    local by = d == 1 and '1' or d
     for k = at + 4, last, 2 do
-      local after = try('HINCRBY', KEYS[base + A[k]], A[k + 1], d)
+      local after = try('HINCRBY', KEYS[base + A[k]], A[k + 1], by)
       if type(after) ~= 'number' or after > most or after < d then
         J = J or judging()
         J.undo(first, k, type(after) == 'number' and after - d)
@@ -1180,7 +1183,10 @@ local function app(at, isFirst)
     end
   end
   if sequence ~= before then
-    call('HSET', header, 'c', clock, 's', sequence)
+    if clock ~= stamped then
+      stamped, stamp = clock, string.format('%.0f', clock)
+    end
+    call('HSET', header, 'c', stamp, 's', sequence)
     if holds then
       call('HSET', header, 'h', holdsEnd)
     elseif holdsEnd ~= 0 and HELD ~= 0 then
