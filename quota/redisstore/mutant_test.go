@@ -26,6 +26,7 @@ var mutants = []mutant{
 	{"leaves what it added before a limit", "elseif was then", "elseif false then"},
 	{"leaves the first of a counter", "if was == 0 then", "if false then"},
 	{"leaves the id of what it did not do", "        if id then\n          call('HDEL', bucket, id)", "        if false then\n          call('HDEL', bucket, id)"},
+	{"adds one whatever is asked", "local by = d == 1 and '1' or d", "local by = '1'"},
 	{"adds again in the next generation", "elseif try('HGET', KEYS[base + A[at + 2]], id) then", "elseif false then"},
 	{"adds what is held", "if steps >= ONLY_ADDS and not holds then", "if steps >= ONLY_ADDS then"},
 	{"keeps a clock for what it added", "o, sequence = p, sequence + 1\n", "o = p\n"},
@@ -60,6 +61,7 @@ var mutants = []mutant{
 	{"reads a total anew", "if not counter then", "if true then"},
 	{"writes no total", "for _, counter in ipairs(changed) do", "for _, counter in ipairs({}) do"},
 	{"takes the keys of another", "base, at = A[at], at + 2", "base, at = base or A[at], at + 2"},
+	{"keeps the clock of another app", "if clock ~= stamped then", "if not stamped then"},
 	{"keeps no clock", "if writes > before then", "if false then"},
 }
 

@@ -54,7 +54,7 @@ func (f *stored) text() (version, record string, ok bool) {
 	version, _ = f.version.(string)
 	whole, _ := f.record.(string)
 	of, record, ok := strings.Cut(whole, " ")
-	return version, record, ok && version != "" && of == version
+	return version, record, ok && of == version
 }
 
 // result returns the app that was read, if there is one, and the token of its

@@ -68,6 +68,22 @@ var headerClauses = map[string]func(*fixture){
 			f.Errorf("clock %v, want %v", got, noon)
 		}
 	},
+	"apps that travel together keep a clock each": func(f *fixture) {
+		other := newApp(unique("clock"))
+		if err := f.store.CreateApp(f.Context(), other, account.Event{}, roomy, false); err != nil {
+			f.Fatal(err)
+		}
+		mine := f.txn(on(groups, 1, catalog.Unlimited()))
+		theirs := mine
+		theirs.App, theirs.FanoutBits, theirs.Version, theirs.Now = other.ID, other.FanoutBits, other.Version, noon.Add(time.Minute)
+		f.apply(mine, theirs)
+		mine.Now, theirs.Now = noon.Add(-time.Hour), noon.Add(-time.Hour)
+		for i, o := range f.apply(mine, theirs) {
+			if want := noon.Add(time.Duration(i) * time.Minute); !o.Clock.Equal(want) {
+				f.Errorf("app %d of 2: clock %v, want %v", i+1, o.Clock, want)
+			}
+		}
+	},
 	"a window that is over is answered with the clock": func(f *fixture) {
 		f.now = dailyNet.Window.End.Add(time.Second)
 		f.count(groups, 1)
