@@ -120,24 +120,17 @@ func TestHalfAnApp(t *testing.T) {
 			if diff := cmp.Diff(before, dumpAll(t, server.Client())); diff != "" {
 				t.Errorf("it was changed (-before +after):\n%s", diff)
 			}
+			// Without its header it is a lost app, whatever is left of it.
+			redisDo(t, server, "DEL", s.headerKey(app.ID))
+			anew := ownedBy("acme", app.ID)
+			anew.Edition = "premium"
+			if err := s.CreateApp(t.Context(), anew, account.Event{}, 1000, true); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := s.App(t.Context(), app.ID); err != nil || got.Edition != "premium" {
+				t.Errorf("created anew it is %+v, %v", got, err)
+			}
 		})
-	}
-}
-
-// TestRecordOfALostApp: what is left of it is not that of the app that is created
-// in its place.
-func TestRecordOfALostApp(t *testing.T) {
-	t.Parallel()
-	server, s := standalone(t)
-	newApp(t, s, 1)
-	redisDo(t, server, "DEL", s.headerKey(1))
-	anew := ownedBy("acme", 1)
-	anew.Edition = "premium"
-	if err := s.CreateApp(t.Context(), anew, account.Event{}, 10, true); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := s.App(t.Context(), 1); err != nil || got.Edition != "premium" {
-		t.Errorf("%+v, %v", got, err)
 	}
 }
 
