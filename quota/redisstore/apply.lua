@@ -184,10 +184,10 @@ local function counting()
     if clock >= window and window ~= 0 then
       return false
     end
-    local new, active, value = 0, 0, try('HGET', bucket, user)
+    local new, active, value, text = 0, 0, try('HGET', bucket, user), month .. ''
     if not value then
       new, active = 1, 1
-    elseif value ~= month .. '' then
+    elseif value ~= text then
       local seen = type(value) == 'string' and find(value, '^%-?%d+$') and tonumber(value)
       if not seen or seen < -1 or seen >= month then
         return false
@@ -202,7 +202,7 @@ local function counting()
       end
     end
     if active == 1 then
-      call('HSET', bucket, user, month)
+      call('HSET', bucket, user, text)
       sequence = sequence + 1
     end
     out[o + 1] = 1
