@@ -18,15 +18,16 @@ import (
 func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 	outcomes := make([]quota.Outcome, len(txns))
 	run := func(tx *bolt.Tx) error {
-		applied := false
+		wrote := false
 		for i := range txns {
 			outcomes[i] = quota.Outcome{}
-			if err := s.apply(tx, &txns[i], &outcomes[i]); err != nil {
+			changed, err := s.apply(tx, &txns[i], &outcomes[i])
+			if err != nil {
 				return err
 			}
-			applied = applied || outcomes[i].Applied
+			wrote = wrote || changed
 		}
-		if !applied {
+		if !wrote {
 			return answer{}
 		}
 		return nil
@@ -72,18 +73,20 @@ func weightOf(txns []quota.Txn) (n int) {
 	return n
 }
 
-// apply judges one transaction and writes it. What is wrong with the
-// transaction is its outcome; the error is a failure of the file.
-func (s *Store) apply(tx *bolt.Tx, t *quota.Txn, o *quota.Outcome) error {
+// apply judges one transaction and writes it. It reports whether that changed
+// anything: the login of a user who was active this month does not, say. What is
+// wrong with the transaction is its outcome; the error is a failure of the file.
+func (s *Store) apply(tx *bolt.Tx, t *quota.Txn, o *quota.Outcome) (changed bool, err error) {
 	st := &step{tx: tx, txn: t, requests: s.requests}
 	if wrong := st.judge(o); wrong != nil {
 		*o = quota.Outcome{Err: wrong}
 	}
 	if !o.Applied {
-		return nil
+		return false, nil
 	}
 	o.Durability = quota.DurabilitySynced // nobody is answered before the commit is
-	return st.write(o)
+	err = st.write(o)
+	return st.changed, err
 }
 
 // step is one transaction while it is carried out.

@@ -159,8 +159,9 @@ func TestSweptRequests(t *testing.T) {
 			}
 			// Another call of the same transaction reads what the sweep left.
 			again := asking(app, 7)
-			if o := (quota.Outcome{}); s.apply(tx, &again, &o) != nil || o.Replayed {
-				t.Errorf("after the sweep: %+v", o)
+			var o quota.Outcome
+			if _, err := s.apply(tx, &again, &o); err != nil || o.Replayed {
+				t.Errorf("after the sweep: %+v, %v", o, err)
 			}
 			return errors.New("file resize error: " + syscall.ENOSPC.Error())
 		})

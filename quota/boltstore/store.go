@@ -116,7 +116,13 @@ func Open(path string, o Options) (*Store, error) {
 
 // prepare reads what the store is, and makes the buckets that an earlier version
 // did not. A file that has all of them is not written to.
+//
+// It syncs what is there: whoever was killed before may have written a commit that
+// is not on the disk yet, and what is answered from it may need no other.
 func (s *Store) prepare() error {
+	if err := s.db.Sync(); err != nil {
+		return err
+	}
 	isEarlier := false
 	if err := s.db.View(func(tx *bolt.Tx) (err error) {
 		s.committed.Store(int64(tx.ID()))

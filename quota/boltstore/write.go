@@ -45,21 +45,24 @@ func (s *step) writeCounters(c *quota.Charge, found *quota.ChargeOutcome) error 
 	if found.Delta == 0 {
 		return nil
 	}
-	b, err := s.makeCounters(c.Window)
-	if err != nil {
-		return err
-	}
+	var b *bolt.Bucket
 	for i, used := range found.Used {
-		subject := ""
-		if c.Subjects != nil {
-			subject = c.Subjects[i]
-		}
-		key := counterKey(s.txn.App, c.Quota, subject)
 		n := after(c, used, found.Delta)
 		if n == used {
 			continue
 		}
 		s.changed = true
+		var err error
+		if b == nil {
+			if b, err = s.makeCounters(c.Window); err != nil {
+				return err
+			}
+		}
+		subject := ""
+		if c.Subjects != nil {
+			subject = c.Subjects[i]
+		}
+		key := counterKey(s.txn.App, c.Quota, subject)
 		if n == 0 {
 			err = b.Delete(key)
 		} else {
@@ -116,7 +119,8 @@ func (s *step) writeUsers() error {
 				err = b.Put(key, encodeUser(user{month: step.Month, deleted: !s.known[i]}))
 			}
 		case quota.UsersDelete:
-			s.changed = s.changed || s.known[i]
+			isOver := u.deleted && u.month < step.Month // what is remembered of one who was deleted before
+			s.changed = s.changed || s.known[i] || isOver
 			err = s.deleteUser(b, key, step.IDs[i], u)
 		}
 		if err != nil {

@@ -108,9 +108,10 @@ func (s *Store) write() {
 	}
 }
 
-// batch is the calls of one commit.
+// batch is the calls of one transaction.
 type batch struct {
-	calls  []*work
+	calls  []*work // those that are not answered yet
+	taken  int
 	weight int
 }
 
@@ -121,12 +122,13 @@ func (b *batch) take(w *work) {
 		return
 	}
 	b.calls = append(b.calls, w)
+	b.taken++
 	b.weight += w.weight
 }
 
 // gather takes what waits, as far as there is room.
 func (b *batch) gather(queue <-chan *work) {
-	for len(b.calls) < batchCalls && b.weight < batchCounters {
+	for b.taken < batchCalls && b.weight < batchCounters {
 		select {
 		case w := <-queue:
 			b.take(w)
@@ -139,8 +141,12 @@ func (b *batch) gather(queue <-chan *work) {
 // run carries the calls out in a transaction, and with them those who come
 // meanwhile. It reports whether anything was written, and at a failure of the file
 // at which call.
+//
+// A call that writes nothing, and comes before any that does, has read what is on
+// the disk: it is answered without waiting for the commit of the others. After the
+// first that writes, what is read may be what was written.
 func (b *batch) run(tx *bolt.Tx, queue <-chan *work) (wrote bool, failed int, err error) {
-	for i := 0; ; i++ {
+	for i := 0; ; {
 		if i == len(b.calls) {
 			b.gather(queue)
 		}
@@ -150,14 +156,20 @@ func (b *batch) run(tx *bolt.Tx, queue <-chan *work) (wrote bool, failed int, er
 		w := b.calls[i]
 		w.answer = nil
 		err := w.do(tx)
-		if answer, ok := err.(answer); ok { //nolint:errorlint // it is never wrapped
-			w.answer = answer.error
+		answer, unchanged := err.(answer) //nolint:errorlint // it is never wrapped
+		switch {
+		case unchanged && !wrote:
+			b.calls = b.calls[1:]
+			w.done <- answer.error
 			continue
-		}
-		if err != nil {
+		case unchanged:
+			w.answer = answer.error
+		case err != nil:
 			return wrote, i, err
+		default:
+			wrote = true
 		}
-		wrote = true
+		i++
 	}
 }
 

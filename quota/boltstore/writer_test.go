@@ -22,13 +22,19 @@ import (
 // then is of the same transaction.
 func block(t *testing.T, s *Store) (release func()) {
 	t.Helper()
+	return hold(t, s, nil)
+}
+
+// hold is block with a call of this outcome: with an answer, it changes nothing.
+func hold(t *testing.T, s *Store, outcome error) (release func()) {
+	t.Helper()
 	busy, free, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	var once sync.Once // it is run again where the transaction is undone
 	go func() {
 		done <- s.submit(context.Background(), func(*bolt.Tx) error {
 			once.Do(func() { close(busy) })
 			<-free
-			return nil
+			return outcome
 		})
 	}()
 	<-busy
@@ -94,33 +100,6 @@ func TestCallerWhoLeftIsNotCounted(t *testing.T) {
 	if !bytes.Equal(before, read(t, path)) {
 		t.Error("the file was written to")
 	}
-}
-
-// TestWhatChangesNothingIsNotCommitted: a denial, or what is answered again,
-// costs no sync.
-func TestWhatChangesNothingIsNotCommitted(t *testing.T) {
-	t.Parallel()
-	path := newPath(t)
-	s := open(t, path)
-	app := found(t, s, 1)
-	counted := adding(app, "sent")
-	counted.Request = request(1)
-	applyOne(t, s, counted)
-	denied := adding(app, "sent")
-	denied.Charges[0].Limit = catalog.Max(1)
-	before := read(t, path)
-	if o := applyOne(t, s, denied); o.Applied {
-		t.Error("it was not denied")
-	}
-	if o := applyOne(t, s, counted); !o.Replayed {
-		t.Error("it was not replayed")
-	}
-	if !bytes.Equal(before, read(t, path)) {
-		t.Error("the file was written to")
-	}
-	applyOne(t, s, adding(app, "sent"))
-	same(t, "counter", int64(2), used(t, s, app, "sent"))
-	sound(t, s)
 }
 
 // TestRefusedWriteFailsAlone: bbolt refuses keys above 32 KiB. The transaction
