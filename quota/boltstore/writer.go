@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 
 	"github.com/imquota/imquota/account"
@@ -19,6 +20,11 @@ const (
 	batchCalls    = 256
 	batchCounters = 8192
 )
+
+// batchYields is how often in a row, before a transaction ends, those go first who
+// can run: some are about to call. To begin and to end one costs much the same
+// however many share it.
+const batchYields = 4
 
 // work is a call that waits to be written.
 type work struct {
@@ -126,9 +132,11 @@ func (b *batch) take(w *work) {
 	b.weight += w.weight
 }
 
+func (b *batch) hasRoom() bool { return b.taken < batchCalls && b.weight < batchCounters }
+
 // gather takes what waits, as far as there is room.
 func (b *batch) gather(queue <-chan *work) {
-	for b.taken < batchCalls && b.weight < batchCounters {
+	for b.hasRoom() {
 		select {
 		case w := <-queue:
 			b.take(w)
@@ -136,6 +144,19 @@ func (b *batch) gather(queue <-chan *work) {
 			return
 		}
 	}
+}
+
+// join takes what came since there were n calls, and reports whether anything did.
+func (b *batch) join(queue <-chan *work, n int) bool {
+	b.gather(queue)
+	for range batchYields {
+		if len(b.calls) > n || !b.hasRoom() {
+			break
+		}
+		runtime.Gosched()
+		b.gather(queue)
+	}
+	return len(b.calls) > n
 }
 
 // run carries the calls out in a transaction, and with them those who come
@@ -147,10 +168,7 @@ func (b *batch) gather(queue <-chan *work) {
 // first that writes, what is read may be what was written.
 func (b *batch) run(tx *bolt.Tx, queue <-chan *work) (wrote bool, failed int, err error) {
 	for i := 0; ; {
-		if i == len(b.calls) {
-			b.gather(queue)
-		}
-		if i == len(b.calls) {
+		if i == len(b.calls) && !b.join(queue, i) {
 			return wrote, -1, nil
 		}
 		w := b.calls[i]

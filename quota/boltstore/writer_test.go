@@ -192,6 +192,29 @@ func TestLateCallsJoin(t *testing.T) {
 	same(t, "counter", int64(late), used(t, s, app, "sent"))
 }
 
+// TestThoseWhoCanRunJoin: a commit is not begun before those who are about to call
+// have done so.
+func TestThoseWhoCanRunJoin(t *testing.T) { //nolint:paralleltest // it needs all others to stand still
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	s := open(t, newPath(t))
+	app := found(t, s, 1)
+	const callers = 10
+	outcomes := make(chan []quota.Outcome, callers)
+	before := s.committed.Load()
+	if err := s.submit(t.Context(), func(*bolt.Tx) error {
+		for range callers {
+			go func() { outcomes <- s.Apply(context.Background(), []quota.Txn{adding(app, "sent")}) }()
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range callers {
+		same(t, "applied", true, (<-outcomes)[0].Applied)
+	}
+	same(t, "commits", int64(1), s.committed.Load()-before)
+}
+
 // TestFailedCommit: what is on the disk after a commit that failed is unknown.
 // A disk that is full may be emptied; one that could not sync must not be
 // trusted with another commit, nor be read.
