@@ -13,30 +13,32 @@ import (
 // catalog: what all requests have in common that are decided by them. It is found
 // once, and many read it at once.
 type outlook struct {
-	app     *account.App
+	// What every request looks at lies together, in what the processor fetches at once.
 	owner   *kept[*account.Account]
 	inForce *catalog.Snapshot
-	changed time.Time // the later of both records
+	last    atomic.Pointer[stretch] // that was asked for: most who ask are in it
+	changed time.Time               // the later of both records
+	err     error
+
+	app *account.App
 	// catalog is the one that the app goes by. Where that is not there it is the one
 	// in force, for what is known without, and err says so unless the app is gone.
 	catalog *catalog.Snapshot
-	err     error
 	common  *common // of inForce
 	life    account.Lifecycle
-	last    atomic.Pointer[stretch] // that was asked for: most who ask are in it
 }
 
 // stretch is a stretch of time in which an app is in one state. What is decided in
 // it without a counter, and for no client in particular, is decided once.
 type stretch struct {
-	outlook     *outlook
 	from, until time.Time // of state, which is the rest of it
+	decisions   *answers  // of what nothing but the state denies
 	stage       account.Stage
+	err         error // the catalog has no such edition
 	// edition is whichever for an app that is gone, to which everything is denied.
-	edition   *catalog.Edition
-	err       error    // the catalog has no such edition
-	decisions *answers // of what nothing but the state denies
-	state     *account.State
+	edition *catalog.Edition
+	outlook *outlook
+	state   *account.State
 
 	denial   atomic.Pointer[[]Violation]               // why the state denies whatever is asked for
 	features atomic.Pointer[[]atomic.Pointer[refusal]] // by Feature.Index

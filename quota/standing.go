@@ -65,14 +65,24 @@ func (c *records) derive(s *standing, cat *catalog.Snapshot) {
 // current or not, else read now. All that are read are read together.
 func (c *records) load(ctx context.Context, g glance, all []*standing, cat *catalog.Snapshot) {
 	var missing []*standing
+	// Step by step for all of them, so that the processor fetches from memory what is
+	// known of one app while it waits for another's.
 	for _, s := range all {
 		k, ok := c.apps.get(s.id)
 		if !ok {
 			missing = append(missing, s)
 			continue
 		}
-		s.app, s.isCurrent = k, isCurrent(g, k)
-		if o := k.outlook.Load(); o != nil && isCurrent(g, o.owner) {
+		s.app = k
+	}
+	for _, s := range all {
+		s.isCurrent = s.app != nil && isCurrent(g, s.app)
+	}
+	for _, s := range all {
+		if s.app == nil {
+			continue
+		}
+		if o := s.app.outlook.Load(); o != nil && isCurrent(g, o.owner) {
 			s.owner = o.owner
 		}
 	}
