@@ -23,8 +23,8 @@ type records struct {
 	room     int              // for so many of each kind
 
 	// Read without the lock, and written with it.
-	apps     *table[uint32, *kept[*account.App]]
-	owners   *table[string, *kept[*account.Account]]
+	apps     *table[uint32, kept[*account.App]]
+	owners   *table[string, kept[*account.Account]]
 	currency atomic.Pointer[currency]
 	common   atomic.Pointer[common] // of the catalog that was in force last
 
@@ -85,7 +85,7 @@ const (
 func newRecords(r account.Registry, clock func() time.Time, staleMax time.Duration) *records {
 	c := &records{
 		registry: r, clock: clock, staleMax: staleMax, room: maxKept,
-		apps: newTable[uint32, *kept[*account.App]](), owners: newTable[string, *kept[*account.Account]](),
+		apps: newTable[uint32, kept[*account.App]](), owners: newTable[string, kept[*account.Account]](),
 		announced: make(map[account.Subject]announcement), clearAt: fewAnnouncements,
 	}
 	c.currency.Store(&currency{})
@@ -115,8 +115,8 @@ func (c *records) Announced(s account.Subject, until time.Time) {
 	}
 }
 
-func outdate[K comparable, R any](all *table[K, *kept[R]], key K) {
-	if k, ok := all.get(key); ok {
+func outdate[K comparable, R any](all *table[K, kept[R]], key K) {
+	if k := all.get(key); k != nil {
 		k.isOutdated.Store(true)
 	}
 }
@@ -172,10 +172,10 @@ func isCurrent[R any](g glance, k *kept[R]) bool {
 // confirmation. One that was announced to change, and not read since the change
 // must have been made, will not do however young it is: that it is out of date is
 // not just possible, it is likely.
-func recent[K comparable, R any](c *records, all *table[K, *kept[R]], key K) (*kept[R], bool) {
+func recent[K comparable, R any](c *records, all *table[K, kept[R]], key K) (*kept[R], bool) {
 	g := c.glance()
-	k, ok := all.get(key)
-	if !ok || k.isOutdated.Load() {
+	k := all.get(key)
+	if k == nil || k.isOutdated.Load() {
 		return nil, false
 	}
 	current := k.read
@@ -209,8 +209,10 @@ func (c *records) begin() reading {
 
 // keep keeps a record that was read, in the place of whichever where there is no
 // room. The lock is held.
-func keep[K comparable, R any](c *records, r reading, all *table[K, *kept[R]], key K, s account.Subject, record R) *kept[R] {
-	k := &kept[R]{record: record, read: r.began, missed: r.missed}
+func keep[K comparable, R any](c *records, r reading, all *table[K, kept[R]], key K, s account.Subject, record R) *kept[R] {
+	e := &entry[K, kept[R]]{key: key}
+	k := &e.value
+	k.record, k.read, k.missed = record, r.began, r.missed
 	// What was asked for before the announced change must have been made may be of
 	// before it, however late the answer came.
 	a, ok := c.announced[s]
@@ -221,7 +223,7 @@ func keep[K comparable, R any](c *records, r reading, all *table[K, *kept[R]], k
 			all.delete(other)
 		}
 	}
-	all.put(key, k)
+	all.put(e)
 	return k
 }
 
@@ -286,7 +288,7 @@ func (c *records) dropOwner(name string) {
 func (c *records) refused(app *account.App) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if k, ok := c.apps.get(app.ID); ok && k.record.Version == app.Version {
+	if k := c.apps.get(app.ID); k != nil && k.record.Version == app.Version {
 		c.apps.delete(app.ID)
 	}
 }

@@ -68,12 +68,9 @@ func (c *records) load(ctx context.Context, g glance, all []*standing, cat *cata
 	// Step by step for all of them, so that the processor fetches from memory what is
 	// known of one app while it waits for another's.
 	for _, s := range all {
-		k, ok := c.apps.get(s.id)
-		if !ok {
+		if s.app = c.apps.get(s.id); s.app == nil {
 			missing = append(missing, s)
-			continue
 		}
-		s.app = k
 	}
 	for _, s := range all {
 		s.isCurrent = s.app != nil && isCurrent(g, s.app)
@@ -133,7 +130,7 @@ func (c *records) findOwners(ctx context.Context, g glance, all []*standing) {
 			continue
 		}
 		name := s.app.record.Account
-		if owner, ok := c.owners.get(name); ok && isCurrent(g, owner) {
+		if owner := c.owners.get(name); owner != nil && isCurrent(g, owner) {
 			s.owner = owner
 			continue
 		}
