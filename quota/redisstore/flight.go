@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/gather"
 	"github.com/imquota/imquota/quota"
 	"github.com/redis/go-redis/v9"
@@ -62,11 +63,13 @@ func (q *queues) of(address string) *queue {
 // section is the parcels of a flight that are of one app in one version, at about
 // one instant.
 type section struct {
+	app        uint32
+	version    account.Version
 	parcels    []*parcel
 	now        time.Time
 	generation int64 // of request ids; 0 without any
 	holds      bool
-	known      mark // of the app's sequence, before it was sent
+	known      sighting // of the app's sequence, before it was sent
 }
 
 // sharedWithin is how far apart the instants of a section may be. The later one
@@ -75,8 +78,7 @@ const sharedWithin = time.Second
 
 // takes reports whether a parcel may share the section.
 func (c *section) takes(p *parcel) bool {
-	first := c.parcels[0]
-	return first.app == p.app && first.version == p.version &&
+	return c.app == p.app && c.version == p.version &&
 		p.now.Sub(c.now).Abs() <= sharedWithin &&
 		(c.generation == 0 || !p.withIDs || c.generation == generationOf(p.now))
 }
@@ -208,7 +210,7 @@ next:
 			e = &evaluation{command: command{script: sc, detours: p.detours}}
 			all = append(all, e)
 		}
-		c := &section{now: p.now}
+		c := &section{app: p.app, version: p.version, now: p.now}
 		c.add(p)
 		e.sections = append(e.sections, c)
 		e.serve(p)
@@ -232,7 +234,7 @@ func (s *Store) encode(e *evaluation) {
 	a.number(int64(len(e.sections)))
 	for _, c := range e.sections {
 		first := c.parcels[0]
-		c.known = s.tails.before(first.app)
+		c.known = s.tails.before(c.app)
 		var earliest, generationEnd int64
 		if skew := s.skew(); skew != 0 {
 			earliest = c.now.Add(-skew).UnixMilli()
@@ -242,11 +244,11 @@ func (s *Store) encode(e *evaluation) {
 		}
 		keys.prefix = first.keys.prefix
 		a.number(keys.add("app"))
-		a.text(versionText(first.version))
+		a.text(versionText(c.version))
 		a.number(earliest)
 		a.number(c.now.UnixMilli())
 		a.number(generationEnd)
-		if c.holds || s.holding.until(first.app).After(c.now) {
+		if c.holds || s.holding.until(c.app).After(c.now) {
 			a.number(keys.add(heldName))
 			a.number(keys.add(endsName))
 		} else {
@@ -284,9 +286,9 @@ func (s *Store) land(ctx context.Context, e *evaluation) {
 		return
 	}
 	text, _ := e.cmd.Val().(string)
-	u := unpack(text)
+	u, now := unpack(text), time.Now()
 	for _, c := range e.sections {
-		if !s.landSection(&u, e, c) {
+		if !s.landSection(&u, e, c, now) {
 			for _, p := range c.parcels {
 				p.err = unreadable()
 			}
@@ -296,7 +298,7 @@ func (s *Store) land(ctx context.Context, e *evaluation) {
 
 // landSection reads what the script answers for an app, and reports whether it
 // was that.
-func (s *Store) landSection(u *unpacker, e *evaluation, c *section) bool {
+func (s *Store) landSection(u *unpacker, e *evaluation, c *section, now time.Time) bool {
 	if code := u.number(); code != replyDone {
 		if code == replyCorrupt || code == replyNotPermitted {
 			why := u.text()
@@ -309,7 +311,7 @@ func (s *Store) landSection(u *unpacker, e *evaluation, c *section) bool {
 	if u.failed {
 		return false
 	}
-	lost := s.tails.answered(c.parcels[0].app, c.known, sequence, time.Now())
+	lost := s.tails.answered(c.app, c.known, sequence, now)
 	for _, p := range c.parcels {
 		p.replies, p.clock, p.tailLost, p.durability = u.skip(u.number()), clock, lost, e.durability()
 	}

@@ -167,7 +167,7 @@ func FuzzAnswer(f *testing.F) {
 		s := &Store{tails: newTails(1, nil), target: at}
 		w := &work{Store: s, ctx: t.Context(), txns: txns, outcomes: make([]quota.Outcome, len(txns))}
 		p := w.plan([]int{0, 1, 2})[0][0]
-		e := &evaluation{sections: []*section{{parcels: []*parcel{p}, now: monday}}}
+		e := &evaluation{sections: []*section{{parcels: []*parcel{p}, now: monday, known: s.tails.before(p.app)}}}
 		s.encode(e)
 		e.cmd = redis.NewCmd(t.Context())
 		e.cmd.SetVal(string(data))

@@ -27,7 +27,7 @@ type tails struct {
 	notice func(TailLoss)
 
 	mu          sync.Mutex
-	apps        map[uint32]reach
+	apps        map[uint32]*reach
 	generations uint64 // drawn so far
 	losses      int64
 	last        time.Time // of the losses
@@ -46,28 +46,34 @@ type mark struct {
 	generation uint64 // another one after each loss
 }
 
+// sighting is a mark as it was, and where what is seen next is noted.
+type sighting struct {
+	mark
+	of *reach
+}
+
 const (
 	maxTails  = 100_000
 	tellEvery = time.Minute // of one app
 )
 
 func newTails(most int, notice func(TailLoss)) *tails {
-	return &tails{most: most, notice: notice, apps: make(map[uint32]reach)}
+	return &tails{most: most, notice: notice, apps: make(map[uint32]*reach)}
 }
 
 // before returns what is known of an app, before a call for it is sent.
-func (t *tails) before(app uint32) mark {
+func (t *tails) before(app uint32) sighting {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known, ok := t.apps[app]
-	if !ok {
+	known := t.apps[app]
+	if known == nil {
 		if len(t.apps) >= t.most {
 			t.forgetOne()
 		}
-		known.generation = t.draw()
+		known = &reach{mark: mark{generation: t.draw()}}
 		t.apps[app] = known
 	}
-	return known.mark
+	return sighting{known.mark, known}
 }
 
 func (t *tails) draw() uint64 {
@@ -91,30 +97,27 @@ func (t *tails) forgetOne() {
 
 // answered compares the sequence that came with a reply with what was known
 // before the call was sent, and returns when a loss was last noticed.
-func (t *tails) answered(app uint32, before mark, sequence int64, now time.Time) time.Time {
+func (t *tails) answered(app uint32, before sighting, sequence int64, now time.Time) time.Time {
+	known, tell := before.of, false
 	t.mu.Lock()
-	known, ok := t.apps[app]
-	if !ok || known.generation != before.generation {
-		t.mu.Unlock()
-		return known.lost
-	}
-	tell := false
-	if sequence < before.sequence {
+	switch {
+	case known.generation != before.generation:
+	case sequence < before.sequence:
 		known.sequence, known.generation, known.lost = sequence, t.draw(), now
 		t.losses++
 		t.last = now
 		if tell = now.Sub(known.told) >= tellEvery; tell {
 			known.told = now
 		}
-	} else {
+	default:
 		known.sequence = max(known.sequence, sequence)
 	}
-	t.apps[app] = known
+	lost := known.lost
 	t.mu.Unlock()
 	if tell && t.notice != nil {
 		t.notice(TailLoss{App: app, Known: before.sequence, Seen: sequence})
 	}
-	return known.lost
+	return lost
 }
 
 // TailLosses returns how often the store was found to have lost its tail, an

@@ -13,7 +13,7 @@ import (
 // tailCall is one call and its reply.
 type tailCall struct {
 	app    uint32
-	before mark
+	before sighting
 }
 
 // TestTails plays sends and replies in a given order.
@@ -42,7 +42,7 @@ func TestTails(t *testing.T) {
 			t.Parallel()
 			told := 0
 			known := newTails(10, func(TailLoss) { told++ })
-			sent := make(map[string]mark)
+			sent := make(map[string]sighting)
 			for _, e := range tt.events {
 				if e.sequence == 0 {
 					sent[e.call] = known.before(7)
