@@ -90,7 +90,7 @@ func FuzzReply(f *testing.F) {
 			header, record = both[0], both[1]
 		}
 		found := newStored(header, record)
-		app, _, err := found.decode(1)
+		app, _, err := (&Store{prefix: "imq"}).decode(&found, 1)
 		wantFault(t, err)
 		if app != nil && app.ID != 1 {
 			t.Errorf("app %d", app.ID)

@@ -171,12 +171,17 @@ func (s *Store) probeMark(ctx context.Context) *account.Fault {
 }
 
 func (s *Store) checkFormat(found any) *account.Fault {
-	if text, _ := found.(string); text != format {
-		return s.fault(account.StoreNotInitialized, "holds format %q; this version of imquota knows format %s. "+
-			"Serve it with the version that made it; to move it, make a backup with that version (imquota store backup), "+
-			"and restore it with this one (imquota store restore) into an empty Redis", text, format)
+	text, _ := found.(string)
+	if text == format {
+		return nil
 	}
-	return nil
+	advice := "Serve it with the version that made it; to move it, make a backup with that version (imquota store backup), " +
+		"and restore it with this one into an empty Redis (imquota store init, then store restore)"
+	own, _ := strconv.Atoi(format)
+	if of, err := strconv.Atoi(text); err == nil && of > own {
+		advice = "A newer version made it: bring this one up to that"
+	}
+	return s.fault(account.StoreNotInitialized, "holds format %q; this version of imquota knows format %s. %s", text, format, advice)
 }
 
 func (s *Store) notInitialized() *account.Fault {

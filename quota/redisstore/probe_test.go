@@ -34,9 +34,9 @@ func TestReady(t *testing.T) {
 		{"never initialised", nil, func(t *testing.T, server *redistest.Server) {
 			redisDo(t, server, "FLUSHALL")
 		}, account.StoreNotInitialized, "store init"},
-		{"of another format", nil, func(t *testing.T, server *redistest.Server) {
+		{"of a newer format", nil, func(t *testing.T, server *redistest.Server) {
 			redisDo(t, server, "HSET", "imq:store", "format", "99")
-		}, account.StoreNotInitialized, `format "99"`},
+		}, account.StoreNotInitialized, `format "99"; this version of imquota knows format 2. A newer version made it: bring this one up to that`},
 		{"of the layout that had an app's record in its header", nil, func(t *testing.T, server *redistest.Server) {
 			redisDo(t, server, "HSET", "imq:store", "format", "1")
 		}, account.StoreNotInitialized, "make a backup with that version (imquota store backup)"},

@@ -2,6 +2,8 @@ package redisstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/imquota/imquota/account"
@@ -77,21 +79,38 @@ func (s *Store) result(ctx context.Context, r *reading) (app *account.App, unset
 		}
 		found = newStored(list[0], list[1])
 	}
-	return found.decode(r.app)
+	return s.decode(&found, r.app)
 }
 
-func (f *stored) decode(id uint32) (app *account.App, unsettled string, err error) {
+func (s *Store) decode(f *stored, id uint32) (app *account.App, unsettled string, err error) {
 	if !f.hasHeader() {
 		return nil, "", nil
 	}
 	version, record, ok := f.text()
+	switch {
+	case f.record == nil:
+		return nil, "", s.damaged(id, "is missing or of another type")
+	case !ok:
+		return nil, "", s.damaged(id, "is not of its header's version")
+	}
 	v, err := parseVersion(version)
-	if !ok || err != nil {
-		return nil, "", account.DamagedRecord(id)
+	if err != nil {
+		return nil, "", s.damaged(id, "has a version that cannot be read")
 	}
 	unsettled, _ = f.unsettled.(string)
 	app, err = account.DecodeApp(id, []byte(record), v)
+	if f, ok := errors.AsType[*account.Fault](err); ok && f.Reason == account.UsageUnknown {
+		err = s.damaged(id, "cannot be read")
+	}
 	return app, unsettled, err
+}
+
+// damaged says what is the matter with an app's record, and what helps: without its
+// header the app is a lost one, which can be restored.
+func (s *Store) damaged(id uint32, why string) *account.Fault {
+	f := account.DamagedRecord(id)
+	f.Detail += fmt.Sprintf(": %s %s; delete %s, then restore the app from a backup or create it anew", s.recordKey(id), why, s.headerKey(id))
+	return f
 }
 
 // record reads an app's record; there may be none. One that is unsettled it

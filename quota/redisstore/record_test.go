@@ -2,6 +2,8 @@ package redisstore
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,7 +74,13 @@ func TestChangeBetweenReads(t *testing.T) {
 func TestHalfAnApp(t *testing.T) {
 	t.Parallel()
 	server, s := standalone(t)
-	damaged := func(t *testing.T, err error) { t.Helper(); wantReason(t, err, account.UsageUnknown) }
+	damaged := func(t *testing.T, err error) {
+		t.Helper()
+		wantReason(t, err, account.UsageUnknown)
+		if !strings.Contains(fmt.Sprint(err), "; delete "+s.prefix+":{") {
+			t.Errorf("%v: nothing is said of what helps", err)
+		}
+	}
 	tests := []struct {
 		name  string
 		plant func(app *account.App)
@@ -80,6 +88,9 @@ func TestHalfAnApp(t *testing.T) {
 	}{
 		{"no record", func(app *account.App) { redisDo(t, server, "DEL", s.recordKey(app.ID)) }, damaged},
 		{"an empty record", func(app *account.App) { redisDo(t, server, "SET", s.recordKey(app.ID), "") }, damaged},
+		{"a record that is cut off", func(app *account.App) {
+			redisDo(t, server, "SET", s.recordKey(app.ID), versionText(app.Version)+" "+encoded(t, app)[:9])
+		}, damaged},
 		{"a record without its version", func(app *account.App) {
 			redisDo(t, server, "SET", s.recordKey(app.ID), encoded(t, app))
 		}, damaged},
