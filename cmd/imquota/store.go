@@ -58,8 +58,12 @@ func (f *storeFlag) openWith(ctx context.Context, o redisstore.Options) (s store
 		return s, true, nil
 	}
 	path, ok := f.boltPath()
-	if !ok || path == "" {
-		return nil, false, errors.New("--store: begins with bolt:, redis://, rediss://, redis+sentinel://, redis+cluster:// or redis+unix://, such as bolt:data/imquota.db")
+	if !ok {
+		scheme, _, _ := strings.Cut(f.Store, ":") // what follows may hold a password
+		return nil, false, fmt.Errorf("--store: %q is none of bolt:, redis://, rediss://, redis+sentinel://, redis+cluster:// and redis+unix://, with which a store begins, such as bolt:data/imquota.db", scheme)
+	}
+	if path == "" {
+		return nil, false, errors.New("--store: bolt: without a path, such as bolt:data/imquota.db")
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, false, fmt.Errorf("--store: %w", err)
@@ -73,7 +77,7 @@ func (f *storeFlag) openWith(ctx context.Context, o redisstore.Options) (s store
 
 // openThere is open for a store that must be there: an embedded one would be made.
 func (f *storeFlag) openThere(ctx context.Context) (store, error) {
-	if path, ok := f.boltPath(); ok {
+	if path, ok := f.boltPath(); ok && path != "" {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("--store: there is no %s yet; imquota serve makes it", path)
 		}
