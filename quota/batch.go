@@ -171,9 +171,11 @@ func (b *batch) draft(ctx context.Context) {
 	if len(fresh) > 0 {
 		b.e.load(ctx, b.glance(known == 0), fresh, b.catalog)
 	}
-	for _, s := range fresh {
-		if s.outlook != nil {
-			s.outlook.at(s.now) // as in load: the plans are long
+	if len(fresh) > 1 { // as in load, for the plans are long
+		for _, s := range fresh {
+			if s.outlook != nil {
+				s.outlook.at(s.now)
+			}
 		}
 	}
 	var outdated []*standing

@@ -210,9 +210,8 @@ func (c *records) begin() reading {
 // keep keeps a record that was read, in the place of whichever where there is no
 // room. The lock is held.
 func keep[K comparable, R any](c *records, r reading, all *table[K, kept[R]], key K, s account.Subject, record R) *kept[R] {
-	e := &entry[K, kept[R]]{key: key}
+	e := &entry[K, kept[R]]{key: key, value: kept[R]{record: record, read: r.began, missed: r.missed}}
 	k := &e.value
-	k.record, k.read, k.missed = record, r.began, r.missed
 	// What was asked for before the announced change must have been made may be of
 	// before it, however late the answer came.
 	a, ok := c.announced[s]

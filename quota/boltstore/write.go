@@ -119,8 +119,7 @@ func (s *step) writeUsers() error {
 				err = b.Put(key, encodeUser(user{month: step.Month, deleted: !s.known[i]}))
 			}
 		case quota.UsersDelete:
-			isOver := u.deleted && u.month < step.Month // what is remembered of one who was deleted before
-			s.changed = s.changed || s.known[i] || isOver
+			s.changed = s.changed || s.known[i]
 			err = s.deleteUser(b, key, step.IDs[i], u)
 		}
 		if err != nil {
@@ -146,6 +145,7 @@ func (s *step) deleteUser(b *bolt.Bucket, key []byte, id string, u user) error {
 	if u.month >= s.txn.Users.Month {
 		return b.Put(key, encodeUser(user{month: u.month, deleted: true}))
 	}
+	s.changed = s.changed || u.deleted // what was remembered of one who was gone before
 	return b.Delete(key)
 }
 

@@ -247,7 +247,7 @@ func reply(batch []*work, fault *account.Fault) {
 	}
 }
 
-// answer marks what the registry answers, or Apply that applied nothing, which
+// answer marks what the registry answers, or Apply that changed nothing, which
 // is not a failure of the file.
 type answer struct{ error }
 

@@ -132,6 +132,12 @@ end
 local function counting()
   local L = {}
 
+  -- number returns what a stored value counts; nil if it is not a count.
+  function L.number(value)
+    local n = type(value) == 'string' and find(value, '^%-?%d+$') and tonumber(value)
+    return n and n <= EXACT and n >= -EXACT and n or nil
+  end
+
   -- total returns a counter of the app as a whole, which many transactions of one call
   -- read and change: it is read once, and written once. It is nil if it is damaged.
   function L.total(key, field)
@@ -143,9 +149,8 @@ local function counting()
     end
     local counter = fields[field]
     if not counter then
-      local value = try('HGET', KEYS[key], field) or '0'
-      local used = type(value) == 'string' and find(value, '^%-?%d+$') and tonumber(value)
-      if not used or used > EXACT or used < -EXACT then
+      local used = L.number(try('HGET', KEYS[key], field) or '0')
+      if not used then
         return nil
       end
       counter = {key = key, field = field, used = used}
@@ -188,7 +193,7 @@ local function counting()
     if not value then
       new, active = 1, 1
     elseif value ~= text then
-      local seen = type(value) == 'string' and find(value, '^%-?%d+$') and tonumber(value)
+      local seen = L.number(value)
       if not seen or seen < -1 or seen >= month then
         return false
       end
@@ -224,7 +229,7 @@ end
 -- judging makes all that it takes to judge a transaction and to write it.
 local function judging()
   L = L or counting()
-  local total, become, put = L.total, L.become, L.put
+  local number, total, become, put = L.number, L.total, L.become, L.put
   local NO_DAY = -2147483648
 
   local function text(n)
@@ -256,11 +261,7 @@ local function judging()
     elseif type(value) == 'table' then
       fail(7, KEYS[key] .. ': ' .. (value.err or 'unreadable'))
     end
-    local n = find(value, '^%-?%d+$') and tonumber(value)
-    if not n or n > EXACT or n < -EXACT then
-      corrupt(key, field)
-    end
-    return n
+    return number(value) or corrupt(key, field)
   end
 
   -- change writes, and counts the commands: a transaction that applies and finds

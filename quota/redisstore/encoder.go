@@ -158,8 +158,7 @@ func stepsOf(t *quota.Txn) (steps int64) {
 func isLogin(t *quota.Txn) bool {
 	return t.Mode == quota.ModeConsume && t.Users.Op == quota.UsersLogin && len(t.Users.IDs) == 1 && len(t.Charges) > 0 &&
 		!slices.ContainsFunc(t.Charges, func(c quota.Charge) bool {
-			return c.Basis != quota.PerNewUser && c.Basis != quota.PerNewActive ||
-				c.Signed || c.Members || c.Types != "" || c.SameDay || c.Subjects != nil
+			return c.Basis != quota.PerNewUser && c.Basis != quota.PerNewActive || !isPlain(&c) || c.Subjects != nil
 		})
 }
 
@@ -281,10 +280,14 @@ func (e *encoder) addOnline(t *quota.Txn) {
 	}
 }
 
+// isPlain reports whether a charge is of counters that end at zero, whatever the
+// group.
+func isPlain(c *quota.Charge) bool { return !c.Signed && !c.Members && c.Types == "" && !c.SameDay }
+
 // kindOf returns the kind of a charge.
 func kindOf(c *quota.Charge) int64 {
 	switch {
-	case c.Basis != quota.PerTxn || c.Signed || c.Members || c.Types != "" || c.SameDay || !c.Window.IsStock():
+	case c.Basis != quota.PerTxn || !isPlain(c) || !c.Window.IsStock():
 		return kindOther
 	case c.Subjects == nil:
 		return kindTotal
