@@ -12,6 +12,9 @@ type Limits struct {
 	// a flight to return, and not for a timer.
 	More  int
 	Apart time.Duration
+	// Far is what even a short flight takes where the way is most of it: then the
+	// next does not gain by being Apart, and is not. Zero: nowhere is far.
+	Far time.Duration
 	// Items of one flight at most.
 	Items int
 	// Work of one flight at most. An item with more goes alone.

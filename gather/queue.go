@@ -14,8 +14,9 @@ type Queue[V any] struct {
 
 	mu       sync.Mutex
 	underWay int
-	departed time.Time // the last flight
-	carries  int       // its items
+	departed time.Time     // the last flight
+	carries  int           // its items
+	shortest time.Duration // of late, that a flight took
 	waiting  lines[V]
 }
 
@@ -80,12 +81,12 @@ func (q *Queue[V]) Try(items ...*Item[V]) bool {
 		q.mu.Unlock()
 		return false
 	}
-	q.begin(len(items))
+	departed := q.begin(len(items))
 	for _, it := range items {
 		it.place = sent
 	}
 	q.mu.Unlock()
-	defer q.leave() // also if send panics, in a goroutine that may be saved from it
+	defer func() { q.leave(departed) }() // also if send panics, in a goroutine that may be saved from it
 	q.send(items)
 	return true
 }
@@ -125,23 +126,43 @@ func (q *Queue[V]) hasRoom(items int) bool {
 	case q.underWay >= most+q.limits.More, items < q.carries:
 		return false
 	}
-	return time.Since(q.departed) >= q.limits.Apart
+	return q.isFar() || time.Since(q.departed) >= q.limits.Apart
 }
 
-// begin notes that a flight of so many items leaves.
-func (q *Queue[V]) begin(items int) {
+// begin notes that a flight of so many items leaves, and returns when.
+func (q *Queue[V]) begin(items int) time.Time {
 	q.underWay++
 	q.carries = items
 	if q.limits.More > 0 {
 		q.departed = time.Now()
 	}
+	return q.departed
 }
+
+// end notes that a flight has returned.
+func (q *Queue[V]) end(departed time.Time) {
+	q.underWay--
+	if q.limits.Far == 0 {
+		return
+	}
+	if took := time.Since(departed); took < q.shortest {
+		q.shortest = took
+	} else {
+		q.shortest += (took - q.shortest) / shortestOf
+	}
+}
+
+// shortestOf is about how many flights have to take long, none of them being short,
+// before it is the way that is.
+const shortestOf = 32
+
+func (q *Queue[V]) isFar() bool { return q.limits.Far > 0 && q.shortest >= q.limits.Far }
 
 // leave ends the flight of a caller that has its answer, and leaves those who
 // wait to others.
-func (q *Queue[V]) leave() {
+func (q *Queue[V]) leave(departed time.Time) {
 	q.mu.Lock()
-	q.underWay--
+	q.end(departed)
 	q.depart()
 	q.mu.Unlock()
 }
@@ -150,13 +171,13 @@ func (q *Queue[V]) leave() {
 func (q *Queue[V]) depart() {
 	for q.waiting.items > 0 && q.hasRoom(q.waiting.items) {
 		flight := q.board(nil)
-		q.begin(len(flight))
-		go q.fly(flight)
+		departed := q.begin(len(flight))
+		go q.fly(flight, departed)
 	}
 }
 
 // fly carries a flight, and then others for as long as somebody waits.
-func (q *Queue[V]) fly(flight []*Item[V]) {
+func (q *Queue[V]) fly(flight []*Item[V], departed time.Time) {
 	for len(flight) > 0 {
 		q.send(flight)
 		q.mu.Lock()
@@ -166,10 +187,10 @@ func (q *Queue[V]) fly(flight []*Item[V]) {
 				it.visit.done <- struct{}{}
 			}
 		}
-		q.underWay--
+		q.end(departed)
 		if flight = flight[:0]; q.waiting.items > 0 && q.hasRoom(q.waiting.items) {
 			flight = q.board(flight)
-			q.begin(len(flight))
+			departed = q.begin(len(flight))
 		}
 		q.mu.Unlock()
 	}

@@ -175,6 +175,55 @@ func TestLongFlightsAreNotWaitedFor(t *testing.T) {
 	})
 }
 
+// TestFarFlightsNeedNotBeApart shows that nobody waits where it is the way that takes
+// long, which a single long flight does not tell, and a single short one denies.
+func TestFarFlightsNeedNotBeApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const far = 3 * time.Millisecond
+		a := newAirport(gather.Limits{Flights: 1, More: 4, Apart: time.Millisecond, Far: far, Items: 64, Work: 256})
+		bring := func(items ...*item) { a.bring(t.Context(), items...) }
+		one := func(name string) *item { return &item{Value: name, Work: 1} }
+		fly := func(flights int, took time.Duration) {
+			for range flights {
+				bring(one("x"))
+				<-time.After(took)
+				a.next()
+			}
+			a.flights = nil
+		}
+		left := func(when string, want ...[]string) {
+			t.Helper()
+			if diff := cmp.Diff(want, a.flights); diff != "" {
+				t.Errorf("%s: %s", when, diff)
+			}
+		}
+
+		fly(1, 2*far)
+		bring(one("a"))
+		bring(one("b"))
+		left("after a long flight", []string{"a"})
+		<-time.After(2 * far)
+		a.clear()
+
+		fly(200, 2*far)
+		bring(one("a"))
+		bring(one("b"))
+		bring(one("c"), one("d"))
+		left("after long flights", []string{"a"}, []string{"b"}, []string{"c", "d"})
+		bring(one("e"))
+		left("fewer than left last", []string{"a"}, []string{"b"}, []string{"c", "d"})
+		a.clear()
+
+		fly(200, 2*far)
+		fly(1, far/2)
+		bring(one("a"))
+		bring(one("b"))
+		left("after a short flight", []string{"a"})
+		a.clear()
+	})
+}
+
 func TestResultsAreTheCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -382,7 +431,7 @@ func TestEachIsCarriedOnce(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		limits := gather.Limits{
 			Flights: rapid.IntRange(1, 3).Draw(r, "flights"), Items: rapid.IntRange(1, 5).Draw(r, "items"), Work: rapid.IntRange(1, 40).Draw(r, "work"),
-			More: rapid.IntRange(0, 2).Draw(r, "more"), Apart: time.Nanosecond,
+			More: rapid.IntRange(0, 2).Draw(r, "more"), Apart: time.Nanosecond, Far: time.Duration(rapid.IntRange(0, 1).Draw(r, "far")),
 		}
 		drawn := steps().Draw(r, "steps")
 		var flights [][]*item

@@ -12,9 +12,9 @@ import (
 
 // Bounds of one script. Redis runs nothing else meanwhile, so a script ends
 // after this much work; a transaction that is larger goes alone. A transaction of
-// few charges is taken for one of four: it has work that is not of charges.
+// few charges is taken for one of two: it has work that is not of charges.
 const (
-	maxScriptTxns    = 64
+	maxScriptTxns    = 128
 	maxScriptCharges = 256
 	leastWork        = maxScriptCharges / maxScriptTxns
 )

@@ -86,7 +86,7 @@ func TestLargeBatchesAreCut(t *testing.T) {
 		txns    int
 		want    int // scripts
 	}{
-		{"more than 64 transactions", func(int) []quota.Charge { return []quota.Charge{add("a", 1)} }, 200, 4},
+		{"more than 128 transactions", func(int) []quota.Charge { return []quota.Charge{add("a", 1)} }, 300, 3},
 		{"more than 256 charges", func(int) []quota.Charge {
 			return []quota.Charge{add("b", 1), addEach("friends", 1, names(99, "user%d")...)}
 		}, 5, 3},
