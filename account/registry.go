@@ -183,5 +183,5 @@ var (
 	ErrAppExists    = errors.New("the app id is taken")
 	ErrAccountFull  = errors.New("the account has as many apps as it may have")
 	ErrConflict     = errors.New("the record was changed by someone else meanwhile")
-	ErrUsageUnknown = errors.New("the store lost this app's counters")
+	ErrUsageUnknown = errors.New("the store lost this app's record: restore a backup, or create the app anew with accept_loss, which goes on with the counters that are still there")
 )

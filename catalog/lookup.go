@@ -30,7 +30,25 @@ func (s *Snapshot) GroupTypeNames() string {
 	return joined(s.groupTypes, func(t *GroupType) string { return t.Key })
 }
 
+// FeatureNames lists the keys of all features, for a message.
+func (s *Snapshot) FeatureNames() string {
+	return joined(s.features, func(f *Feature) string { return f.Key })
+}
+
+// QuotaNames lists the keys of all quotas, for a message.
+func (s *Snapshot) QuotaNames() string {
+	return joined(s.quotas, func(q *Quota) string { return q.Key })
+}
+
+// AddOnNames lists the keys of all add-ons, for a message.
+func (s *Snapshot) AddOnNames() string {
+	return joined(s.addOns, func(a *AddOn) string { return a.Key })
+}
+
 func joined[T any](list []T, key func(T) string) string {
+	if len(list) == 0 {
+		return "none"
+	}
 	keys := make([]string, len(list))
 	for i, entry := range list {
 		keys[i] = key(entry)

@@ -32,6 +32,23 @@ func TestSnapshot_GroupType(t *testing.T) {
 	}
 }
 
+func TestSnapshot_Names(t *testing.T) {
+	t.Parallel()
+	s := catalog.Default()
+	for _, tt := range []struct{ got, want string }{
+		{s.EditionNames(), "developer, standard, premium"},
+		{s.GroupTypeNames(), "work, public, meeting, live, community, broadcast"},
+		{s.FeatureNames(), "global_coverage, push_all, "},
+		{s.QuotaNames(), "users, free_mau, "},
+		{s.AddOnNames(), "av_call"},
+		{new(catalog.Snapshot).AddOnNames(), "none"},
+	} {
+		if !strings.HasPrefix(tt.got, tt.want) {
+			t.Errorf("%q, want %q", tt.got, tt.want)
+		}
+	}
+}
+
 func TestSnapshot_GroupTypeByCode(t *testing.T) {
 	t.Parallel()
 	s := catalog.Default()

@@ -71,7 +71,7 @@ type UseQuota struct {
 func (a *UseFeature) plan(p *planner) error {
 	f, ok := p.catalog.Feature(a.Feature)
 	if !ok {
-		return &account.InvalidError{Field: "feature", Description: unknown("feature", a.Feature)}
+		return &account.InvalidError{Field: "feature", Description: unknown("feature", a.Feature, p.catalog.FeatureNames())}
 	}
 	var t *catalog.GroupType
 	if a.GroupType != "" {

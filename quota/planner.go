@@ -180,7 +180,7 @@ func (p *planner) day() int32 {
 func (p *planner) groupType(name string) (*catalog.GroupType, error) {
 	t, ok := p.catalog.GroupType(name)
 	if !ok {
-		return nil, &account.InvalidError{Field: "group_type", Description: unknown("group type", name) + "; there are " + p.catalog.GroupTypeNames()}
+		return nil, &account.InvalidError{Field: "group_type", Description: unknown("group type", name, p.catalog.GroupTypeNames())}
 	}
 	return t, nil
 }
@@ -216,7 +216,7 @@ func (p *planner) removeMembers(group string, users []string) error {
 func (p *planner) direct(key, subject string, delta int64) error {
 	q, ok := p.catalog.Quota(key)
 	if !ok {
-		return &account.InvalidError{Field: "quota", Description: unknown("quota", key)}
+		return &account.InvalidError{Field: "quota", Description: unknown("quota", key, p.catalog.QuotaNames())}
 	}
 	if !q.Direct {
 		return &account.InvalidError{Field: "quota", Description: key + " is not a direct quota: actions count it"}
@@ -306,10 +306,9 @@ func sortByReason(vs []Violation) {
 	}
 }
 
-// unknown says that there is nothing of a name.
-func unknown(what, name string) string {
-	b := append(make([]byte, 0, 128), "unknown "...)
-	return string(strconv.AppendQuoteToASCII(append(append(b, what...), ' '), name))
+// unknown says that there is nothing of a name, and what there is.
+func unknown(what, name, names string) string {
+	return "unknown " + what + " " + quote(name) + "; there are " + names
 }
 
 func quote(s string) string { return strconv.QuoteToASCII(s) }

@@ -193,7 +193,7 @@ func (a *readUsage) check(p *planner, field, key string) error {
 	quota, ok := p.catalog.Quota(key)
 	switch {
 	case !ok:
-		return &account.InvalidError{Field: field, Description: unknown("quota", key)}
+		return &account.InvalidError{Field: field, Description: unknown("quota", key, p.catalog.QuotaNames())}
 	case quota.Kind == catalog.KindStatic:
 		return &account.InvalidError{Field: field, Description: key + " is a value of the plan that nothing counts: see the entitlements"}
 	case quota.Scope == catalog.ScopeUser && a.query.UserID == "":
@@ -291,7 +291,7 @@ func (s *UsageSetting) plan(p *planner) error {
 	q, ok := p.catalog.Quota(s.Quota)
 	switch {
 	case !ok:
-		return &account.InvalidError{Field: "quota", Description: unknown("quota", s.Quota)}
+		return &account.InvalidError{Field: "quota", Description: unknown("quota", s.Quota, p.catalog.QuotaNames())}
 	case q.Kind == catalog.KindStatic:
 		return &account.InvalidError{Field: "quota", Description: s.Quota + " is a value of the plan that nothing counts"}
 	case q.Distinct:

@@ -78,6 +78,33 @@ func TestInvalidChecks(t *testing.T) {
 	})
 }
 
+// TestUnknownNames: whoever mistypes a name is told what there is.
+func TestUnknownNames(t *testing.T) {
+	t.Parallel()
+	s := start(t, openBolt(t), newClock("2024-06-15T12:00:00+08:00"), catalog.Default())
+	s.app(1, "premium")
+	ctx := t.Context()
+	only := func(_ any, err error) error { return err }
+	for name, tt := range map[string]struct {
+		err  error
+		want string
+	}{
+		"a feature":    {only(s.CheckQuota(ctx, useFeature(1, "teleport"))), "user_status"},
+		"a quota":      {only(s.CheckQuota(ctx, check(1, &imquotav1.UseQuota{Quota: "wishes"}))), "groups"},
+		"usage":        {only(s.GetUsage(ctx, &imquotav1.GetUsageRequest{AppId: 1, Quotas: []string{"wishes"}})), "groups"},
+		"set usage":    {only(s.apps.SetUsage(ctx, &imquotav1.SetUsageRequest{AppId: 1, Quota: "wishes", Used: 5})), "groups"},
+		"an override":  {only(s.apps.SetLimitOverride(ctx, &imquotav1.SetLimitOverrideRequest{AppId: 1, Quota: "wishes", Override: &imquotav1.SetLimitOverrideRequest_Limit{Limit: 1}})), "groups"},
+		"an approval":  {only(s.apps.ApproveFeature(ctx, &imquotav1.ApproveFeatureRequest{AppId: 1, Feature: "teleport"})), "push_all"},
+		"an add-on":    {only(s.apps.ActivateAddOn(ctx, &imquotav1.ActivateAddOnRequest{AppId: 1, AddOn: "wings"})), "av_call"},
+		"a group type": {only(s.CheckQuota(ctx, joinGroup(1, "g", "Secret", "u"))), "broadcast"},
+	} {
+		wantFault(t, tt.err, codes.InvalidArgument, "INVALID_FIELD")
+		if text := tt.err.Error(); !strings.Contains(text, "; there are ") || !strings.Contains(text, tt.want) {
+			t.Errorf("%s: %v; want %s to be named", name, tt.err, tt.want)
+		}
+	}
+}
+
 // everything reads all counters of the app and of the users and groups that
 // the invalid requests name.
 func (s *sidecar) everything(app uint32) *imquotav1.GetUsageResponse {

@@ -230,6 +230,7 @@ func TestDemoKeepsWhatWasCounted(t *testing.T) {
 	t.Parallel()
 	store := "bolt:" + filepath.Join(t.TempDir(), "demo.db")
 	first := serve(t, "--demo", "--store", store)
+	first.await(0, says("a new one was made"))
 	for _, app := range demoApps {
 		if got := first.ask("app", "get", "--app", fmt.Sprint(app.id)); got.code != exitFine || !strings.Contains(got.out, app.edition) {
 			t.Errorf("app %d: %+v", app.id, got)
@@ -244,6 +245,7 @@ func TestDemoKeepsWhatWasCounted(t *testing.T) {
 		t.Errorf("the demo says %q", hint)
 	}
 	second := serve(t, "--demo", "--store", store)
+	second.await(0, says("store opened"))
 	got := second.ask("usage", "show", "--app", "1400000001", "--quota", "users")
 	if !strings.Contains(got.out, "users") || !strings.Contains(got.out, "1  of 100") {
 		t.Errorf("usage after a restart: %+v", got)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/quota"
+	"github.com/imquota/imquota/quota/boltstore"
 	"github.com/imquota/imquota/quota/redisstore"
 	"github.com/imquota/imquota/server"
 )
@@ -139,7 +140,11 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	log.Info("store opened", "store", opened.String(), "several_processes", isShared)
+	told := "store opened"
+	if e, ok := opened.(*boltstore.Store); ok && e.IsNew() {
+		told = "there was no store: a new one was made" // whoever mistyped a path is to see it
+	}
+	log.Info(told, "store", opened.String(), "several_processes", isShared)
 	if !isShared {
 		log.Info("the embedded store is this process's alone; two sidecars need --store redis://, which is right for production")
 	}

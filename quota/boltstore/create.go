@@ -13,22 +13,23 @@ import (
 
 // createFile makes a store beside its path and then renames it, so that the
 // path never names half a store, whatever happens. The lock on the file beside
-// it makes all but one of those who try at the same time wait and give way.
-func createFile(path string, o Options) error {
+// it makes all but one of those who try at the same time wait and give way. It
+// reports whether it was this one that made it.
+func createFile(path string, o Options) (isNew bool, err error) {
 	temporary := path + ".new"
 	db, err := openNew(temporary, o)
 	if isHalfMade(err) {
 		if err := os.Remove(temporary); err != nil {
-			return err
+			return false, err
 		}
 		db, err = openNew(temporary, o)
 	}
 	if err != nil {
-		return explain(err)
+		return false, explain(err)
 	}
 	if _, err := os.Lstat(path); err == nil {
 		_ = os.Remove(temporary) // may have become the store already
-		return db.Close()
+		return false, db.Close()
 	}
 	err = db.Update(initialise)
 	if err == nil {
@@ -39,7 +40,8 @@ func createFile(path string, o Options) error {
 		// its directory are lost all the same.
 		err = syncDir(path)
 	}
-	return errors.Join(err, db.Close())
+	err = errors.Join(err, db.Close())
+	return err == nil, err
 }
 
 // openNew opens a file for a new store, and makes it. On one that is cut short

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -327,12 +328,13 @@ func TestOpenGivesUpOnAFileThatIsAlwaysReplaced(t *testing.T) {
 }
 
 // TestOpenMakesOneStore: of many who find no file, all but one find the store
-// of that one, in use.
+// of that one, in use; and that one knows that it made it.
 func TestOpenMakesOneStore(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
 	const callers = 8
 	ids := make(chan string, callers)
+	var made atomic.Int64
 	for range callers {
 		go func() {
 			s, err := Open(path, Options{LockWait: time.Minute})
@@ -341,6 +343,9 @@ func TestOpenMakesOneStore(t *testing.T) {
 				return
 			}
 			id := s.StoreID()
+			if s.IsNew() {
+				made.Add(1)
+			}
 			_ = s.Close()
 			ids <- id
 		}()
@@ -351,6 +356,9 @@ func TestOpenMakesOneStore(t *testing.T) {
 	}
 	s := open(t, path)
 	same(t, "store ids", map[string]int{s.StoreID(): callers}, distinct)
+	if s.IsNew() || made.Load() != 1 {
+		t.Errorf("%d made it; it is new again: %v", made.Load(), s.IsNew())
+	}
 	onlyFile(t, path)
 }
 

@@ -20,9 +20,10 @@ import (
 // quota.Store and account.Registry.
 type Store struct {
 	*boltFile
-	path string
-	id   string
-	now  func() time.Time
+	path  string
+	id    string
+	isNew bool // Open made it
+	now   func() time.Time
 
 	update    func(func(tx *bolt.Tx) error) error // transact, but in tests
 	committed atomic.Int64                        // the number of the last commit
@@ -89,8 +90,9 @@ var (
 // Open opens the file, or makes and initialises it. It refuses a file that
 // another process holds, or that is not a store of imquota.
 func Open(path string, o Options) (*Store, error) {
+	isNew := false
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-		if err := createFile(path, o); err != nil {
+		if isNew, err = createFile(path, o); err != nil {
 			return nil, fmt.Errorf("make the store %s: %w", path, err)
 		}
 	}
@@ -100,7 +102,7 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	_ = os.Remove(compactPath(path)) // what a Compact left that was killed
 	s := &Store{
-		boltFile: f, path: path, now: o.now, requests: newRequestIndex(), stuck: make(chan struct{}), given: make(chan struct{}),
+		boltFile: f, path: path, isNew: isNew, now: o.now, requests: newRequestIndex(), stuck: make(chan struct{}), given: make(chan struct{}),
 		queue: make(chan *work, queueSize), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.update = s.transact
@@ -137,6 +139,9 @@ func (s *Store) prepare() error {
 
 // StoreID names the store; it was drawn when the file was made.
 func (s *Store) StoreID() string { return s.id }
+
+// IsNew reports whether there was no store, and Open made this one.
+func (s *Store) IsNew() bool { return s.isNew }
 
 // String names the store.
 func (s *Store) String() string { return "the embedded store " + s.path }
