@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -27,7 +29,7 @@ type Apps struct {
 	Conn    grpc.ClientConnInterface
 	Account string // accounts are called this, a dash and a number
 	Edition string
-	IDs     []uint32
+	IDs     []uint32 // that are there
 }
 
 // Progress hears how far long work is.
@@ -78,9 +80,34 @@ func raisedOf(mixes []*Mix) []string {
 	return all
 }
 
-// Remove deletes the apps that were created.
+// named is how many apps a message names.
+const named = 10
+
+// Left says which apps are there.
+func (a *Apps) Left() string {
+	var names []string
+	for _, id := range a.IDs[:min(len(a.IDs), named)] {
+		names = append(names, strconv.FormatUint(uint64(id), 10))
+	}
+	if more := len(a.IDs) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more of the accounts %s-0 and up", more, a.Account))
+	}
+	return fmt.Sprintf("%d apps are left, to be disabled and deleted: %s", len(a.IDs), strings.Join(names, ", "))
+}
+
+// Remove deletes the apps that were created. IDs are those that are left.
 func (a *Apps) Remove(ctx context.Context, heard Progress) error {
 	apps := imquotav1.NewAppServiceClient(a.Conn)
+	isGone := make([]bool, len(a.IDs))
+	defer func() {
+		var left []uint32
+		for i, id := range a.IDs {
+			if !isGone[i] {
+				left = append(left, id)
+			}
+		}
+		a.IDs = left
+	}()
 	return each(ctx, len(a.IDs), heard, func(ctx context.Context, i int) error {
 		if _, err := apps.DisableApp(ctx, &imquotav1.DisableAppRequest{AppId: a.IDs[i], Actor: "bench"}); err != nil {
 			return fmt.Errorf("app %d: %w", a.IDs[i], err)
@@ -88,6 +115,7 @@ func (a *Apps) Remove(ctx context.Context, heard Progress) error {
 		if _, err := apps.DeleteApp(ctx, &imquotav1.DeleteAppRequest{AppId: a.IDs[i], Actor: "bench"}); err != nil {
 			return fmt.Errorf("app %d: %w", a.IDs[i], err)
 		}
+		isGone[i] = true
 		return nil
 	})
 }

@@ -132,7 +132,7 @@ func (c *BenchCmd) population(ctx context.Context, l *lab, on *measured, heard *
 			l.closers = append(l.closers, func() {
 				err := made.Remove(context.WithoutCancel(ctx), heard.task("deleting apps"))
 				if err != nil {
-					heard.tell(fmt.Sprintf("some apps of the accounts %s-… are left: %v", made.Account, plainly(err)))
+					heard.tell(made.Left() + ": " + plainly(err).Error())
 				}
 			})
 		}
