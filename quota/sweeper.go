@@ -32,12 +32,11 @@ const (
 	keysOfDelete = 1000 // of Remove, for whose end a caller waits
 )
 
-// The work of one tick of Run at most. To look at a key that is not there costs
-// a small part of removing one.
+// The work of Run is done in small pieces, with rests, because whoever asks for a
+// decision meanwhile waits for the piece at hand.
 const (
-	stepsOfTick   = 25
-	removedOfTick = 2000 // keys
-	lookedOfTick  = 1000 // apps
+	appsOfTick    = 20                     // looked at, or as many as lie together
+	restOfRemoved = 500 * time.Microsecond // for each key
 )
 
 // SweepStep is what a Step did.
@@ -94,11 +93,15 @@ var errPosition = &account.InvalidError{Field: "page_token", Description: "is no
 // counters; in a dry run it only looks. Errors: an *account.InvalidError for a
 // position that Step did not answer, those of a Registry and a Store.
 func (s *Sweeper) Step(ctx context.Context, at string, dryRun bool, by account.Origin) (*SweepStep, error) {
+	return s.step(ctx, at, appsOfStep, dryRun, by)
+}
+
+func (s *Sweeper) step(ctx context.Context, at string, apps int, dryRun bool, by account.Origin) (*SweepStep, error) {
 	p, err := parsePosition(at)
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.Apps.Registry.Walk(ctx, p.cursor, appsOfStep)
+	page, err := s.Apps.Registry.Walk(ctx, p.cursor, apps)
 	if err != nil {
 		return nil, err
 	}
@@ -290,65 +293,60 @@ func (s *Sweeper) counters() []Counter {
 // sweepLease is for how long one process has the sweeping to itself.
 const sweepLease = 10 * time.Second
 
-// Run sweeps in the background, some steps each time that tick ticks, as long as
+// Run sweeps in the background, a small step each time that tick ticks, as long as
 // no other process does. It tells report of every step that removed an app's last
 // counter or failed.
 func (s *Sweeper) Run(ctx context.Context, tick <-chan time.Time, report func(*SweepStep, error)) {
 	var at string
 	var rest time.Time
 	for {
+		var now time.Time
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick:
+		case now = <-tick:
 		}
-		if s.Apps.Now().Before(rest) {
+		if now.Before(rest) {
 			continue
 		}
-		var err error
-		if at, err = s.tick(ctx, at, report); ctx.Err() != nil {
+		next, pause, err := s.tick(ctx, at, report)
+		if ctx.Err() != nil {
 			return // what was broken off the next one ends
 		}
 		if err != nil {
 			report(nil, err)
 		}
-		if at == atRest {
-			at, rest = "", s.Apps.Now().Add(sweepRest)
-		}
+		at, rest = next, now.Add(pause)
 	}
 }
 
-// atRest is where a sweeper is that has looked at all apps, or cannot.
-const atRest = "at rest"
+const (
+	// sweepRest is how long a sweeper waits that has looked at all apps, or cannot.
+	sweepRest = time.Minute
+	// leaseRest is how long one waits that has not the lease.
+	leaseRest = time.Second
+)
 
-// sweepRest is how long a sweeper waits then.
-const sweepRest = time.Minute
-
-// tick takes some steps from a position, and answers where to go on.
-func (s *Sweeper) tick(ctx context.Context, at string, report func(*SweepStep, error)) (string, error) {
+// tick takes a step from a position, and answers where to go on, and after which
+// pause.
+func (s *Sweeper) tick(ctx context.Context, at string, report func(*SweepStep, error)) (next string, pause time.Duration, err error) {
 	isOurs, err := s.Store.Lease(ctx, "sweep", sweepLease)
 	if err != nil {
-		return atRest, err
+		return "", sweepRest, err
 	}
 	if !isOurs {
-		return "", nil // who has it begins at the beginning
+		return "", leaseRest, nil // who has it begins at the beginning
 	}
-	removed, looked := int64(0), 0
-	for range stepsOfTick {
-		step, err := s.Step(ctx, at, false, account.Origin{})
-		if err != nil {
-			return atRest, err
-		}
-		if len(step.Gone) > 0 || len(step.Failed) > 0 {
-			report(step, nil)
-		}
-		if at = step.Next; at == "" {
-			return atRest, nil
-		}
-		removed, looked = removed+step.Removed, looked+step.Looked
-		if removed >= removedOfTick || looked >= lookedOfTick {
-			break
-		}
+	step, err := s.step(ctx, at, appsOfTick, false, account.Origin{})
+	if err != nil {
+		return "", sweepRest, err
 	}
-	return at, nil
+	if len(step.Gone) > 0 || len(step.Failed) > 0 {
+		report(step, nil)
+	}
+	pause = time.Duration(step.Removed) * restOfRemoved
+	if step.Next == "" {
+		pause = max(pause, sweepRest)
+	}
+	return step.Next, pause, nil
 }

@@ -368,60 +368,88 @@ func TestSweptWindows(t *testing.T) {
 	}
 }
 
+// background has a sweeper run and tells it the time, when it has dealt with the one
+// before; until the test ends.
+func (f *sweeping) background(report func(*quota.SweepStep, error)) (tell func(time.Duration), end func()) {
+	ctx, stop := context.WithCancel(f.t.Context())
+	tick, done := make(chan time.Time), make(chan struct{})
+	go func() {
+		defer close(done)
+		f.Run(ctx, tick, report)
+	}()
+	return func(after time.Duration) { tick <- f.now.Add(after) }, func() {
+		stop()
+		<-done
+	}
+}
+
 // TestSweepInTheBackground: who has the lease sweeps, a step a tick, and rests
-// when all was looked at.
+// when all was looked at; who has not asks for it now and then.
 func TestSweepInTheBackground(t *testing.T) {
 	t.Parallel()
 	f := newSweeping(t)
 	f.store.slices = 5
 	leases := 0
 	f.store.isOurs = func() bool { leases++; return leases > 3 }
-	ctx, stop := context.WithCancel(t.Context())
-	tick, done := make(chan time.Time), make(chan struct{})
 	var swept []uint32
-	go func() {
-		defer close(done)
-		f.Run(ctx, tick, func(step *quota.SweepStep, err error) {
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			for _, g := range step.Gone {
-				swept = append(swept, g.App.ID)
-			}
-		})
-	}()
-	// A tick is taken when the one before was dealt with.
-	for range 20 {
-		tick <- time.Time{}
+	tell, end := f.background(func(step *quota.SweepStep, err error) {
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, g := range step.Gone {
+			swept = append(swept, g.App.ID)
+		}
+	})
+	for i := range 3 {
+		tell(time.Duration(i) * time.Second)
+		tell(time.Duration(i)*time.Second + time.Second - 1) // too early to ask again
 	}
-	stop()
-	<-done
-	// Three without the lease, one with it; then it rests.
-	if leases != 4 || !slices.Equal(swept, []uint32{3, 4, 5}) {
-		t.Errorf("asked for the lease %d times, swept %v", leases, swept)
+	tell(-time.Hour) // is nothing, but comes after the one before
+	if leases != 3 {
+		t.Errorf("asked for the lease %d times in three seconds", leases)
 	}
+	tell(3 * time.Second)
+	for i := range 100 {
+		tell(4*time.Second + time.Duration(i)*time.Millisecond)
+	}
+	tell(-time.Hour)
+	asked := leases
+	if !slices.Equal(swept, []uint32{3, 4, 5}) {
+		t.Errorf("swept %v", swept)
+	}
+	tell(63 * time.Second)
+	tell(-time.Hour)
+	if leases != asked {
+		t.Errorf("asked for the lease again, after less than a minute")
+	}
+	end()
 }
 
-// TestTicksAreBounded: a tick looks at a bounded number of keys.
+// TestTicksAreBounded: a tick looks at a bounded number of keys, and after it has
+// removed some there is a pause.
 func TestTicksAreBounded(t *testing.T) {
 	t.Parallel()
 	f := newSweeping(t)
 	f.store.slices = 1000
-	leases := 0
-	f.store.isOurs = func() bool { leases++; return true }
-	ctx, stop := context.WithCancel(t.Context())
-	tick, done := make(chan time.Time), make(chan struct{})
-	go func() {
-		defer close(done)
-		f.Run(ctx, tick, func(*quota.SweepStep, error) {})
-	}()
-	for range 5 {
-		tick <- time.Time{}
+	tell, end := f.background(func(*quota.SweepStep, error) {})
+	defer end()
+	sweeps := func() int {
+		tell(-time.Hour) // is nothing, but comes after the one before
+		return len(f.store.sweeps)
 	}
-	stop()
-	<-done
-	if n := len(f.store.sweeps); leases < 4 || n < 100 || n > 5*25*4 {
-		t.Errorf("%d slices in %d ticks", n, leases)
+	tell(0)
+	first := sweeps()
+	if first < 1 || first > 4 {
+		t.Errorf("%d slices in a tick", first)
+	}
+	pause := time.Duration(first) * 500 * time.Microsecond // each has removed a key
+	tell(pause - 1)
+	if n := sweeps(); n != first {
+		t.Errorf("%d slices without a pause", n-first)
+	}
+	tell(pause)
+	if n := sweeps(); n == first {
+		t.Error("no slice after the pause")
 	}
 }
