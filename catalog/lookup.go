@@ -1,6 +1,9 @@
 package catalog
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // GroupType finds a type of group by its key or one of its aliases, without
 // regard to case.
@@ -20,22 +23,22 @@ func (s *Snapshot) GroupType(name string) (*GroupType, bool) {
 	return t, ok
 }
 
-// EditionNames lists the keys of all editions, for a message.
+// EditionNames lists the keys of editions, for a message.
 func (s *Snapshot) EditionNames() string {
 	return joined(s.editions, func(e *Edition) string { return e.Key })
 }
 
-// GroupTypeNames lists the keys of all types of groups, for a message.
+// GroupTypeNames lists the keys of types of groups, for a message.
 func (s *Snapshot) GroupTypeNames() string {
 	return joined(s.groupTypes, func(t *GroupType) string { return t.Key })
 }
 
-// FeatureNames lists the keys of all features, for a message.
+// FeatureNames lists the keys of features, for a message.
 func (s *Snapshot) FeatureNames() string {
 	return joined(s.features, func(f *Feature) string { return f.Key })
 }
 
-// QuotaNames lists the keys of all quotas, for a message.
+// QuotaNames lists the keys of quotas, for a message.
 func (s *Snapshot) QuotaNames() string {
 	return joined(s.quotas, func(q *Quota) string { return q.Key })
 }
@@ -45,15 +48,22 @@ func (s *Snapshot) AddOnNames() string {
 	return joined(s.addOns, func(a *AddOn) string { return a.Key })
 }
 
+// mostNamed is how many keys a message has at most.
+const mostNamed = 15
+
 func joined[T any](list []T, key func(T) string) string {
 	if len(list) == 0 {
 		return "none"
 	}
-	keys := make([]string, len(list))
-	for i, entry := range list {
-		keys[i] = key(entry)
+	keys := make([]string, min(len(list), mostNamed))
+	for i := range keys {
+		keys[i] = key(list[i])
 	}
-	return strings.Join(keys, ", ")
+	names := strings.Join(keys, ", ")
+	if more := len(list) - len(keys); more > 0 {
+		names += " and " + strconv.Itoa(more) + " more"
+	}
+	return names
 }
 
 // GroupTypeByCode finds a type of group by the letter that stands for it in

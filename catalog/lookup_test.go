@@ -47,6 +47,9 @@ func TestSnapshot_Names(t *testing.T) {
 			t.Errorf("%q, want %q", tt.got, tt.want)
 		}
 	}
+	if got, want := s.FeatureNames(), "live_group_ban, av_call and 12 more"; !strings.HasSuffix(got, want) {
+		t.Errorf("%q, want %q at its end", got, want)
+	}
 }
 
 func TestSnapshot_GroupTypeByCode(t *testing.T) {
