@@ -27,6 +27,7 @@ build: ## Build the binary into .bin
 test: needs ## Run every test with the race detector; installs what they need
 	go test -timeout 5m ./ratings # more random subscriptions than the race detector lets through
 	go test -timeout 5m -run Mutants ./quota/redisstore # which the race detector has nothing to do with
+	go test -timeout 5m -run Alloc ./cmd/imquota ./gather ./quota ./quota/redisstore ./server # nor with what is allocated
 	go test -race -timeout 15m $(PACKAGES)
 
 .PHONY: soak

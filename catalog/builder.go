@@ -58,6 +58,7 @@ func (b *builder) build() *Snapshot {
 	b.addOnEditions()
 	b.meters()
 	b.unused()
+	b.s.nameAll()
 	b.s.last = new(atomic.Pointer[Date])
 	return &b.s
 }

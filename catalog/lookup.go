@@ -23,30 +23,33 @@ func (s *Snapshot) GroupType(name string) (*GroupType, bool) {
 	return t, ok
 }
 
-// EditionNames lists the keys of editions, for a message.
-func (s *Snapshot) EditionNames() string {
-	return joined(s.editions, func(e *Edition) string { return e.Key })
+// names are the keys of what a caller may mistype.
+type names struct{ editions, groupTypes, features, quotas, addOns string }
+
+func (s *Snapshot) nameAll() {
+	s.names = names{
+		editions:   joined(s.editions, func(e *Edition) string { return e.Key }),
+		groupTypes: joined(s.groupTypes, func(t *GroupType) string { return t.Key }),
+		features:   joined(s.features, func(f *Feature) string { return f.Key }),
+		quotas:     joined(s.quotas, func(q *Quota) string { return q.Key }),
+		addOns:     joined(s.addOns, func(a *AddOn) string { return a.Key }),
+	}
 }
+
+// EditionNames lists the keys of editions, for a message.
+func (s *Snapshot) EditionNames() string { return s.names.editions }
 
 // GroupTypeNames lists the keys of types of groups, for a message.
-func (s *Snapshot) GroupTypeNames() string {
-	return joined(s.groupTypes, func(t *GroupType) string { return t.Key })
-}
+func (s *Snapshot) GroupTypeNames() string { return s.names.groupTypes }
 
 // FeatureNames lists the keys of features, for a message.
-func (s *Snapshot) FeatureNames() string {
-	return joined(s.features, func(f *Feature) string { return f.Key })
-}
+func (s *Snapshot) FeatureNames() string { return s.names.features }
 
 // QuotaNames lists the keys of quotas, for a message.
-func (s *Snapshot) QuotaNames() string {
-	return joined(s.quotas, func(q *Quota) string { return q.Key })
-}
+func (s *Snapshot) QuotaNames() string { return s.names.quotas }
 
-// AddOnNames lists the keys of all add-ons, for a message.
-func (s *Snapshot) AddOnNames() string {
-	return joined(s.addOns, func(a *AddOn) string { return a.Key })
-}
+// AddOnNames lists the keys of add-ons, for a message; none, if there are none.
+func (s *Snapshot) AddOnNames() string { return s.names.addOns }
 
 // mostNamed is how many keys a message has at most.
 const mostNamed = 15

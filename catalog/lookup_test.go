@@ -41,7 +41,7 @@ func TestSnapshot_Names(t *testing.T) {
 		{s.FeatureNames(), "global_coverage, push_all, "},
 		{s.QuotaNames(), "users, free_mau, "},
 		{s.AddOnNames(), "av_call"},
-		{new(catalog.Snapshot).AddOnNames(), "none"},
+		{parse(t, read(t, "testdata/minimal.yaml")).AddOnNames(), "none"},
 	} {
 		if !strings.HasPrefix(tt.got, tt.want) {
 			t.Errorf("%q, want %q", tt.got, tt.want)

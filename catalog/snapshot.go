@@ -37,6 +37,8 @@ type Snapshot struct {
 	regionSet      map[string]bool
 	defaultEdition *Edition
 
+	names names // for messages
+
 	pinned map[string]*Snapshot  // by version: others, beside the one in force
 	last   *atomic.Pointer[Date] // of DateAt
 }

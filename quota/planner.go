@@ -308,7 +308,9 @@ func sortByReason(vs []Violation) {
 
 // unknown says that there is nothing of a name, and what there is.
 func unknown(what, name, names string) string {
-	return "unknown " + what + " " + quote(name) + "; there are " + names
+	b := append(append(make([]byte, 0, 512), "unknown "...), what...)
+	b = strconv.AppendQuoteToASCII(append(b, ' '), name)
+	return string(append(append(b, "; there are "...), names...))
 }
 
 func quote(s string) string { return strconv.QuoteToASCII(s) }

@@ -13,10 +13,12 @@ import (
 	"github.com/imquota/imquota/quota"
 	"github.com/imquota/imquota/quota/boltstore"
 	"github.com/imquota/imquota/server"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -64,7 +66,7 @@ func newInside(t testing.TB, idle imquotav1.QuotaServiceServer) *inside {
 		t.Fatal(err)
 	}
 	in := &inside{
-		ctx:     peer.NewContext(t.Context(), &peer.Peer{AuthInfo: other}),
+		ctx:     grpc.NewContextWithServerTransportStream(peer.NewContext(t.Context(), &peer.Peer{AuthInfo: other}), stream{}),
 		methods: &inProcess{methods: make(map[string]method), intercept: f.intercept},
 		codec:   server.Codec(),
 	}
@@ -75,6 +77,12 @@ func newInside(t testing.TB, idle imquotav1.QuotaServiceServer) *inside {
 	}
 	return in
 }
+
+// stream is what of a call's stream is asked for: that it can be ended.
+type stream struct{ grpc.ServerTransportStream }
+
+// WriteStatus implements what grpc-go's streams do.
+func (stream) WriteStatus(*status.Status) error { return nil }
 
 // call answers one request.
 func (in *inside) call(name string, wire mem.BufferSlice) error {
