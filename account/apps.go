@@ -69,7 +69,7 @@ func (s *Apps) checkApproved(app *App, path, feature string) error {
 	f, ok := cat.Feature(feature)
 	switch {
 	case !ok:
-		return &InvalidError{path + "feature", fmt.Sprintf("unknown feature %q; there are %s", feature, cat.FeatureNames())}
+		return unknown(path+"feature", "feature", feature, cat.FeatureNames())
 	case f.Approval == nil:
 		return &InvalidError{path + "feature", feature + " needs no approval"}
 	}
@@ -107,7 +107,7 @@ func (s *Apps) activate(app *App, edition, path string, g Grant) error {
 	a, ok := cat.AddOn(g.Key)
 	switch {
 	case !ok:
-		return &InvalidError{path + "add_on", fmt.Sprintf("unknown add-on %q; there are %s", g.Key, cat.AddOnNames())}
+		return unknown(path+"add_on", "add-on", g.Key, cat.AddOnNames())
 	case !a.Editions[edition]:
 		return &InvalidError{path + "add_on", g.Key + " is not offered to the " + edition + " edition"}
 	}
@@ -141,7 +141,7 @@ func (s *Apps) Override(ctx context.Context, id uint32, quota string, o *Overrid
 		_, isKnown := cat.Quota(quota)
 		switch {
 		case !isKnown && (o != nil || !isSet):
-			return false, &InvalidError{"quota", fmt.Sprintf("unknown quota %q; there are %s", quota, cat.QuotaNames())}
+			return false, unknown("quota", "quota", quota, cat.QuotaNames())
 		case o == nil:
 			delete(app.Overrides, quota)
 			return isSet, nil

@@ -176,13 +176,13 @@ func (s *Apps) record(n NewApp, path string, at time.Time) (*App, error) {
 		app.Region = cat.Regions()[0]
 	}
 	if !cat.HasRegion(app.Region) {
-		return nil, &InvalidError{"region", fmt.Sprintf("unknown region %q; there are %s", app.Region, strings.Join(cat.Regions(), ", "))}
+		return nil, unknown("region", "region", app.Region, strings.Join(cat.Regions(), ", "))
 	}
 	if app.Edition == "" {
 		app.Edition = cat.DefaultEdition().Key
 	}
 	if _, ok := cat.Edition(app.Edition); !ok {
-		return nil, &InvalidError{path + "edition", fmt.Sprintf("unknown edition %q; there are %s", app.Edition, cat.EditionNames())}
+		return nil, unknown(path+"edition", "edition", app.Edition, cat.EditionNames())
 	}
 	if err := checkOrders(cat, path, app.Orders, now); err != nil {
 		return nil, err
@@ -235,7 +235,7 @@ func checkOrders(cat *catalog.Snapshot, path string, orders []Order, now time.Ti
 		_, isTwice := places[o.ID]
 		switch {
 		case !ok:
-			return &InvalidError{field + "edition", fmt.Sprintf("unknown edition %q; there are %s", o.Edition, cat.EditionNames())}
+			return unknown(field+"edition", "edition", o.Edition, cat.EditionNames())
 		case bought.IsFree():
 			return &InvalidError{field + "edition", "the " + o.Edition + " edition is free and cannot be ordered"}
 		case isTwice:
@@ -295,7 +295,7 @@ func checkUpgrades(cat *catalog.Snapshot, order string, o *Order, now time.Time)
 		from, _ := cat.Edition(before)
 		switch {
 		case !ok:
-			return &InvalidError{field + "edition", fmt.Sprintf("unknown edition %q; there are %s", u.Edition, cat.EditionNames())}
+			return unknown(field+"edition", "edition", u.Edition, cat.EditionNames())
 		case !to.MonthlyPrice.GreaterThan(from.MonthlyPrice):
 			return &InvalidError{field + "edition", fmt.Sprintf("%s is not dearer than %s", u.Edition, before)}
 		case u.At.Before(at):
