@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,12 +58,13 @@ func (a *Apps) Create(ctx context.Context, n int, mixes []*Mix, heard Progress) 
 		}
 		return nil
 	})
-	for _, id := range ids {
-		if id != 0 { // also of those that are there when another failed
-			a.IDs = append(a.IDs, id)
-		}
-	}
+	a.IDs = append(a.IDs, there(ids)...) // also those that are there when another failed
 	return err
+}
+
+// there leaves out the places of apps that are not there.
+func there(ids []uint32) []uint32 {
+	return slices.DeleteFunc(ids, func(id uint32) bool { return id == 0 })
 }
 
 // raisedOf lists the limits that mixes would reach, each once.
@@ -98,16 +100,7 @@ func (a *Apps) Left() string {
 // Remove deletes the apps that were created. IDs are those that are left.
 func (a *Apps) Remove(ctx context.Context, heard Progress) error {
 	apps := imquotav1.NewAppServiceClient(a.Conn)
-	isGone := make([]bool, len(a.IDs))
-	defer func() {
-		var left []uint32
-		for i, id := range a.IDs {
-			if !isGone[i] {
-				left = append(left, id)
-			}
-		}
-		a.IDs = left
-	}()
+	defer func() { a.IDs = there(a.IDs) }()
 	return each(ctx, len(a.IDs), heard, func(ctx context.Context, i int) error {
 		if _, err := apps.DisableApp(ctx, &imquotav1.DisableAppRequest{AppId: a.IDs[i], Actor: "bench"}); err != nil {
 			return fmt.Errorf("app %d: %w", a.IDs[i], err)
@@ -115,7 +108,7 @@ func (a *Apps) Remove(ctx context.Context, heard Progress) error {
 		if _, err := apps.DeleteApp(ctx, &imquotav1.DeleteAppRequest{AppId: a.IDs[i], Actor: "bench"}); err != nil {
 			return fmt.Errorf("app %d: %w", a.IDs[i], err)
 		}
-		isGone[i] = true
+		a.IDs[i] = 0
 		return nil
 	})
 }
