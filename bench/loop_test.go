@@ -190,13 +190,13 @@ func TestLoopsEndWithTheirServer(t *testing.T) {
 	t.Parallel()
 	gone := callerFunc(func(context.Context, *Call) (Outcome, error) { return Outcome{}, errors.New("gone") })
 	synctest.Test(t, func(t *testing.T) {
-		if s := closedLoop(t.Context(), crew(3, 0, gone), time.Hour); s.Failures["OTHER"].Count != 3*hopeless {
-			t.Errorf("closed: %+v", s.Failures.List())
+		if s := closedLoop(t.Context(), crew(3, 0, gone), time.Hour); s.Failures["OTHER"].Count != 3*hopeless || s.GaveUp != 3 {
+			t.Errorf("closed: %+v, gave up %d", s.Failures.List(), s.GaveUp)
 		}
 		began := time.Now()
 		s := openLoop(t.Context(), crew(3, 0, gone), time.Hour, 1000, waitFor)
-		if s.Failures["OTHER"].Count != 3*hopeless || time.Since(began) > time.Second {
-			t.Errorf("open: %+v after %v", s.Failures.List(), time.Since(began))
+		if s.Failures["OTHER"].Count != 3*hopeless || s.GaveUp != 3 || time.Since(began) > time.Second {
+			t.Errorf("open: %+v, gave up %d after %v", s.Failures.List(), s.GaveUp, time.Since(began))
 		}
 	})
 }

@@ -158,6 +158,7 @@ func (s *Series) Total() *Slice {
 		all.Denied += slice.Denied
 		all.Unsent += slice.Unsent
 		all.Late = max(all.Late, slice.Late)
+		all.GaveUp += slice.GaveUp
 		all.Latency.Add(&slice.Latency)
 		for _, f := range slice.Failures {
 			all.Failures.add(f.Reason, f.Count, f.First)

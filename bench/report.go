@@ -77,6 +77,9 @@ type Figures struct {
 	Checks   int64     `json:"checks"`
 	Denied   int64     `json:"denied"`
 	Failures []Failure `json:"failures,omitempty"`
+	// GaveUp is how many callers ended a round early, because all that they asked
+	// failed: the figures are of those who did not.
+	GaveUp int `json:"gaveUp,omitempty"`
 
 	// An open loop that fell behind: calls that were due and never sent, and how
 	// late the last one was.
@@ -117,7 +120,7 @@ func (s *Series) Figures() Figures {
 		Name: s.Name, PerSecond: *rounded(s.PerSecond(), 1),
 		P50: micros(all.Latency.Quantile(.5)), P90: micros(all.Latency.Quantile(.9)),
 		P99: micros(all.Latency.Quantile(.99)), P999: micros(all.Latency.Quantile(.999)), Max: micros(all.Latency.Max()),
-		Checks: all.Checks, Denied: all.Denied, Failures: all.Failures.List(),
+		Checks: all.Checks, Denied: all.Denied, Failures: all.Failures.List(), GaveUp: all.GaveUp,
 		Unsent: all.Unsent, Late: micros(all.Late), IsBehind: s.isBehind(),
 	}
 	if all.CPU > 0 && all.Checks > 0 {

@@ -27,6 +27,7 @@ type Slice struct {
 	// waited.
 	Latency  Histogram
 	Failures Failures
+	GaveUp   int           // callers that ended early, for all they asked failed
 	Unsent   int64         // calls of an open loop that were due and found no caller to the end
 	Late     time.Duration // an open loop: how late the last call was sent
 
@@ -140,6 +141,9 @@ func sum(recorders []*recorder) *Slice {
 		all.Latency.Add(&r.Latency)
 		for i, n := range r.Ticks {
 			all.Ticks[i] += n
+		}
+		if r.isAtAnEnd {
+			all.GaveUp++
 		}
 		for _, f := range r.Failures {
 			all.Failures.add(f.Reason, f.Count, f.First)

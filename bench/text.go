@@ -87,5 +87,8 @@ func (f *Figures) Notes() []string {
 	for _, failure := range f.Failures {
 		notes = append(notes, fmt.Sprintf("%s: %s errors %s: %s", f.Name, Thousands(float64(failure.Count)), failure.Reason, failure.First))
 	}
+	if f.GaveUp > 0 {
+		notes = append(notes, fmt.Sprintf("%s: %s of its callers ended a round early, each after %d errors in a row", f.Name, Thousands(float64(f.GaveUp)), hopeless))
+	}
 	return notes
 }

@@ -28,6 +28,7 @@ func benchReport() *bench.Report {
 			{Mix: "uniform", Callers: 64, Sides: []bench.Figures{{
 				Name: "imquota", PerSecond: 20_000, P50: 3000, P90: 4000, P99: 50_000, P999: 600_000, Max: 700_000, Checks: 100_000, Denied: 1500,
 				Failures: []bench.Failure{{Reason: "OVERLOADED", Count: 1200, First: "4096 calls are under way"}, {Reason: "OTHER", Count: 1, First: "EOF"}},
+				GaveUp:   2,
 				Unsent:   31_000, Late: 950_000, IsBehind: true,
 				Curve: []bench.Point{{Quantile: .5, Micros: 3000}}, OverTime: []float64{20_000, 19_000},
 			}}},
