@@ -52,6 +52,10 @@ type Quota struct {
 	codes map[string]int32 // by role; "" for all others
 }
 
+// IsMonthly reports whether it is counted by the month for an app as a whole: bills
+// are made from those.
+func (q *Quota) IsMonthly() bool { return q.Scope == ScopeApp && q.Kind == KindMonth }
+
 // UpstreamCode returns the code that the vendor's servers answer when the
 // quota's limit denies an action in the given role; zero for none.
 func (q *Quota) UpstreamCode(role string) int32 {

@@ -104,7 +104,7 @@ func (e *Enforcer) totalsTxn(app *account.App, months []catalog.Window) (Txn, er
 	t.Online = OnlineStep{Op: OnlineRead, Months: months}
 	for _, month := range months {
 		for _, q := range cat.Quotas() {
-			if q.Scope == catalog.ScopeApp && q.Kind == catalog.KindMonth {
+			if q.IsMonthly() {
 				t.Charges = append(t.Charges, Charge{Counter: Counter{Quota: q.Key, Scope: q.Scope, Window: month}})
 			}
 		}

@@ -85,6 +85,11 @@ func TestUnknownNames(t *testing.T) {
 	s.app(1, "premium")
 	ctx := t.Context()
 	only := func(_ any, err error) error { return err }
+	ofUsage := func(quota string) *imquotav1.QuoteBillRequest {
+		return &imquotav1.QuoteBillRequest{Subject: &imquotav1.QuoteBillRequest_Subscription{Subscription: &imquotav1.BillSubscription{
+			Usage: &imquotav1.MonthUsage{Used: map[string]int64{quota: 1}},
+		}}}
+	}
 	for name, tt := range map[string]struct {
 		err  error
 		want string
@@ -96,6 +101,8 @@ func TestUnknownNames(t *testing.T) {
 		"an override":  {only(s.apps.SetLimitOverride(ctx, &imquotav1.SetLimitOverrideRequest{AppId: 1, Quota: "wishes", Override: &imquotav1.SetLimitOverrideRequest_Limit{Limit: 1}})), "groups"},
 		"an approval":  {only(s.apps.ApproveFeature(ctx, &imquotav1.ApproveFeatureRequest{AppId: 1, Feature: "teleport"})), "push_all"},
 		"an add-on":    {only(s.apps.ActivateAddOn(ctx, &imquotav1.ActivateAddOnRequest{AppId: 1, AddOn: "wings"})), "av_call"},
+		"a bill":       {only(s.billing.QuoteBill(ctx, ofUsage("wishes"))), "free_mau"},
+		"not billed":   {only(s.billing.QuoteBill(ctx, ofUsage("friends"))), "free_mau"},
 		"a group type": {only(s.CheckQuota(ctx, joinGroup(1, "g", "Secret", "u"))), "broadcast"},
 	} {
 		wantFault(t, tt.err, codes.InvalidArgument, "INVALID_FIELD")
