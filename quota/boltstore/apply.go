@@ -10,18 +10,17 @@ import (
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
-	bolt "go.etcd.io/bbolt"
 )
 
 // Apply implements quota.Store. Transactions that only judge do not wait for
 // the disk, save those with a request id.
 func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 	outcomes := make([]quota.Outcome, len(txns))
-	run := func(tx *bolt.Tx) error {
+	run := func(t *transaction) error {
 		wrote := false
 		for i := range txns {
 			outcomes[i] = quota.Outcome{}
-			changed, err := s.apply(tx, &txns[i], &outcomes[i])
+			changed, err := s.apply(t, &txns[i], &outcomes[i])
 			if err != nil {
 				return err
 			}
@@ -36,7 +35,7 @@ func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 	if writes(txns) {
 		err = s.enqueue(ctx, &work{do: run, weight: weightOf(txns)})
 	} else {
-		err = s.view(ctx, run)
+		err = s.read(ctx, run)
 	}
 	if err == (answer{}) { //nolint:errorlint // it is never wrapped
 		err = nil
@@ -50,7 +49,7 @@ func (s *Store) Apply(ctx context.Context, txns []quota.Txn) []quota.Outcome {
 }
 
 // writes reports whether the writer is to run transactions: those that write, and
-// those with a request id even if they only judge. A reader sees a commit before
+// those with a request id even if they only judge. A reader may see a commit before
 // it is synced, and to answer "replayed" from it would promise what a power
 // failure may take back. The writer begins after all that it committed before is on the disk.
 func writes(txns []quota.Txn) bool {
@@ -76,8 +75,8 @@ func weightOf(txns []quota.Txn) (n int) {
 // apply judges one transaction and writes it. It reports whether that changed
 // anything: the login of a user who was active this month does not, say. What is
 // wrong with the transaction is its outcome; the error is a failure of the file.
-func (s *Store) apply(tx *bolt.Tx, t *quota.Txn, o *quota.Outcome) (changed bool, err error) {
-	st := &step{tx: tx, txn: t, requests: s.requests}
+func (s *Store) apply(in *transaction, t *quota.Txn, o *quota.Outcome) (changed bool, err error) {
+	st := &step{in: in, txn: t, requests: s.requests}
 	if wrong := st.judge(o); wrong != nil {
 		*o = quota.Outcome{Err: wrong}
 	}
@@ -91,7 +90,7 @@ func (s *Store) apply(tx *bolt.Tx, t *quota.Txn, o *quota.Outcome) (changed bool
 
 // step is one transaction while it is carried out.
 type step struct {
-	tx       *bolt.Tx
+	in       *transaction
 	txn      *quota.Txn
 	requests *requestIndex
 	header   header
@@ -113,7 +112,7 @@ type step struct {
 func (s *step) judge(o *quota.Outcome) error {
 	t := s.txn
 	var err error
-	if s.header, err = headerAt(s.tx, t.App, t.Version); err != nil {
+	if s.header, err = headerOf(s.in.apps().get(appKey(t.App)), t.App, t.Version); err != nil {
 		return err
 	}
 	s.clock = s.header.later(t.Now)
@@ -167,9 +166,8 @@ func fits(c *quota.Charge, found *quota.ChargeOutcome) (fits, isExact bool) {
 	return fits, isExact
 }
 
-// headerAt reads an app's header, which must have this version.
-func headerAt(tx *bolt.Tx, app uint32, version account.Version) (header, error) {
-	stored := tx.Bucket(appsBucket).Get(appKey(app))
+// headerOf reads an app's header as it is stored, which must have this version.
+func headerOf(stored []byte, app uint32, version account.Version) (header, error) {
 	if stored == nil {
 		return header{}, quota.ErrStale
 	}
@@ -188,7 +186,7 @@ func (s *step) remembered() (bool, error) {
 	if s.txn.Request.IsZero() {
 		return false, nil
 	}
-	return s.requests.has(s.tx, s.requestsName(), &s.txn.Request)
+	return s.requests.has(s.in, s.requestsName(), &s.txn.Request)
 }
 
 // requestsName names the ids that this step's would be among.
@@ -202,11 +200,11 @@ func (s *step) readUsers(replayed bool) error {
 	if step.Op == quota.UsersNone || replayed {
 		return nil
 	}
-	b := s.tx.Bucket(usersBucket)
+	b := s.in.users()
 	s.users, s.known = make([]user, len(step.IDs)), make([]bool, len(step.IDs))
 	for i, id := range step.IDs {
 		s.users[i] = user{month: neverActive}
-		if stored := b.Get(idKeyOf(s.txn.App, id)); stored != nil {
+		if stored := b.get(idKeyOf(s.txn.App, id)); stored != nil {
 			u, err := decodeUser(stored)
 			if err != nil {
 				return corrupt("user", id)
@@ -235,7 +233,7 @@ func (s *step) readGroup(o *quota.Outcome) error {
 	if step.Op == quota.GroupNone {
 		return nil
 	}
-	g, err := decodeGroup(s.tx.Bucket(groupsBucket).Get(idKeyOf(s.txn.App, step.ID)))
+	g, err := decodeGroup(s.in.groups().get(idKeyOf(s.txn.App, step.ID)))
 	if err != nil {
 		return corrupt("group", step.ID)
 	}
@@ -267,10 +265,9 @@ func (s *step) readGroup(o *quota.Outcome) error {
 // wentLately reports whether the group was dissolved on the day before or since:
 // the clock that says which day it is may be behind the one that dissolved it.
 func (s *step) wentLately() bool {
-	windows := s.tx.Bucket(windowsBucket)
-	c, ofApp := windows.Cursor(), appKey(s.txn.App)
+	c, ofApp := s.in.tx.Bucket(windowsBucket).Cursor(), appKey(s.txn.App)
 	for name, _ := c.Seek(goneKey(s.txn.App, s.txn.Group.Day-1)); bytes.HasPrefix(name, ofApp); name, _ = c.Next() {
-		if isGone(name) && windows.Bucket(name).Get([]byte(s.txn.Group.ID)) != nil {
+		if isGone(name) && s.in.window(name).get([]byte(s.txn.Group.ID)) != nil {
 			return true
 		}
 	}
@@ -303,10 +300,10 @@ func (s *step) read(c *quota.Charge, found *quota.ChargeOutcome, replayed bool) 
 		found.Used = make([]int64, len(subjects))
 		b := s.counters(c.Window)
 		for i, subject := range subjects {
-			if b == nil {
+			if !b.exists() {
 				break
 			}
-			n, err := decodeCount(b.Get(counterKey(s.txn.App, c.Quota, subject)))
+			n, err := decodeCount(b.get(counterKey(s.txn.App, c.Quota, subject)))
 			if err != nil {
 				return corrupt(c.Quota, subject)
 			}
@@ -334,12 +331,12 @@ func (s *step) read(c *quota.Charge, found *quota.ChargeOutcome, replayed bool) 
 	return nil
 }
 
-// counters is the bucket of a window's counters, nil when there is none yet.
-func (s *step) counters(w catalog.Window) *bolt.Bucket {
+// counters is the table of a window's counters, which need not exist yet.
+func (s *step) counters(w catalog.Window) table {
 	if w.IsStock() {
-		return s.tx.Bucket(countersBucket)
+		return s.in.counters()
 	}
-	return s.tx.Bucket(windowsBucket).Bucket(windowKey(s.txn.App, w))
+	return s.in.window(windowKey(s.txn.App, w))
 }
 
 func corrupt(what, id string) error {

@@ -134,8 +134,9 @@ func BenchmarkReadRequests(b *testing.B) {
 	var table *requestTable
 	for b.Loop() {
 		if err := s.db.View(func(tx *bolt.Tx) error {
-			table = newRequestIndex().table(tx, name)
-			return nil
+			var err error
+			table, err = newRequestIndex().table(inPlace(tx), name)
+			return err
 		}); err != nil {
 			b.Fatal(err)
 		}
@@ -166,10 +167,11 @@ func putRequests(t testing.TB, s *Store, ids uint64) requestsName {
 	const step = 10_000
 	for from := uint64(0); from < ids; from += step {
 		if err := s.db.Update(func(tx *bolt.Tx) error {
-			b, err := tx.Bucket(requestsBucket).CreateBucketIfNotExists(generationKey(name.app, name.generation))
+			key := generationKey(name.app, name.generation)
+			_, err := tx.Bucket(requestsBucket).CreateBucketIfNotExists(key)
 			for n := from; err == nil && n < min(ids, from+step); n++ {
 				id := scattered(n)
-				err = index.put(b, name, &id)
+				err = index.put(inPlace(tx).requests(key), name, &id)
 			}
 			return err
 		}); err != nil {

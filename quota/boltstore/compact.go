@@ -86,6 +86,9 @@ func copyFile(ctx context.Context, source *bolt.DB, path string, progress func(d
 	c := &copier{ctx: ctx, target: target, progress: progress}
 	err = guard(func() error { return source.View(c.copyAll) })
 	if err == nil {
+		err = target.Update(replay)
+	}
+	if err == nil {
 		err = target.Sync()
 	}
 	return errors.Join(err, target.Close())

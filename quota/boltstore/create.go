@@ -95,7 +95,12 @@ func initialise(tx *bolt.Tx) error {
 	if err := meta.Put(idKey, []byte(hex.EncodeToString(id[:]))); err != nil {
 		return err
 	}
-	return meta.Put(formatKey, binary.BigEndian.AppendUint32(nil, format))
+	return putFormat(tx, format)
+}
+
+// putFormat says which format a file has.
+func putFormat(tx *bolt.Tx, number uint32) error {
+	return tx.Bucket(metaBucket).Put(formatKey, binary.BigEndian.AppendUint32(nil, number))
 }
 
 func makeBuckets(tx *bolt.Tx, names [][]byte) error {

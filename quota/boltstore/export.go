@@ -14,7 +14,6 @@ import (
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
-	bolt "go.etcd.io/bbolt"
 )
 
 // Export implements quota.Store: bucket by bucket, in the order of keys, some of
@@ -25,13 +24,13 @@ func (s *Store) Export(ctx context.Context, e quota.Export) (quota.Exported, err
 		return quota.Exported{}, err
 	}
 	x := &exporter{export: &e, place: place, left: min(max(1, e.Limit), keysOfView)}
-	err = s.view(ctx, func(tx *bolt.Tx) error {
-		h, err := headerAt(tx, e.App, e.Version)
+	err = s.read(ctx, func(t *transaction) error {
+		h, err := headerOf(t.apps().get(appKey(e.App)), e.App, e.Version)
 		if err != nil {
 			return err
 		}
 		x.out.Sequence = h.sequence
-		return x.read(tx)
+		return x.read(t)
 	})
 	if err != nil {
 		return quota.Exported{}, err
@@ -94,22 +93,22 @@ type exporter struct {
 	out    quota.Exported
 }
 
-func (x *exporter) read(tx *bolt.Tx) error {
+func (x *exporter) read(t *transaction) error {
 	app := appKey(x.export.App)
 	for ; x.place.bucket < placesEnd; x.place = (exportPlace{bucket: x.place.bucket + 1}) {
 		var full bool
 		var err error
 		switch x.place.bucket {
 		case placeUsers:
-			full, err = x.keys(tx.Bucket(usersBucket), app, x.user)
+			full, err = x.keys(t.users(), app, x.user)
 		case placeGroups:
-			full, err = x.keys(tx.Bucket(groupsBucket), app, x.group)
+			full, err = x.keys(t.groups(), app, x.group)
 		case placeCounters:
-			full, err = x.keys(tx.Bucket(countersBucket), app, func(k, v []byte) error { return x.counter(k, v, catalog.Window{}) })
+			full, err = x.keys(t.counters(), app, func(k, v []byte) error { return x.counter(k, v, catalog.Window{}) })
 		case placeWindows:
-			full, err = x.windows(tx.Bucket(windowsBucket), app)
+			full, err = x.windows(t, app)
 		case placePeaks:
-			err = x.peaks(tx)
+			err = x.peaks(t)
 		}
 		if err != nil || full {
 			return err
@@ -119,15 +118,17 @@ func (x *exporter) read(tx *bolt.Tx) error {
 	return nil
 }
 
-// keys reads what follows in a bucket, and reports whether there may be more than
+// keys reads what follows in a table, and reports whether there may be more than
 // this part has room for.
-func (x *exporter) keys(b *bolt.Bucket, prefix []byte, take func(k, v []byte) error) (full bool, err error) {
-	c := b.Cursor()
+func (x *exporter) keys(b table, prefix []byte, take func(k, v []byte) error) (full bool, err error) {
 	from := prefix
 	if len(x.place.after) > 0 {
 		from = x.place.after
 	}
-	for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+	for k, v := range b.from(from) {
+		if !bytes.HasPrefix(k, prefix) {
+			break
+		}
 		if bytes.Equal(k, x.place.after) {
 			continue
 		}
@@ -145,14 +146,14 @@ func (x *exporter) keys(b *bolt.Bucket, prefix []byte, take func(k, v []byte) er
 
 // windows reads the windows that are asked for, and the groups that were
 // dissolved lately.
-func (x *exporter) windows(b *bolt.Bucket, app []byte) (full bool, err error) {
+func (x *exporter) windows(t *transaction, app []byte) (full bool, err error) {
 	wanted := make(map[string]catalog.Window)
 	for i := range x.export.Counters {
 		if w := x.export.Counters[i].Window; !w.IsStock() {
 			wanted[string(windowKey(x.export.App, w))] = w
 		}
 	}
-	names := keysOf(b, app, int(^uint(0)>>1), func(k []byte) bool {
+	names := keysOf(t.tx.Bucket(windowsBucket), app, int(^uint(0)>>1), func(k []byte) bool {
 		_, ok := wanted[string(k)]
 		return bytes.Compare(k, x.place.window) >= 0 && (ok || isGone(k))
 	})
@@ -161,11 +162,11 @@ func (x *exporter) windows(b *bolt.Bucket, app []byte) (full bool, err error) {
 			x.place.window, x.place.after = name, nil
 		}
 		w, isWindow := wanted[string(name)]
-		full, err := x.keys(b.Bucket(name), nil, func(k, v []byte) error {
+		full, err := x.keys(t.window(name), nil, func(k, v []byte) error {
 			if isWindow {
 				return x.counter(k, v, w)
 			}
-			if b.Tx().Bucket(groupsBucket).Get(append(app[:4:4], k...)) == nil { // else it was created again
+			if t.groups().get(append(app[:4:4], k...)) == nil { // else it was created again
 				x.add(quota.Entry{Kind: quota.EntryDissolved, ID: string(k), Day: dayOfGone(name)})
 			}
 			return nil
@@ -222,8 +223,8 @@ func (x *exporter) counter(k, v []byte, w catalog.Window) error {
 }
 
 // peaks reads all of them, which are few.
-func (x *exporter) peaks(tx *bolt.Tx) error {
-	stored, err := onlineAt(tx, x.export.App)
+func (x *exporter) peaks(t *transaction) error {
+	stored, err := onlineAt(t, x.export.App)
 	if err != nil {
 		return corrupt("users online", "")
 	}

@@ -108,8 +108,12 @@ func identify(tx *bolt.Tx) (id string, err error) {
 	if meta == nil || len(meta.Get(formatKey)) != 4 {
 		return "", errors.New("it is a database, but not a store of imquota")
 	}
-	if got := binary.BigEndian.Uint32(meta.Get(formatKey)); got != format {
-		return "", fmt.Errorf("it has format %d; this version of imquota knows format %d", got, format)
+	got := binary.BigEndian.Uint32(meta.Get(formatKey))
+	switch {
+	case got != format && got != formatJournal:
+		return "", fmt.Errorf("it has format %d; this version of imquota knows formats %d and %d", got, format, formatJournal)
+	case (got == formatJournal) != (tx.Bucket(journalBucket) != nil):
+		return "", fmt.Errorf("it is damaged: it has format %d, and its journal does not agree", got)
 	}
 	absent := lacking(tx, buckets)
 	// One transaction made the later ones: some without the others are what is

@@ -115,3 +115,12 @@ func plant(t testing.TB, path string, change func(tx *bolt.Tx) error) {
 		t.Fatal(err)
 	}
 }
+
+// settle carries the journal out, for a test that looks at the file itself or
+// changes it.
+func settle(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.submit(context.Background(), func(*bolt.Tx) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+}

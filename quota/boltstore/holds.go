@@ -113,7 +113,7 @@ type holds struct {
 // readHolds finds what is over by the clock, and the reservation that the step is
 // about.
 func (s *step) readHolds(o *quota.Outcome) error {
-	if all := s.tx.Bucket(holdsBucket); all != nil {
+	if all := s.in.tx.Bucket(holdsBucket); all != nil {
 		s.holds.bucket = all.Bucket(appKey(s.txn.App))
 	}
 	if b := s.holds.bucket; b != nil {
@@ -289,6 +289,12 @@ func (h *holds) add(of []byte, n int64) error {
 // keeps the clock by which they have: the next one may be of a caller whose clock
 // is behind.
 func (s *step) settle() error {
+	if len(s.holds.over) == 0 {
+		return nil
+	}
+	if err := s.in.carryOut(); err != nil {
+		return err
+	}
 	for of, n := range s.holds.ended {
 		if err := s.holds.add([]byte(of), -n); err != nil {
 			return err
@@ -305,29 +311,30 @@ func (s *step) settle() error {
 // writeHold carries the step on the reservation out.
 func (s *step) writeHold(o *quota.Outcome) error {
 	op := s.txn.Hold.Op
+	if op == quota.HoldNone || op == quota.HoldRead {
+		return nil
+	}
+	if err := s.in.carryOut(); err != nil {
+		return err
+	}
 	if op == quota.HoldPlace {
 		if err := s.makeHolds(); err != nil {
 			return err
 		}
-	}
-	switch op {
-	case quota.HoldNone, quota.HoldRead:
-		return nil
-	case quota.HoldPlace:
 		return s.place(o)
-	case quota.HoldCommit:
-		return s.endHold(o, quota.HoldCommitted)
-	case quota.HoldCancel:
-		return s.endHold(o, quota.HoldCancelled)
 	}
-	return nil
+	state := quota.HoldCancelled
+	if op == quota.HoldCommit {
+		state = quota.HoldCommitted
+	}
+	return s.endHold(o, state)
 }
 
 // forgotten bounds how many reservations of days past one step forgets.
 const forgotten = 64
 
 func (s *step) makeHolds() error {
-	all, err := s.tx.CreateBucketIfNotExists(holdsBucket)
+	all, err := s.in.tx.CreateBucketIfNotExists(holdsBucket)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func drop(t testing.TB, s *Store, app *account.App) {
 // lose takes an app's record away.
 func lose(t testing.TB, s *Store, app *account.App) {
 	t.Helper()
-	if err := s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(appsBucket).Delete(appKey(app.ID)) }); err != nil {
+	if err := s.submit(context.Background(), func(tx *bolt.Tx) error { return tx.Bucket(appsBucket).Delete(appKey(app.ID)) }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -59,24 +59,23 @@ func (o *online) isPossible() bool {
 	return true
 }
 
-func onlineAt(tx *bolt.Tx, app uint32) (*online, error) {
-	var stored []byte
-	if b := tx.Bucket(onlineBucket); b != nil {
-		stored = b.Get(appKey(app))
-	}
-	return decodeOnline(stored)
+func onlineAt(in *transaction, app uint32) (*online, error) {
+	return decodeOnline(in.online().get(appKey(app)))
 }
 
-func (o *online) put(tx *bolt.Tx, app uint32) error {
-	b, err := tx.CreateBucketIfNotExists(onlineBucket)
-	if err != nil {
-		return err
+func (o *online) put(in *transaction, app uint32) error {
+	b := in.online()
+	if !b.exists() {
+		if _, err := in.tx.CreateBucket(onlineBucket); err != nil {
+			return err
+		}
+		b = in.online()
 	}
 	value, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	return b.Put(appKey(app), value)
+	return b.put(appKey(app), value)
 }
 
 // readOnline reads what gateways reported and, of a report, notes it in s.online,
@@ -86,7 +85,7 @@ func (s *step) readOnline(o *quota.Outcome) (err error) {
 	if t.Op == quota.OnlineNone {
 		return nil
 	}
-	if s.online, err = onlineAt(s.tx, s.txn.App); err != nil {
+	if s.online, err = onlineAt(s.in, s.txn.App); err != nil {
 		return corrupt("users online of app", strconv.FormatUint(uint64(s.txn.App), 10))
 	}
 	now := s.clock.UnixMilli()
@@ -155,12 +154,13 @@ func (s *step) writeOnline() error {
 		return nil
 	}
 	s.changed = true
-	return s.online.put(s.tx, s.txn.App)
+	return s.online.put(s.in, s.txn.App)
 }
 
 // sweepOnline removes the gateways of an app that is gone; the peaks stay.
 func (b *broom) sweepOnline(tx *bolt.Tx) error {
-	stored, err := onlineAt(tx, b.app)
+	in := inPlace(tx)
+	stored, err := onlineAt(in, b.app)
 	if err != nil {
 		stored, err = decodeOnline(nil) // what is damaged is nobody's any more
 	} else if len(stored.Gateways) == 0 {
@@ -171,5 +171,5 @@ func (b *broom) sweepOnline(tx *bolt.Tx) error {
 	}
 	b.removed++
 	stored.Gateways, stored.MonthEnd = nil, 0
-	return stored.put(tx, b.app)
+	return stored.put(in, b.app)
 }

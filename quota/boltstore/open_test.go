@@ -96,7 +96,19 @@ func TestOpenRefuses(t *testing.T) {
 			plant(t, path, func(tx *bolt.Tx) error {
 				return tx.Bucket(metaBucket).Put(formatKey, binary.BigEndian.AppendUint32(nil, 7))
 			})
-		}, "it has format 7; this version of imquota knows format 1"},
+		}, "it has format 7; this version of imquota knows formats 1 and 2"},
+		{"a journal of another format", func(t *testing.T, path string) {
+			journaled(t, path)
+			plant(t, path, func(tx *bolt.Tx) error { return putFormat(tx, format) })
+		}, "it is damaged: it has format 1, and its journal does not agree"},
+		{"a lost journal", func(t *testing.T, path string) {
+			journaled(t, path)
+			plant(t, path, func(tx *bolt.Tx) error { return tx.DeleteBucket(journalBucket) })
+		}, "it is damaged: it has format 2, and its journal does not agree"},
+		{"a damaged journal", func(t *testing.T, path string) {
+			journaled(t, path)
+			plant(t, path, func(tx *bolt.Tx) error { return tx.Bucket(journalBucket).Put(recordKey(7), []byte{9}) })
+		}, "it is damaged: its journal cannot be read"},
 		{"a store without one of its buckets", func(t *testing.T, path string) {
 			filled(t, path)
 			plant(t, path, func(tx *bolt.Tx) error { return tx.DeleteBucket(usersBucket) })

@@ -55,13 +55,19 @@ func newRequestIndex() *requestIndex {
 }
 
 // table returns the ids of a generation of an app.
-func (x *requestIndex) table(tx *bolt.Tx, name requestsName) *requestTable {
+func (x *requestIndex) table(in *transaction, name requestsName) (*requestTable, error) {
 	t := x.tables[name]
 	if t == nil {
-		t = readRequests(tx.Bucket(requestsBucket).Bucket(generationKey(name.app, name.generation)))
+		b := in.requests(generationKey(name.app, name.generation))
+		if b.isPending() {
+			if err := in.carryOut(); err != nil {
+				return nil, err
+			}
+		}
+		t = readRequests(b.bucket)
 		x.tables[name] = t
 	}
-	return t
+	return t, nil
 }
 
 // readRequests reads a bucket of ids, which may not be there.
@@ -88,10 +94,13 @@ func readRequests(b *bolt.Bucket) *requestTable {
 }
 
 // has reports whether a request was made, in this generation or the one before.
-func (x *requestIndex) has(tx *bolt.Tx, now requestsName, k *quota.RequestKey) (bool, error) {
+func (x *requestIndex) has(in *transaction, now requestsName, k *quota.RequestKey) (bool, error) {
 	isDamaged := false
 	for _, name := range []requestsName{now, {now.app, now.generation - 1}} {
-		t := x.table(tx, name)
+		t, err := x.table(in, name)
+		if err != nil {
+			return false, err
+		}
 		if fingerprint, ok := t.ids[k.Hash]; ok {
 			if fingerprint != k.Fingerprint {
 				return false, quota.ErrRequestReused
@@ -107,12 +116,14 @@ func (x *requestIndex) has(tx *bolt.Tx, now requestsName, k *quota.RequestKey) (
 }
 
 // put adds a request to a bucket of the file and to the index.
-func (x *requestIndex) put(b *bolt.Bucket, name requestsName, k *quota.RequestKey) error {
-	t := x.table(b.Tx(), name)
-	b.FillPercent = requestFill
+func (x *requestIndex) put(b table, name requestsName, k *quota.RequestKey) error {
+	t, err := x.table(b.of, name)
+	if err != nil {
+		return err
+	}
 	key := binary.BigEndian.AppendUint64(make([]byte, 0, requestKeySize), t.next)
 	value := append(append(make([]byte, 0, requestHashSize+len(k.Fingerprint)), k.Hash[:]...), k.Fingerprint[:]...)
-	if err := b.Put(key, value); err != nil {
+	if err := b.put(key, value); err != nil {
 		return err
 	}
 	t.ids[k.Hash] = k.Fingerprint

@@ -35,6 +35,7 @@ func wantReplayed(t *testing.T, s *Store, app *account.App, want bool, ns ...uin
 // requestKeys lists the keys that an app's requests of a generation lie under.
 func requestKeys(t *testing.T, s *Store, app *account.App) (keys [][]byte) {
 	t.Helper()
+	settle(t, s)
 	if err := s.db.View(func(tx *bolt.Tx) error {
 		return tx.Bucket(requestsBucket).Bucket(generationKey(app.ID, generationOf(noon))).ForEach(func(k, _ []byte) error {
 			keys = append(keys, bytes.Clone(k))
@@ -160,7 +161,7 @@ func TestSweptRequests(t *testing.T) {
 			// Another call of the same transaction reads what the sweep left.
 			again := asking(app, 7)
 			var o quota.Outcome
-			if _, err := s.apply(tx, &again, &o); err != nil || o.Replayed {
+			if _, err := s.apply(inPlace(tx), &again, &o); err != nil || o.Replayed {
 				t.Errorf("after the sweep: %+v, %v", o, err)
 			}
 			return errors.New("file resize error: " + syscall.ENOSPC.Error())

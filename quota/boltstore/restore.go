@@ -26,6 +26,7 @@ func restore(tx *bolt.Tx, r *quota.Restoration, entries []quota.Entry) error {
 	if tx.Bucket(appsBucket).Get(appKey(r.App)) != nil {
 		return answer{account.ErrAppExists}
 	}
+	in := inPlace(tx)
 	var peaks *online
 	for i := range entries {
 		e := &entries[i]
@@ -41,7 +42,7 @@ func restore(tx *bolt.Tx, r *quota.Restoration, entries []quota.Entry) error {
 			err = restoreCounter(tx, r, e)
 		case quota.EntryPeak:
 			if peaks == nil {
-				if peaks, err = onlineAt(tx, r.App); err != nil {
+				if peaks, err = onlineAt(in, r.App); err != nil {
 					peaks, err = decodeOnline(nil) // what is damaged is written over
 				}
 			}
@@ -54,7 +55,7 @@ func restore(tx *bolt.Tx, r *quota.Restoration, entries []quota.Entry) error {
 	if peaks == nil {
 		return nil
 	}
-	return peaks.put(tx, r.App)
+	return peaks.put(in, r.App)
 }
 
 func restoreCounter(tx *bolt.Tx, r *quota.Restoration, e *quota.Entry) error {

@@ -30,6 +30,7 @@ type Store struct {
 	broken    atomic.Pointer[account.Fault]       // why nothing is answered any more
 	watchers  watchers
 	requests  *requestIndex // the writer's
+	journal   *journal
 
 	door  sync.Mutex    // held while a transaction begins
 	lost  atomic.Bool   // bbolt may not be asked any more
@@ -50,8 +51,9 @@ type Options struct {
 	// file; a second when it is zero.
 	LockWait time.Duration
 
-	opened func()           // called when the file is open, and not yet locked; of tests
-	now    func() time.Time // by which quotes are forgotten; time.Now, but in tests
+	journal int              // bound of its changes; journalChanges, but in tests
+	opened  func()           // called when the file is open, and not yet locked; of tests
+	now     func() time.Time // by which quotes are forgotten; time.Now, but in tests
 }
 
 func (o Options) lockWait() time.Duration {
@@ -61,8 +63,18 @@ func (o Options) lockWait() time.Duration {
 	return o.LockWait
 }
 
-// format is the version of the file's layout.
-const format = 1
+func (o Options) journalLimit() int {
+	if o.journal == 0 {
+		return journalChanges
+	}
+	return o.journal
+}
+
+// Versions of the file's layout.
+const (
+	format        = 1
+	formatJournal = 2 // the same, while there is a journal
+)
 
 var (
 	metaBucket      = []byte("meta")
@@ -102,7 +114,7 @@ func Open(path string, o Options) (*Store, error) {
 	}
 	_ = os.Remove(compactPath(path)) // what a Compact left that was killed
 	s := &Store{
-		boltFile: f, path: path, isNew: isNew, now: o.now, requests: newRequestIndex(), stuck: make(chan struct{}), given: make(chan struct{}),
+		boltFile: f, path: path, isNew: isNew, now: o.now, requests: newRequestIndex(), journal: newJournal(o.journalLimit()), stuck: make(chan struct{}), given: make(chan struct{}),
 		queue: make(chan *work, queueSize), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.update = s.transact
@@ -116,8 +128,9 @@ func Open(path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// prepare reads what the store is, and makes the buckets that an earlier version
-// did not. A file that has all of them is not written to.
+// prepare reads what the store is, makes the buckets that an earlier version did
+// not, and carries out the journal of a process that was killed. A file that needs
+// neither is not written to.
 //
 // It syncs what is there: whoever was killed before may have written a commit that
 // is not on the disk yet, and what is answered from it may need no other.
@@ -125,16 +138,21 @@ func (s *Store) prepare() error {
 	if err := s.db.Sync(); err != nil {
 		return err
 	}
-	isEarlier := false
+	isEarlier, hasJournal := false, false
 	if err := s.db.View(func(tx *bolt.Tx) (err error) {
 		s.committed.Store(int64(tx.ID()))
-		isEarlier = tx.Bucket(laterBuckets[0]) == nil
+		isEarlier, hasJournal = tx.Bucket(laterBuckets[0]) == nil, tx.Bucket(journalBucket) != nil
 		s.id, err = identify(tx)
 		return err
-	}); err != nil || !isEarlier {
+	}); err != nil || !isEarlier && !hasJournal {
 		return err
 	}
-	return s.update(func(tx *bolt.Tx) error { return makeBuckets(tx, laterBuckets) })
+	return s.update(func(tx *bolt.Tx) error {
+		if err := makeBuckets(tx, laterBuckets); err != nil {
+			return err
+		}
+		return replay(tx)
+	})
 }
 
 // StoreID names the store; it was drawn when the file was made.

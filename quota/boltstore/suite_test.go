@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"testing"
@@ -12,18 +13,20 @@ import (
 
 func TestSuite(t *testing.T) {
 	t.Parallel()
+	runSuite(t, func(t testing.TB) *Store {
+		t.Helper()
+		return open(t, filepath.Join(t.TempDir(), "suite.db"))
+	})
+}
+
+// runSuite runs the suite with stores that it closes itself.
+func runSuite(t *testing.T, open func(t testing.TB) *Store) {
+	t.Helper()
 	storetest.Run(t, storetest.Harness{
 		Open: func(t testing.TB) storetest.Driver {
 			t.Helper()
-			s, err := Open(filepath.Join(t.TempDir(), "suite.db"), Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := s.Close(); err != nil {
-					t.Error(err)
-				}
-			})
+			s := open(t)
+			t.Cleanup(func() { shut(t, s) })
 			return s
 		},
 		Damage: damage,
@@ -58,7 +61,7 @@ func damage(t testing.TB, d storetest.Driver, app *account.App, v storetest.Valu
 
 func rewrite(t testing.TB, d storetest.Driver, change func(*bolt.Tx) error) {
 	t.Helper()
-	if err := d.(*Store).db.Update(change); err != nil {
+	if err := d.(*Store).submit(context.Background(), change); err != nil {
 		t.Fatal(err)
 	}
 }

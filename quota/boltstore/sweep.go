@@ -35,7 +35,7 @@ func (s *Store) Sweep(ctx context.Context, w quota.Sweep) (quota.Swept, error) {
 // maySweep refuses to sweep an app whose record is another than the caller's.
 func maySweep(tx *bolt.Tx, w quota.Sweep) error {
 	if w.Version != (account.Version{}) {
-		_, err := headerAt(tx, w.App, w.Version)
+		_, err := headerOf(tx.Bucket(appsBucket).Get(appKey(w.App)), w.App, w.Version)
 		return err
 	}
 	if tx.Bucket(appsBucket).Get(appKey(w.App)) != nil {

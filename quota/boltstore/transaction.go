@@ -8,6 +8,24 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
+// transaction is one of bbolt's, and what the journal says besides.
+type transaction struct {
+	tx      *bolt.Tx
+	journal *journal // of the writer; nil: it only reads
+	pending changes
+	fresh   changes // its own
+	record  int     // bytes of what it adds to the journal
+	placed  int     // how many keys of the journal's round it puts in their places
+	// isInPlace: the journal is carried out, and what is written is written where it
+	// belongs.
+	isInPlace bool
+	failed    error  // why it could not be carried out, and nothing may be committed
+	key       []byte // to be used again
+}
+
+// inPlace is a transaction of who has carried the journal out.
+func inPlace(tx *bolt.Tx) *transaction { return &transaction{tx: tx, isInPlace: true} }
+
 // begin starts a transaction.
 //
 // Damage at the head of the file makes bbolt panic while it holds locks that
@@ -99,6 +117,13 @@ func (s *Store) view(ctx context.Context, read func(tx *bolt.Tx) error) error {
 		return s.damaged(damage)
 	}
 	return err
+}
+
+// read is view with what the journal says.
+func (s *Store) read(ctx context.Context, read func(t *transaction) error) error {
+	s.journal.mu.RLock()
+	defer s.journal.mu.RUnlock()
+	return s.view(ctx, func(tx *bolt.Tx) error { return read(s.journal.beside(tx)) })
 }
 
 // transact writes. db.Update would not do: it answers a panic by looking for the

@@ -184,6 +184,7 @@ func TestUnchangedCallsAreBounded(t *testing.T) {
 	app := found(t, s, 1)
 	again := loggingIn(app, "alice")
 	applyOne(t, s, again)
+	settle(t, s) // else the writer's last would
 	transactions := 0
 	s.update = func(do func(*bolt.Tx) error) error {
 		transactions++
@@ -213,6 +214,7 @@ func TestDeletionForgetsWhoWasActiveBefore(t *testing.T) {
 	app := found(t, s, 1)
 	applyOne(t, s, loggingIn(app, "alice"))
 	remembered := func() (is bool) {
+		settle(t, s)
 		if err := s.db.View(func(tx *bolt.Tx) error {
 			is = tx.Bucket(usersBucket).Get(idKeyOf(app.ID, "alice")) != nil
 			return nil

@@ -3,6 +3,7 @@ package boltstore
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
@@ -45,7 +46,7 @@ func (s *step) writeCounters(c *quota.Charge, found *quota.ChargeOutcome) error 
 	if found.Delta == 0 {
 		return nil
 	}
-	var b *bolt.Bucket
+	var b table
 	for i, used := range found.Used {
 		n := after(c, used, found.Delta)
 		if n == used {
@@ -53,7 +54,7 @@ func (s *step) writeCounters(c *quota.Charge, found *quota.ChargeOutcome) error 
 		}
 		s.changed = true
 		var err error
-		if b == nil {
+		if !b.exists() {
 			if b, err = s.makeCounters(c.Window); err != nil {
 				return err
 			}
@@ -64,9 +65,9 @@ func (s *step) writeCounters(c *quota.Charge, found *quota.ChargeOutcome) error 
 		}
 		key := counterKey(s.txn.App, c.Quota, subject)
 		if n == 0 {
-			err = b.Delete(key)
+			err = b.remove(key)
 		} else {
-			err = b.Put(key, encodeCount(n))
+			err = b.put(key, encodeCount(n))
 		}
 		if err != nil {
 			return err
@@ -76,8 +77,8 @@ func (s *step) writeCounters(c *quota.Charge, found *quota.ChargeOutcome) error 
 }
 
 // makeCounters is counters, made if need be.
-func (s *step) makeCounters(w catalog.Window) (*bolt.Bucket, error) {
-	if b := s.counters(w); b != nil {
+func (s *step) makeCounters(w catalog.Window) (table, error) {
+	if b := s.counters(w); b.exists() {
 		return b, nil
 	}
 	return s.makeWindow(windowKey(s.txn.App, w))
@@ -85,19 +86,28 @@ func (s *step) makeCounters(w catalog.Window) (*bolt.Bucket, error) {
 
 // makeWindow makes a bucket among the windows, if it is not there; with a new
 // one, those that may be forgotten are dropped.
-func (s *step) makeWindow(key []byte) (*bolt.Bucket, error) {
-	windows := s.tx.Bucket(windowsBucket)
-	if b := windows.Bucket(key); b != nil {
+func (s *step) makeWindow(key []byte) (table, error) {
+	if b := s.in.window(key); b.exists() {
 		return b, nil
 	}
-	if err := dropBuckets(windows, appKey(s.txn.App), windowsPast(s.txn.App, s.clock)); err != nil {
-		return nil, err
+	windows := s.in.tx.Bucket(windowsBucket)
+	if past := namesIn(windows, appKey(s.txn.App), windowsPast(s.txn.App, s.clock)); len(past) > 0 {
+		// Who reads meanwhile, by a clock of before, must not miss them.
+		if err := s.in.carryOut(); err != nil {
+			return table{}, err
+		}
+		if err := dropBuckets(windows, past); err != nil {
+			return table{}, err
+		}
 	}
-	return windows.CreateBucket(key)
+	if _, err := windows.CreateBucket(key); err != nil {
+		return table{}, err
+	}
+	return s.in.window(key), nil
 }
 
 func (s *step) writeUsers() error {
-	step, b := &s.txn.Users, s.tx.Bucket(usersBucket)
+	step, b := &s.txn.Users, s.in.users()
 	for i := range s.users {
 		key, u := idKeyOf(s.txn.App, step.IDs[i]), s.users[i]
 		var err error
@@ -106,17 +116,17 @@ func (s *step) writeUsers() error {
 		case quota.UsersRegister:
 			if !s.known[i] {
 				s.changed = true
-				err = b.Put(key, encodeUser(user{month: u.month}))
+				err = b.put(key, encodeUser(user{month: u.month}))
 			}
 		case quota.UsersLogin:
 			if !s.known[i] || u.month < step.Month {
 				s.changed = true
-				err = b.Put(key, encodeUser(user{month: max(u.month, step.Month)}))
+				err = b.put(key, encodeUser(user{month: max(u.month, step.Month)}))
 			}
 		case quota.UsersActive:
 			if u.month < step.Month {
 				s.changed = true
-				err = b.Put(key, encodeUser(user{month: step.Month, deleted: !s.known[i]}))
+				err = b.put(key, encodeUser(user{month: step.Month, deleted: !s.known[i]}))
 			}
 		case quota.UsersDelete:
 			s.changed = s.changed || s.known[i]
@@ -131,33 +141,33 @@ func (s *step) writeUsers() error {
 
 // deleteUser forgets a user; one who was active this month is remembered as
 // gone, so as not to be counted twice in it.
-func (s *step) deleteUser(b *bolt.Bucket, key []byte, id string, u user) error {
+func (s *step) deleteUser(b table, key []byte, id string, u user) error {
 	for _, c := range s.txn.Users.Drop {
 		counters, key := s.counters(c.Window), counterKey(s.txn.App, c.Quota, id)
-		if counters == nil || counters.Get(key) == nil {
+		if !counters.exists() || counters.get(key) == nil {
 			continue
 		}
 		s.changed = true
-		if err := counters.Delete(key); err != nil {
+		if err := counters.remove(key); err != nil {
 			return err
 		}
 	}
 	if u.month >= s.txn.Users.Month {
-		return b.Put(key, encodeUser(user{month: u.month, deleted: true}))
+		return b.put(key, encodeUser(user{month: u.month, deleted: true}))
 	}
 	s.changed = s.changed || u.deleted // what was remembered of one who was gone before
-	return b.Delete(key)
+	return b.remove(key)
 }
 
 func (s *step) writeGroup(members int64) error {
-	step, b := &s.txn.Group, s.tx.Bucket(groupsBucket)
+	step, b := &s.txn.Group, s.in.groups()
 	key := idKeyOf(s.txn.App, step.ID)
 	switch {
 	case step.Op == quota.GroupNone || step.Op == quota.GroupRead || !s.exists:
 		return nil
 	case step.Op == quota.GroupDissolve:
 		s.changed = true
-		if err := b.Delete(key); err != nil {
+		if err := b.remove(key); err != nil {
 			return err
 		}
 		return s.noteGone()
@@ -166,19 +176,18 @@ func (s *step) writeGroup(members int64) error {
 	}
 	s.changed = true
 	s.group.Members = members
-	return b.Put(key, encodeGroup(s.group))
+	return b.put(key, encodeGroup(s.group))
 }
 
 // noteGone notes that the group was dissolved today, beside the windows of the
 // app, with which it is dropped; no more that it was before.
 func (s *step) noteGone() error {
-	windows := s.tx.Bucket(windowsBucket)
-	c, ofApp := windows.Cursor(), appKey(s.txn.App)
+	c, ofApp := s.in.tx.Bucket(windowsBucket).Cursor(), appKey(s.txn.App)
 	for name, _ := c.Seek(ofApp); bytes.HasPrefix(name, ofApp); name, _ = c.Next() {
 		if !isGone(name) {
 			continue
 		}
-		if err := windows.Bucket(name).Delete([]byte(s.txn.Group.ID)); err != nil {
+		if err := s.in.window(name).remove([]byte(s.txn.Group.ID)); err != nil {
 			return err
 		}
 	}
@@ -186,7 +195,7 @@ func (s *step) noteGone() error {
 	if err != nil {
 		return err
 	}
-	return gone.Put([]byte(s.txn.Group.ID), []byte{})
+	return gone.put([]byte(s.txn.Group.ID), []byte{})
 }
 
 // remember keeps the request's fingerprint; with a new generation, those that
@@ -196,18 +205,25 @@ func (s *step) remember() error {
 		return nil
 	}
 	s.changed = true
-	name, requests := s.requestsName(), s.tx.Bucket(requestsBucket)
+	name := s.requestsName()
 	key := generationKey(name.app, name.generation)
-	b := requests.Bucket(key)
-	if b == nil {
-		if err := dropBuckets(requests, appKey(s.txn.App), generationsPast(s.txn.App, s.clock)); err != nil {
+	b := s.in.requests(key)
+	if !b.exists() {
+		requests := s.in.tx.Bucket(requestsBucket)
+		past := namesIn(requests, appKey(s.txn.App), generationsPast(s.txn.App, s.clock))
+		if slices.ContainsFunc(past, func(name []byte) bool { return s.in.requests(name).isPending() }) {
+			if err := s.in.carryOut(); err != nil { // else it would make them anew
+				return err
+			}
+		}
+		if err := dropBuckets(requests, past); err != nil {
 			return err
 		}
 		s.requests.forget(name.generation)
-		var err error
-		if b, err = requests.CreateBucket(key); err != nil {
+		if _, err := requests.CreateBucket(key); err != nil {
 			return err
 		}
+		b = s.in.requests(key)
 	}
 	return s.requests.put(b, name, &s.txn.Request)
 }
@@ -222,16 +238,19 @@ func (s *step) writeHeader() error {
 	h := s.header
 	h.clock = s.clock.UnixMilli()
 	h.sequence++
-	return s.tx.Bucket(appsBucket).Put(appKey(s.txn.App), encodeHeader(h))
+	return s.in.apps().put(appKey(s.txn.App), encodeHeader(h))
 }
 
-// dropBuckets drops the buckets whose names lie in the half-open range.
-func dropBuckets(b *bolt.Bucket, from, to []byte) error {
-	var names [][]byte
+// namesIn lists the buckets in a bucket whose names lie in the half-open range.
+func namesIn(b *bolt.Bucket, from, to []byte) (names [][]byte) {
 	c := b.Cursor()
 	for k, _ := c.Seek(from); k != nil && bytes.Compare(k, to) < 0; k, _ = c.Next() {
 		names = append(names, bytes.Clone(k))
 	}
+	return names
+}
+
+func dropBuckets(b *bolt.Bucket, names [][]byte) error {
 	for _, name := range names {
 		if err := b.DeleteBucket(name); err != nil {
 			return err

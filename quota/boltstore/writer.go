@@ -29,7 +29,7 @@ const batchYields = 4
 // work is a call that waits to be written.
 type work struct {
 	ctx     context.Context
-	do      func(tx *bolt.Tx) error
+	do      func(t *transaction) error
 	subject account.Subject // whose record changes; zero: none
 	weight  int             // about how many counters it touches
 	answer  error           // of the registry
@@ -41,13 +41,23 @@ type work struct {
 // written nothing; any other error undoes the whole transaction. It may be run
 // again, in another one.
 func (s *Store) submit(ctx context.Context, do func(tx *bolt.Tx) error) error {
-	return s.enqueue(ctx, &work{do: do})
+	return s.enqueue(ctx, &work{do: carriedOut(do)})
+}
+
+// carriedOut has a call find everything in its place.
+func carriedOut(do func(tx *bolt.Tx) error) func(t *transaction) error {
+	return func(t *transaction) error {
+		if err := t.carryOut(); err != nil {
+			return err
+		}
+		return do(t.tx)
+	}
 }
 
 // change is submit for a change of a record, which is announced before it
 // returns.
 func (s *Store) change(ctx context.Context, subject account.Subject, do func(tx *bolt.Tx) error) error {
-	return s.enqueue(ctx, &work{do: do, subject: subject})
+	return s.enqueue(ctx, &work{do: carriedOut(do), subject: subject})
 }
 
 // enqueue has the writer run a call and waits for its answer.
@@ -107,11 +117,26 @@ func (s *Store) write() {
 				case w := <-s.queue:
 					s.commit(w)
 				default:
+					s.putAway()
 					return
 				}
 			}
 		}
 	}
+}
+
+// putAway carries the journal out before the file is closed. Where that fails
+// nothing is lost: whoever opens the file does it.
+func (s *Store) putAway() {
+	if s.journal.next == 0 || s.broken.Load() != nil {
+		return
+	}
+	var t *transaction
+	err := s.update(func(tx *bolt.Tx) error {
+		t = s.journal.begin(tx)
+		return t.carryOut()
+	})
+	s.journal.settle(t, err == nil)
 }
 
 // batch is the calls of one transaction.
@@ -166,14 +191,14 @@ func (b *batch) join(queue <-chan *work, n int) bool {
 // A call that writes nothing, and comes before any that does, has read what is on
 // the disk: it is answered without waiting for the commit of the others. After the
 // first that writes, what is read may be what was written.
-func (b *batch) run(tx *bolt.Tx, queue <-chan *work) (wrote bool, failed int, err error) {
+func (b *batch) run(t *transaction, queue <-chan *work) (wrote bool, failed int, err error) {
 	for i := 0; ; {
 		if i == len(b.calls) && !b.join(queue, i) {
 			return wrote, -1, nil
 		}
 		w := b.calls[i]
 		w.answer = nil
-		err := w.do(tx)
+		err := w.do(t)
 		answer, unchanged := err.(answer) //nolint:errorlint // it is never wrapped
 		switch {
 		case unchanged && !wrote:
@@ -202,14 +227,20 @@ func (s *Store) commit(first *work) {
 			return
 		}
 		offender := -1
+		var t *transaction
 		err := s.update(func(tx *bolt.Tx) error {
-			wrote, failed, err := b.run(tx, s.queue)
+			t = s.journal.begin(tx)
+			wrote, failed, err := b.run(t, s.queue)
 			offender = failed
-			if err == nil && !wrote {
+			switch {
+			case err != nil:
+				return err
+			case !wrote:
 				return errUnchanged
 			}
-			return err
+			return t.finish()
 		})
+		s.journal.settle(t, err == nil)
 		if err == errUnchanged { //nolint:errorlint // it is never wrapped
 			err = nil
 		}
