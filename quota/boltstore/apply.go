@@ -112,7 +112,7 @@ type step struct {
 func (s *step) judge(o *quota.Outcome) error {
 	t := s.txn
 	var err error
-	if s.header, err = headerOf(s.in.apps().get(appKey(t.App)), t.App, t.Version); err != nil {
+	if s.header, err = headerOf(s.in.headers().get(appKey(t.App)), t.App, t.Version); err != nil {
 		return err
 	}
 	s.clock = s.header.later(t.Now)

@@ -35,9 +35,12 @@ func (c changes) put(tx *bolt.Tx, keys []string) error {
 			name = at
 		}
 		var err error
-		if v := c[key]; v == nil {
+		switch v := c[key]; {
+		case key[0] == 'h':
+			err = putNumbers(place, []byte(k), v)
+		case v == nil:
 			err = place.Delete([]byte(k))
-		} else {
+		default:
 			err = place.Put([]byte(k), v)
 		}
 		if err != nil {

@@ -25,7 +25,7 @@ func (s *Store) Export(ctx context.Context, e quota.Export) (quota.Exported, err
 	}
 	x := &exporter{export: &e, place: place, left: min(max(1, e.Limit), keysOfView)}
 	err = s.read(ctx, func(t *transaction) error {
-		h, err := headerOf(t.apps().get(appKey(e.App)), e.App, e.Version)
+		h, err := headerOf(t.headers().get(appKey(e.App)), e.App, e.Version)
 		if err != nil {
 			return err
 		}

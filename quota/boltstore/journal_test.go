@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -188,7 +189,13 @@ func everything(in *transaction) map[string]string {
 		switch string(name) {
 		case string(journalBucket):
 		case string(appsBucket):
-			add("apps", in.apps())
+			return b.ForEach(func(k, v []byte) error {
+				if numbers, ok := in.headers().changed(k); ok {
+					v = append(slices.Clip(numbers), v[headerSize:]...)
+				}
+				all["apps/"+string(k)] = "=" + string(v)
+				return nil
+			})
 		case string(countersBucket):
 			add("counters", in.counters())
 		case string(groupsBucket):
@@ -441,7 +448,8 @@ func FuzzJournal(f *testing.F) {
 		{"w\xffx": {1}},
 		{"x1": {1}},
 		{"": {}},
-		{"a": nil},
+		{"h": nil},
+		{"h\x00\x00\x00\x01": {1}},
 		{"r\x0c\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x02key": {1, 2}},
 	} {
 		f.Add(c.encode())
@@ -549,4 +557,74 @@ func TestJournalIsNoPlaceForCrowds(t *testing.T) {
 	s.journal.mu.RLock()
 	defer s.journal.mu.RUnlock()
 	same(t, "changes in the journal", 0, len(s.journal.pending))
+}
+
+// TestJournalOfARecord: the journal says nothing of a record but its numbers,
+// however long it is, and the record is as it was when they are in their place.
+func TestJournalOfARecord(t *testing.T) {
+	t.Parallel()
+	living, path := newPath(t), newPath(t)
+	s := open(t, living)
+	app := &account.App{ID: 1, Account: "acme", Edition: "standard", Created: noon.UTC(), Name: strings.Repeat("a long name ", 1000)}
+	if err := s.CreateApp(t.Context(), app, account.Event{}, 1, false); err != nil {
+		t.Fatal(err)
+	}
+	const steps = 10
+	for range steps {
+		applyOne(t, s, adding(app, "sent"))
+	}
+	s.journal.mu.RLock()
+	size := s.journal.size
+	s.journal.mu.RUnlock()
+	if most := steps * 100; size > most || size == 0 {
+		t.Errorf("%d bytes in the journal, want %d at most", size, most)
+	}
+	write(t, path, read(t, living))
+	for _, s := range []*Store{s, open(t, path)} {
+		settle(t, s)
+		got, err := s.App(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "app", app, got)
+		x, err := s.Export(t.Context(), quota.Export{App: 1, Version: app.Version, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "sequence", uint64(steps), x.Sequence)
+	}
+}
+
+// TestJournalOfALostRecord: the numbers of a record bring none back that is lost,
+// and do not keep the others from being read.
+func TestJournalOfALostRecord(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	app := journaled(t, path)
+	plant(t, path, func(tx *bolt.Tx) error { return tx.Bucket(appsBucket).Delete(appKey(app.ID)) })
+	s := open(t, path)
+	if _, err := s.App(t.Context(), app.ID); !errors.Is(err, account.ErrUsageUnknown) {
+		t.Errorf("got %v", err)
+	}
+	found(t, s, 2)
+}
+
+// TestJournalOfNoNumbers: what cannot be the numbers of a record is damage, and
+// the record is left as it is.
+func TestJournalOfNoNumbers(t *testing.T) {
+	t.Parallel()
+	for _, numbers := range [][]byte{nil, {}, {1}, make([]byte, headerSize+1)} {
+		path := newPath(t)
+		app := journaled(t, path)
+		plant(t, path, func(tx *bolt.Tx) error {
+			damaged := changes{"h" + string(appKey(app.ID)): numbers}
+			return tx.Bucket(journalBucket).Put(recordKey(1<<32), damaged.encode())
+		})
+		if s, err := Open(path, Options{}); !errors.Is(err, errJournal) {
+			t.Errorf("%d bytes: got %v", len(numbers), err)
+			if err == nil {
+				shut(t, s)
+			}
+		}
+	}
 }

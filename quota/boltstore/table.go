@@ -23,15 +23,42 @@ type table struct {
 
 // letters are those of the buckets that have tables.
 var letters = [1 << 8][]byte{
-	'a': appsBucket, 'o': onlineBucket, 'c': countersBucket, 'g': groupsBucket, 'u': usersBucket,
+	'h': appsBucket, 'o': onlineBucket, 'c': countersBucket, 'g': groupsBucket, 'u': usersBucket,
 	'w': windowsBucket, 'r': requestsBucket,
 }
 
-func (t *transaction) apps() table     { return table{t, t.tx.Bucket(appsBucket), "a"} }
 func (t *transaction) counters() table { return table{t, t.tx.Bucket(countersBucket), "c"} }
 func (t *transaction) groups() table   { return table{t, t.tx.Bucket(groupsBucket), "g"} }
 func (t *transaction) online() table   { return table{t, t.tx.Bucket(onlineBucket), "o"} }
 func (t *transaction) users() table    { return table{t, t.tx.Bucket(usersBucket), "u"} }
+
+// headers is the records of apps. What the journal says of one, and so what is read
+// there, is its numbers alone: they change with every step, and a record may have a
+// thousand times their size. It changes only after the journal was carried out.
+func (t *transaction) headers() table { return table{t, t.tx.Bucket(appsBucket), "h"} }
+
+// putHeader changes the numbers of an app's record.
+func (t *transaction) putHeader(app uint32, h header) error {
+	h.record = nil
+	b := t.headers()
+	if t.isInPlace {
+		return putNumbers(b.bucket, appKey(app), encodeHeader(h))
+	}
+	return b.put(appKey(app), encodeHeader(h))
+}
+
+// putNumbers puts the numbers of a record in their place. Of one that is lost there
+// is none, and it stays lost.
+func putNumbers(apps *bolt.Bucket, key, numbers []byte) error {
+	stored := apps.Get(key)
+	switch {
+	case len(numbers) != headerSize:
+		return errJournal
+	case len(stored) < headerSize:
+		return nil
+	}
+	return apps.Put(key, append(slices.Clip(numbers), stored[headerSize:]...))
+}
 
 // window is a bucket among the windows.
 func (t *transaction) window(name []byte) table {

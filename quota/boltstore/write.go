@@ -238,7 +238,7 @@ func (s *step) writeHeader() error {
 	h := s.header
 	h.clock = s.clock.UnixMilli()
 	h.sequence++
-	return s.in.apps().put(appKey(s.txn.App), encodeHeader(h))
+	return s.in.putHeader(s.txn.App, h)
 }
 
 // namesIn lists the buckets in a bucket whose names lie in the half-open range.
