@@ -86,7 +86,12 @@ func copyFile(ctx context.Context, source *bolt.DB, path string, progress func(d
 	c := &copier{ctx: ctx, target: target, progress: progress}
 	err = guard(func() error { return source.View(c.copyAll) })
 	if err == nil {
-		err = target.Update(replay)
+		err = target.Update(func(tx *bolt.Tx) error {
+			if err := replay(tx); err != nil {
+				return err
+			}
+			return dropPast(tx)
+		})
 	}
 	if err == nil {
 		err = target.Sync()

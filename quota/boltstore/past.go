@@ -3,6 +3,7 @@ package boltstore
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -45,4 +46,17 @@ func isPast(tx *bolt.Tx, parent, name []byte) bool {
 		return false
 	}
 	return bytes.Compare(name, past(app, time.UnixMilli(h.clock))) < 0
+}
+
+// dropPast drops what is past only by clocks that the journal had, or what the
+// journal had of what is past.
+func dropPast(tx *bolt.Tx) error {
+	for _, parent := range [][]byte{requestsBucket, windowsBucket} {
+		b := tx.Bucket(parent)
+		past := keysOf(b, nil, math.MaxInt, func(name []byte) bool { return isPast(tx, parent, name) })
+		if err := dropBuckets(b, past); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -103,5 +104,53 @@ func TestCompactForgetsNothingThatIsKept(t *testing.T) {
 			t.Errorf("it is forgotten after %d minutes", minutes)
 		}
 		shut(t, s)
+	}
+}
+
+// TestCompactLeavesOutWhatIsPastByTheJournal: of a process that was killed, the
+// journal may have the clock by which something is past, or some of that itself.
+func TestCompactLeavesOutWhatIsPastByTheJournal(t *testing.T) {
+	t.Parallel()
+	day := catalog.WindowAt(catalog.KindDay, noon, time.UTC)
+	for name, killed := range map[string]func(t *testing.T, s *Store, later quota.Txn, path string){
+		"the clock": func(t *testing.T, s *Store, later quota.Txn, path string) {
+			t.Helper()
+			settle(t, s)
+			applyOne(t, s, later)
+			write(t, path, read(t, s.path))
+		},
+		"a counter and a request": func(t *testing.T, s *Store, later quota.Txn, path string) {
+			t.Helper()
+			applyOne(t, s, later)
+			settle(t, s)
+			write(t, path, read(t, s.path))
+			left := changes{
+				inner('w', windowKey(later.App, day)) + string(counterKey(later.App, "sent", "")):               encodeCount(1),
+				inner('r', generationKey(later.App, generationOf(noon))) + string(make([]byte, requestKeySize)): make([]byte, 24),
+			}
+			plant(t, path, func(tx *bolt.Tx) error {
+				b, err := tx.CreateBucket(journalBucket)
+				return errors.Join(err, putFormat(tx, formatJournal), b.Put(recordKey(0), left.encode()))
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := newPath(t)
+			s := open(t, filepath.Join(t.TempDir(), "living.db"))
+			app := found(t, s, 1)
+			txn, later := adding(app, "sent"), adding(app, "others")
+			txn.Charges[0].Window, txn.Request = day, request(1)
+			applyOne(t, s, txn)
+			later.Now = day.KeptUntil().Add(time.Second)
+			killed(t, s, later, path)
+			if _, _, err := Compact(t.Context(), path, Options{}, nil); err != nil {
+				t.Fatal(err)
+			}
+			s = open(t, path)
+			same(t, "generations", []string(nil), inside(t, s, requestsBucket))
+			same(t, "windows", []string(nil), inside(t, s, windowsBucket))
+			same(t, "counter", int64(1), used(t, s, app, "others"))
+		})
 	}
 }
