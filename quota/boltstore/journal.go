@@ -164,6 +164,12 @@ func (t *transaction) carryOut() error {
 	return t.failed
 }
 
+// hasCarriedOut reports whether there was a journal that the transaction has
+// carried out: to undo that would be to do it again with the next call.
+func (t *transaction) hasCarriedOut() bool {
+	return t.isInPlace && t.failed == nil && t.journal.next > 0
+}
+
 func dropJournal(tx *bolt.Tx) error {
 	return errors.Join(tx.DeleteBucket(journalBucket), putFormat(tx, format))
 }

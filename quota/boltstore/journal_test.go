@@ -628,3 +628,33 @@ func TestJournalOfNoNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestJournalOfRefusedCalls: to find that a call is refused may take carrying the
+// journal out, but once for all that follow.
+func TestJournalOfRefusedCalls(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	s := open(t, path)
+	app := found(t, s, 1)
+	applyOne(t, s, adding(app, "sent"))
+	ended := make(chan error, 10)
+	release := block(t, s)
+	s.update = func(do func(*bolt.Tx) error) error {
+		err := s.transact(do)
+		ended <- err
+		return err
+	}
+	release()
+	for _, want := range []error{nil, errUnchanged} {
+		if err := s.CreateApp(t.Context(), app.Clone(), account.Event{}, 1000, false); !errors.Is(err, account.ErrAppExists) {
+			t.Fatalf("got %v", err)
+		}
+		if err := <-ended; !errors.Is(err, want) {
+			t.Errorf("the transaction ended with %v, want %v", err, want)
+		}
+	}
+	same(t, "counter", int64(1), used(t, s, app, "sent"))
+	shut(t, s)
+	s = open(t, path)
+	same(t, "counter", int64(1), used(t, s, app, "sent"))
+}

@@ -235,7 +235,7 @@ func (s *Store) commit(first *work) {
 			switch {
 			case err != nil:
 				return err
-			case !wrote:
+			case !wrote && !t.hasCarriedOut():
 				return errUnchanged
 			}
 			return t.finish()
