@@ -97,6 +97,9 @@ func (j *journal) settle(t *transaction, committed bool) {
 		}
 	}
 	j.carriedBy.Store(math.MaxInt64)
+	if len(j.fresh) > j.limit { // all others would clear, and go through, that much room
+		j.fresh = make(changes)
+	}
 	clear(j.fresh)
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -657,4 +658,31 @@ func TestJournalOfRefusedCalls(t *testing.T) {
 	shut(t, s)
 	s = open(t, path)
 	same(t, "counter", int64(1), used(t, s, app, "sent"))
+}
+
+// TestJournalOfACrowd: what one call changed does not make those after it slower.
+func TestJournalOfACrowd(t *testing.T) {
+	t.Parallel()
+	s := openShort(t, newPath(t), 16)
+	app := found(t, s, 1)
+	// room tells which map it is that transactions note their changes in.
+	room := func() uintptr {
+		release := block(t, s)
+		defer release()
+		return reflect.ValueOf(s.journal.fresh).Pointer()
+	}
+	first := room()
+	few, crowd := adding(app, "friends"), adding(app, "friends")
+	few.Charges[0].Subjects = []string{"alice", "bob"}
+	for n := range 100 {
+		crowd.Charges[0].Subjects = append(crowd.Charges[0].Subjects, strconv.Itoa(n))
+	}
+	applyOne(t, s, few)
+	if room() != first {
+		t.Error("the room of a few is not used again")
+	}
+	applyOne(t, s, crowd)
+	if room() == first {
+		t.Error("the room of a crowd is kept")
+	}
 }
