@@ -26,8 +26,9 @@ func lastDay(until time.Time) []byte {
 // until the first of them goes.
 func (s *Store) SaveQuote(ctx context.Context, app uint32, id string, document []byte, keep time.Duration) error {
 	now := s.now()
-	return s.submit(ctx, func(tx *bolt.Tx) error {
-		quotes, err := tx.CreateBucketIfNotExists(quotesBucket)
+	// The journal says nothing of quotes, and may stay as it is.
+	return s.enqueue(ctx, &work{do: func(t *transaction) error {
+		quotes, err := t.tx.CreateBucketIfNotExists(quotesBucket)
 		if err != nil {
 			return err
 		}
@@ -41,7 +42,7 @@ func (s *Store) SaveQuote(ctx context.Context, app uint32, id string, document [
 			return err
 		}
 		return day.Put(idKeyOf(app, id), document)
-	})
+	}})
 }
 
 // dropsAtOnce bounds how many days one step drops, for all others wait: more go

@@ -97,3 +97,33 @@ func TestQuotesOutlastCompaction(t *testing.T) {
 		t.Errorf("%q, %v", document, err)
 	}
 }
+
+// TestQuotesLeaveTheJournal: whoever saves one does not wait until it is carried
+// out, and it is carried out when its time has come.
+func TestQuotesLeaveTheJournal(t *testing.T) {
+	t.Parallel()
+	s := openShort(t, newPath(t), 4)
+	app := found(t, s, 1)
+	for n := range 20 {
+		applyOne(t, s, adding(app, strconv.Itoa(n)))
+		before := s.journal.next
+		if err := s.SaveQuote(t.Context(), 1, strconv.Itoa(n), []byte("a quote"), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		release := block(t, s)
+		if s.journal.next < before || s.journal.next == 0 {
+			t.Error("the journal is carried out")
+		}
+		release()
+	}
+	path := newPath(t)
+	write(t, path, read(t, s.path))
+	for _, s := range []*Store{s, open(t, path)} {
+		for n := range 20 {
+			same(t, "counter", int64(1), used(t, s, app, strconv.Itoa(n)))
+			if document, err := s.Quote(t.Context(), 1, strconv.Itoa(n)); err != nil || string(document) != "a quote" {
+				t.Errorf("quote %d: %q, %v", n, document, err)
+			}
+		}
+	}
+}
