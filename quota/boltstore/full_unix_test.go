@@ -41,7 +41,7 @@ func init() { //nolint:gochecknoinits // the modes of this file are of one syste
 	for mode, bytesOf := range fullDisks {
 		childModes[mode] = func(path string, out io.Writer) error { return writeToFullDisk(path, out, bytesOf) }
 	}
-	childModes["full-to-compact"], childModes["full-to-create"] = compactOnFullDisk, createOnFullDisk
+	childModes["full-to-compact"], childModes["full-to-create"], childModes["full-to-open"] = compactOnFullDisk, createOnFullDisk, openOnFullDisk
 }
 
 // writeToFullDisk counts until the space ends, looks at what can be done then,
@@ -174,6 +174,53 @@ func createOnFullDisk(path string, out io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// openOnFullDisk opens a store where nothing can be written, and adds to it.
+func openOnFullDisk(path string, out io.Writer) error {
+	lift, err := fileLimit(0)
+	if err != nil {
+		return err
+	}
+	s, err := Open(path, Options{})
+	if err != nil {
+		return err
+	}
+	app, err := s.App(context.Background(), 1)
+	if err != nil {
+		return err
+	}
+	count := func(txn quota.Txn) {
+		o := s.Apply(context.Background(), []quota.Txn{txn})[0]
+		_, _ = fmt.Fprintln(out, o.Applied, fault(o.Err), o.Charges)
+	}
+	count(judging(app, "sent"))
+	count(adding(app, "sent"))
+	if err := lift(); err != nil {
+		return err
+	}
+	count(adding(app, "sent"))
+	return s.Close()
+}
+
+// TestFullDiskAfterAKill: a process that left a journal can be started before there
+// is space to carry it out.
+func TestFullDiskAfterAKill(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	app := journaled(t, path)
+	c := startChild(t, "full-to-open", path)
+	var said []string
+	for c.lines.Scan() {
+		said = append(said, c.lines.Text())
+	}
+	if err := c.Wait(); err != nil {
+		t.Fatalf("%v, %q", err, said)
+	}
+	same(t, "judged, counted, counted with space again", []string{"false  [{[2] [] 1}]", "false STORE_UNAVAILABLE []", "true  [{[2] [] 1}]"}, said)
+	s := open(t, path)
+	same(t, "counter", int64(3), used(t, s, app, "sent"))
+	sound(t, s)
 }
 
 // TestFullDiskElsewhere: of compacting and of making a store the cause is told,

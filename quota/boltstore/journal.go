@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"maps"
@@ -58,8 +59,40 @@ func newJournal(limit int) *journal {
 	return j
 }
 
+// load reads the journal of a process that was killed, if there is one, and carries
+// it out in tx. Who opens the file lets that come to nothing, for there may be no
+// room for it, and knows that it can be done.
+func (j *journal) load(tx *bolt.Tx) error {
+	b := tx.Bucket(journalBucket)
+	if b == nil {
+		return nil
+	}
+	if err := b.ForEach(func(k, record []byte) error {
+		if len(k) != len(recordKey(0)) {
+			return errJournal
+		}
+		number := binary.BigEndian.Uint64(k)
+		switch {
+		case j.next == 0:
+			j.first = number
+		case number != j.next:
+			return errJournal
+		}
+		j.next = number + 1
+		j.size += len(record)
+		return j.pending.decode(bytes.Clone(record))
+	}); err != nil {
+		return err
+	}
+	if j.next <= j.first { // none, or no number to follow
+		return errJournal
+	}
+	return j.pending.carryOut(tx)
+}
+
 // begin returns the writer's transaction.
 func (j *journal) begin(tx *bolt.Tx) *transaction {
+	j.carriedBy.Store(math.MaxInt64)
 	return &transaction{tx: tx, journal: j, pending: j.pending, fresh: j.fresh}
 }
 
@@ -74,7 +107,8 @@ func (j *journal) beside(tx *bolt.Tx) *transaction {
 	return t
 }
 
-// settle ends the writer's transaction, which was committed or came to nothing.
+// settle ends the writer's transaction, which was committed or came to nothing. Of
+// one that failed nobody knows yet which: carriedBy goes on until the next begins.
 func (j *journal) settle(t *transaction, committed bool) {
 	if committed {
 		j.mu.Lock()
@@ -95,8 +129,8 @@ func (j *journal) settle(t *transaction, committed bool) {
 			j.next++
 			j.size += t.record
 		}
+		j.carriedBy.Store(math.MaxInt64)
 	}
-	j.carriedBy.Store(math.MaxInt64)
 	if len(j.fresh) > j.limit { // all others would clear, and go through, that much room
 		j.fresh = make(changes)
 	}
@@ -179,15 +213,8 @@ func dropJournal(tx *bolt.Tx) error {
 
 // replay carries a file's journal out, if there is one.
 func replay(tx *bolt.Tx) error {
-	b := tx.Bucket(journalBucket)
-	if b == nil {
-		return nil
-	}
-	all := make(changes)
-	if err := b.ForEach(func(_, record []byte) error { return all.decode(record) }); err != nil {
-		return err
-	}
-	if err := all.carryOut(tx); err != nil {
+	j := newJournal(0)
+	if err := j.load(tx); err != nil || j.next == 0 {
 		return err
 	}
 	return dropJournal(tx)

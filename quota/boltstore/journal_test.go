@@ -686,3 +686,26 @@ func TestJournalOfACrowd(t *testing.T) {
 		t.Error("the room of a crowd is kept")
 	}
 }
+
+// TestJournalOfAFailedSync: as long as nobody knows whether the commit that carried
+// it out came to nothing, no reader looks at it beside what that commit wrote.
+func TestJournalOfAFailedSync(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t))
+	app := found(t, s, 1)
+	applyOne(t, s, adding(app, "sent"))
+	var carries *transaction
+	if err := s.db.Update(func(tx *bolt.Tx) error {
+		carries = s.journal.begin(tx)
+		return carries.carryOut()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.journal.settle(carries, false)
+	if err := s.read(t.Context(), func(in *transaction) error {
+		same(t, "changes beside the places", 0, len(in.pending))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -105,6 +105,20 @@ func TestOpenRefuses(t *testing.T) {
 			journaled(t, path)
 			plant(t, path, func(tx *bolt.Tx) error { return tx.DeleteBucket(journalBucket) })
 		}, "it is damaged: it has format 2, and its journal does not agree"},
+		{"a journal without one of its records", func(t *testing.T, path string) {
+			journaled(t, path)
+			plant(t, path, func(tx *bolt.Tx) error { return tx.Bucket(journalBucket).Delete(recordKey(1)) })
+		}, "it is damaged: its journal cannot be read"},
+		{"an empty journal", func(t *testing.T, path string) {
+			journaled(t, path)
+			plant(t, path, func(tx *bolt.Tx) error {
+				if err := tx.DeleteBucket(journalBucket); err != nil {
+					return err
+				}
+				_, err := tx.CreateBucket(journalBucket)
+				return err
+			})
+		}, "it is damaged: its journal cannot be read"},
 		{"a damaged journal", func(t *testing.T, path string) {
 			journaled(t, path)
 			plant(t, path, func(tx *bolt.Tx) error { return tx.Bucket(journalBucket).Put(recordKey(7), []byte{9}) })

@@ -59,7 +59,7 @@ func (x *requestIndex) table(in *transaction, name requestsName) (*requestTable,
 	t := x.tables[name]
 	if t == nil {
 		b := in.requests(generationKey(name.app, name.generation))
-		if b.isPending() {
+		if b.exists() && b.isPending() {
 			if err := in.carryOut(); err != nil {
 				return nil, err
 			}

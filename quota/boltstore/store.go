@@ -128,9 +128,9 @@ func Open(path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// prepare reads what the store is, makes the buckets that an earlier version did
-// not, and carries out the journal of a process that was killed. A file that needs
-// neither is not written to.
+// prepare reads what the store is, and the journal of a process that was killed,
+// and makes the buckets that an earlier version did not. A file that has all of them
+// is not written to.
 //
 // It syncs what is there: whoever was killed before may have written a commit that
 // is not on the disk yet, and what is answered from it may need no other.
@@ -138,21 +138,27 @@ func (s *Store) prepare() error {
 	if err := s.db.Sync(); err != nil {
 		return err
 	}
-	isEarlier, hasJournal := false, false
+	isEarlier := false
 	if err := s.db.View(func(tx *bolt.Tx) (err error) {
 		s.committed.Store(int64(tx.ID()))
-		isEarlier, hasJournal = tx.Bucket(laterBuckets[0]) == nil, tx.Bucket(journalBucket) != nil
+		isEarlier = tx.Bucket(laterBuckets[0]) == nil
 		s.id, err = identify(tx)
 		return err
-	}); err != nil || !isEarlier && !hasJournal {
+	}); err != nil {
 		return err
 	}
-	return s.update(func(tx *bolt.Tx) error {
-		if err := makeBuckets(tx, laterBuckets); err != nil {
+	if err := s.update(func(tx *bolt.Tx) error {
+		if err := s.journal.load(tx); err != nil {
 			return err
 		}
-		return replay(tx)
-	})
+		return errUnchanged
+	}); err != errUnchanged { //nolint:errorlint // it is never wrapped
+		return err
+	}
+	if !isEarlier {
+		return nil
+	}
+	return s.update(func(tx *bolt.Tx) error { return makeBuckets(tx, laterBuckets) })
 }
 
 // StoreID names the store; it was drawn when the file was made.

@@ -212,7 +212,7 @@ func (s *step) remember() error {
 		requests := s.in.tx.Bucket(requestsBucket)
 		past := namesIn(requests, appKey(s.txn.App), generationsPast(s.txn.App, s.clock))
 		if slices.ContainsFunc(past, func(name []byte) bool { return s.in.requests(name).isPending() }) {
-			if err := s.in.carryOut(); err != nil { // else it would make them anew
+			if err := s.in.carryOut(); err != nil { // else their ids would make them anew
 				return err
 			}
 		}
