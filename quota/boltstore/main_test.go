@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -26,8 +27,18 @@ var childModes = map[string]func(path string, out io.Writer) error{
 	"open":    openUntilKilled,
 }
 
+// readers are the modes that end with their input.
+var readers = []string{"hold", "open"}
+
 func TestMain(m *testing.M) {
 	if mode, ok := childModes[os.Getenv(childMode)]; ok {
+		if !slices.Contains(readers, os.Getenv(childMode)) {
+			// It works until it is killed. Where its parent was, nobody else does that.
+			go func() {
+				_, _ = io.Copy(io.Discard, os.Stdin)
+				os.Exit(1)
+			}()
+		}
 		if err := mode(os.Getenv(childPath), os.Stdout); err != nil {
 			_, _ = io.WriteString(os.Stderr, err.Error()+"\n")
 			os.Exit(1)
