@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -87,6 +88,11 @@ func (j *journal) load(tx *bolt.Tx) error {
 	if j.next <= j.first { // none, or no number to follow
 		return errJournal
 	}
+	apps := tx.Bucket(appsBucket)
+	maps.DeleteFunc(j.pending, func(key string, _ []byte) bool { // numbers of a record that was lost
+		app, isHeader := strings.CutPrefix(key, "h")
+		return isHeader && apps.Get([]byte(app)) == nil
+	})
 	return j.pending.carryOut(tx)
 }
 
