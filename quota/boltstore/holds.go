@@ -292,9 +292,7 @@ func (s *step) settle() error {
 	if len(s.holds.over) == 0 {
 		return nil
 	}
-	if err := s.in.carryOut(); err != nil {
-		return err
-	}
+	s.in.isMixed = true
 	for of, n := range s.holds.ended {
 		if err := s.holds.add([]byte(of), -n); err != nil {
 			return err
@@ -314,9 +312,7 @@ func (s *step) writeHold(o *quota.Outcome) error {
 	if op == quota.HoldNone || op == quota.HoldRead {
 		return nil
 	}
-	if err := s.in.carryOut(); err != nil {
-		return err
-	}
+	s.in.isMixed = true
 	if op == quota.HoldPlace {
 		if err := s.makeHolds(); err != nil {
 			return err

@@ -116,9 +116,13 @@ func (j *journal) beside(tx *bolt.Tx) *transaction {
 // settle ends the writer's transaction, which was committed or came to nothing. Of
 // one that failed nobody knows yet which: carriedBy goes on until the next begins.
 func (j *journal) settle(t *transaction, committed bool) {
-	if committed {
+	if t != nil && t.holdsBack {
+		defer j.mu.Unlock()
+	} else if committed {
 		j.mu.Lock()
 		defer j.mu.Unlock()
+	}
+	if committed {
 		switch {
 		case t.isInPlace:
 			clear(j.pending)
@@ -182,7 +186,12 @@ func (t *transaction) finish() error {
 	b.FillPercent = 1 // it only ever grows at its end
 	record := t.fresh.encode()
 	t.record = len(record)
-	return b.Put(recordKey(j.next), record)
+	if err := b.Put(recordKey(j.next), record); err != nil || !t.isMixed {
+		return err
+	}
+	j.mu.Lock()
+	t.holdsBack = true
+	return nil
 }
 
 func recordKey(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -228,7 +229,7 @@ func everything(in *transaction) map[string]string {
 // the time, and after each commit looks at the file.
 func TestSuiteWithAShortJournal(t *testing.T) {
 	t.Parallel()
-	p := &phases{every: 10}
+	p := &phases{every: 40}
 	t.Run("suite", func(t *testing.T) { //nolint:paralleltest // what it found is counted below
 		runSuite(t, func(t testing.TB) *Store {
 			t.Helper()
@@ -367,7 +368,7 @@ func TestReadersOfAJournal(t *testing.T) {
 			}
 		})
 	}
-	const steps = 1000
+	const steps = 400
 	for n := range steps {
 		applyOne(t, s, both)
 		other := adding(app, "friends") // which make a round
@@ -479,8 +480,27 @@ func FuzzJournal(f *testing.F) {
 	})
 }
 
-// TestReadersOfACommitThatIsNotSettled: once everything is in its place, and
-// before the writer knows, what the journal said is not looked at.
+// beforeSettling has a store's second commit from now on not be settled before the
+// returned function is called. Once committed is closed it is done.
+func beforeSettling(t *testing.T, s *Store) (committed <-chan struct{}, settle func()) {
+	t.Helper()
+	done, settles := make(chan struct{}), make(chan struct{})
+	commits := 0
+	release := block(t, s)
+	s.update = func(do func(*bolt.Tx) error) error {
+		err := s.transact(do)
+		if commits++; commits == 2 {
+			close(done)
+			<-settles
+		}
+		return err
+	}
+	release()
+	return done, func() { close(settles) }
+}
+
+// TestReadersOfACommitThatIsNotSettled: where a step writes in place as well, they
+// do not see that without what the journal says of the step.
 func TestReadersOfACommitThatIsNotSettled(t *testing.T) {
 	t.Parallel()
 	later := noon.AddDate(0, 0, 10)
@@ -490,24 +510,27 @@ func TestReadersOfACommitThatIsNotSettled(t *testing.T) {
 	}
 	hold := quota.HoldStep{Op: quota.HoldPlace, ID: quota.HoldID{1}, For: time.Minute}
 	for name, tt := range map[string]struct {
-		before, step func(txn *quota.Txn)
-		want         []quota.ChargeOutcome
+		before, step, look func(txn *quota.Txn)
+		want               []quota.ChargeOutcome
 	}{
 		"a new window in the place of a past one": {
 			func(txn *quota.Txn) { onDay(txn, noon) },
 			func(txn *quota.Txn) { onDay(txn, later) },
-			[]quota.ChargeOutcome{{Used: []int64{2}, Delta: 1}, {Used: []int64{1}, Delta: 1}},
+			func(txn *quota.Txn) { onDay(txn, noon) },
+			[]quota.ChargeOutcome{{Used: []int64{2}, Delta: 1}, {Used: []int64{0}, Delta: 1}},
 		},
 		"a reservation that is committed": {
 			func(txn *quota.Txn) { txn.Mode, txn.Hold = quota.ModeReserve, hold },
 			func(txn *quota.Txn) {
 				txn.Mode, txn.Hold = quota.ModeForce, quota.HoldStep{Op: quota.HoldCommit, ID: hold.ID}
 			},
+			func(*quota.Txn) {},
 			[]quota.ChargeOutcome{{Used: []int64{1}, Held: []int64{0}, Delta: 1}},
 		},
 		"a reservation that has ended": {
 			func(txn *quota.Txn) { txn.Mode, txn.Hold = quota.ModeReserve, hold },
 			func(txn *quota.Txn) { txn.Now = noon.Add(2 * hold.For) },
+			func(*quota.Txn) {},
 			[]quota.ChargeOutcome{{Used: []int64{1}, Held: []int64{0}, Delta: 1}},
 		},
 	} {
@@ -515,32 +538,53 @@ func TestReadersOfACommitThatIsNotSettled(t *testing.T) {
 			t.Parallel()
 			s := open(t, newPath(t))
 			app := found(t, s, 1)
-			before, step := adding(app, "sent"), adding(app, "sent")
+			before, between, step, look := adding(app, "sent"), adding(app, "read"), adding(app, "sent"), judging(app, "sent")
 			tt.before(&before)
 			tt.step(&step)
-			release := block(t, s)
-			committed, settles := make(chan struct{}), make(chan struct{})
-			commits := 0
-			s.update = func(do func(*bolt.Tx) error) error {
-				err := s.transact(do)
-				if commits++; commits == 2 {
-					close(committed)
-					<-settles
-				}
-				return err
-			}
-			release()
+			tt.look(&look)
 			applyOne(t, s, before)
-			outcome := start(t.Context(), s, step)
+			settle(t, s)
+			committed, end := beforeSettling(t, s)
+			applyOne(t, s, between)
+			applied := start(t.Context(), s, step)
 			<-committed
-			look := step
-			look.Mode, look.Hold, look.Now = quota.ModeJudge, quota.HoldStep{}, noon
-			same(t, "what a reader sees", tt.want, applyOne(t, s, look).Charges)
-			close(settles)
-			same(t, "applied", true, (<-outcome)[0].Applied)
-			same(t, "what a reader sees", tt.want, applyOne(t, s, look).Charges)
+			seen := start(t.Context(), s, look)
+			for range 1000 {
+				runtime.Gosched() // it would have looked meanwhile
+			}
+			end()
+			same(t, "applied", true, (<-applied)[0].Applied)
+			same(t, "what a reader sees", tt.want, (<-seen)[0].Charges)
 		})
 	}
+}
+
+// TestReadersOfACarriedOutJournal: once everything is in its place, and before the
+// writer knows, what the journal said is not looked at.
+func TestReadersOfACarriedOutJournal(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t))
+	app := found(t, s, 1)
+	committed, end := beforeSettling(t, s)
+	applyOne(t, s, adding(app, "sent")) // is in the journal
+	both := adding(app, "sent")
+	both.Charges = append(both.Charges, adding(app, "read").Charges...)
+	joined := make(chan (<-chan []quota.Outcome), 1)
+	go func() {
+		_ = s.submit(context.Background(), func(*bolt.Tx) error {
+			joined <- start(context.Background(), s, both)
+			queued(s, 1)
+			return nil
+		})
+	}()
+	applied := <-joined
+	<-committed
+	look := both
+	look.Mode = quota.ModeJudge
+	seen := applyOne(t, s, look).Charges
+	same(t, "both counters", [2]int64{2, 1}, [2]int64{seen[0].Used[0], seen[1].Used[0]})
+	end()
+	same(t, "applied", true, (<-applied)[0].Applied)
 }
 
 // TestJournalIsNoPlaceForCrowds: what is more than the journal may hold is put in

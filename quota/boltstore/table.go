@@ -11,8 +11,8 @@ import (
 )
 
 // table is a bucket of what steps change, as a transaction sees it. Buckets of
-// anything else are read and written as they are, by who has carried the journal
-// out.
+// anything else are read and written as they are: by who has carried the journal
+// out, or by a step, whose transaction is mixed then.
 type table struct {
 	of     *transaction
 	bucket *bolt.Bucket // nil: there is none, and nothing in it

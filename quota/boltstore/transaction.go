@@ -19,6 +19,10 @@ type transaction struct {
 	// isInPlace: the journal is carried out, and what is written is written where it
 	// belongs.
 	isInPlace bool
+	// isMixed: it writes in place what readers read beside tables. They wait until
+	// it is settled, so as not to see one without the other.
+	isMixed   bool
+	holdsBack bool   // who reads waits for it
 	failed    error  // why it could not be carried out, and nothing may be committed
 	key       []byte // to be used again
 }

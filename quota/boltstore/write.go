@@ -91,15 +91,11 @@ func (s *step) makeWindow(key []byte) (table, error) {
 		return b, nil
 	}
 	windows := s.in.tx.Bucket(windowsBucket)
-	if past := namesIn(windows, appKey(s.txn.App), windowsPast(s.txn.App, s.clock)); len(past) > 0 {
-		// Who reads meanwhile, by a clock of before, must not miss them.
-		if err := s.in.carryOut(); err != nil {
-			return table{}, err
-		}
-		if err := dropBuckets(windows, past); err != nil {
-			return table{}, err
-		}
+	past := namesIn(windows, appKey(s.txn.App), windowsPast(s.txn.App, s.clock))
+	if err := s.drop(windows, past, s.in.window); err != nil {
+		return table{}, err
 	}
+	s.in.isMixed = s.in.isMixed || len(past) > 0 // who reads by a clock of before does not miss them
 	if _, err := windows.CreateBucket(key); err != nil {
 		return table{}, err
 	}
@@ -211,12 +207,7 @@ func (s *step) remember() error {
 	if !b.exists() {
 		requests := s.in.tx.Bucket(requestsBucket)
 		past := namesIn(requests, appKey(s.txn.App), generationsPast(s.txn.App, s.clock))
-		if slices.ContainsFunc(past, func(name []byte) bool { return s.in.requests(name).isPending() }) {
-			if err := s.in.carryOut(); err != nil { // else their ids would make them anew
-				return err
-			}
-		}
-		if err := dropBuckets(requests, past); err != nil {
+		if err := s.drop(requests, past, s.in.requests); err != nil {
 			return err
 		}
 		s.requests.forget(name.generation)
@@ -239,6 +230,17 @@ func (s *step) writeHeader() error {
 	h.clock = s.clock.UnixMilli()
 	h.sequence++
 	return s.in.putHeader(s.txn.App, h)
+}
+
+// drop drops buckets in a bucket, that are these tables. What the journal says of one
+// would make it anew, and is carried out before.
+func (s *step) drop(in *bolt.Bucket, names [][]byte, tableOf func(name []byte) table) error {
+	if slices.ContainsFunc(names, func(name []byte) bool { return tableOf(name).isPending() }) {
+		if err := s.in.carryOut(); err != nil {
+			return err
+		}
+	}
+	return dropBuckets(in, names)
 }
 
 // namesIn lists the buckets in a bucket whose names lie in the half-open range.
