@@ -1,25 +1,18 @@
 package boltstore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/imquota/imquota/account"
-	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 	bolt "go.etcd.io/bbolt"
 )
@@ -107,141 +100,6 @@ func TestCloseLeavesTheJournal(t *testing.T) {
 	shut(t, s)
 	s = open(t, path)
 	same(t, "counter", int64(1), used(t, s, app, "sent"))
-}
-
-// phases counts what the transactions of watched stores found.
-type phases struct {
-	every                               int // of so many one is checked
-	journaled, inRound, dropped, placed atomic.Int64
-}
-
-// watch checks before transactions that the file alone, as a process that is
-// killed would leave it, says what the store does.
-func (p *phases) watch(t testing.TB, s *Store) {
-	var before uint64
-	n := 0
-	s.update = func(do func(*bolt.Tx) error) error {
-		if n++; n%p.every == 0 {
-			p.check(t, s, &before)
-		}
-		return s.transact(do)
-	}
-}
-
-func (p *phases) check(t testing.TB, s *Store, before *uint64) {
-	j := s.journal
-	for phase, is := range map[*atomic.Int64]bool{
-		&p.journaled: len(j.pending) > 0, &p.inRound: len(j.round) > 0, &p.dropped: j.first > 0, &p.placed: j.next < *before,
-	} {
-		if is {
-			phase.Add(1)
-		}
-	}
-	*before = j.next
-	var want, got map[string]string
-	if err := s.db.View(func(tx *bolt.Tx) error {
-		want = everything(&transaction{tx: tx, pending: j.pending})
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
-	killed := filepath.Join(t.TempDir(), "killed.db")
-	write(t, killed, read(t, s.path))
-	db, err := bolt.Open(killed, 0o600, &bolt.Options{NoSync: true, NoFreelistSync: true})
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer db.Close()
-	if err := db.Update(func(tx *bolt.Tx) error {
-		if err := replay(tx); err != nil {
-			return err
-		}
-		got = everything(inPlace(tx))
-		return nil
-	}); err != nil {
-		t.Error(err)
-	}
-	if !maps.Equal(want, got) { // comparing takes long
-		same(t, "the file", want, got)
-	}
-}
-
-// everything is all that a transaction sees, but the journal and its format.
-func everything(in *transaction) map[string]string {
-	all := make(map[string]string)
-	add := func(name string, b table) {
-		all[name] = ""
-		for k, v := range b.from(nil) {
-			all[name+"/"+string(k)] = "=" + string(v)
-		}
-	}
-	var raw func(name string, b *bolt.Bucket) error
-	raw = func(name string, b *bolt.Bucket) error {
-		all[name] = ""
-		return b.ForEach(func(k, v []byte) error {
-			if v == nil {
-				return raw(name+"/"+string(k), b.Bucket(k))
-			}
-			all[name+"/"+string(k)] = "=" + string(v)
-			return nil
-		})
-	}
-	_ = in.tx.ForEach(func(name []byte, b *bolt.Bucket) error {
-		switch string(name) {
-		case string(journalBucket):
-		case string(appsBucket):
-			return b.ForEach(func(k, v []byte) error {
-				if numbers, ok := in.headers().changed(k); ok {
-					v = append(slices.Clip(numbers), v[headerSize:]...)
-				}
-				all["apps/"+string(k)] = "=" + string(v)
-				return nil
-			})
-		case string(countersBucket):
-			add("counters", in.counters())
-		case string(groupsBucket):
-			add("groups", in.groups())
-		case string(usersBucket):
-			add("users", in.users())
-		case string(onlineBucket):
-			add("online", in.online())
-		case string(windowsBucket):
-			return b.ForEachBucket(func(k []byte) error {
-				add("windows/"+string(k), in.window(k))
-				return nil
-			})
-		case string(requestsBucket):
-			return b.ForEachBucket(func(k []byte) error {
-				add("requests/"+string(k), in.requests(k))
-				return nil
-			})
-		default:
-			return raw(string(name), b)
-		}
-		return nil
-	})
-	delete(all, string(metaBucket)+"/"+string(formatKey))
-	return all
-}
-
-// TestSuiteWithAShortJournal runs the suite with journals that are carried out all
-// the time, and after each commit looks at the file.
-func TestSuiteWithAShortJournal(t *testing.T) {
-	t.Parallel()
-	p := &phases{every: 40}
-	t.Run("suite", func(t *testing.T) { //nolint:paralleltest // what it found is counted below
-		runSuite(t, func(t testing.TB) *Store {
-			t.Helper()
-			s := openShort(t, newPath(t), 20)
-			p.watch(t, s)
-			return s
-		})
-	})
-	got := [4]int64{p.journaled.Load(), p.inRound.Load(), p.dropped.Load(), p.placed.Load()}
-	if slices.Min(got[:]) == 0 {
-		t.Errorf("of commits that found a journal, a round, dropped records, and everything in its place, there were %v", got)
-	}
 }
 
 var fullDisk = resizeError{}
@@ -342,104 +200,6 @@ func TestJournalIsBounded(t *testing.T) {
 	}
 }
 
-// TestReadersOfAJournal: whatever is carried out meanwhile, they see both counters
-// of a step or none, and never less than before.
-func TestReadersOfAJournal(t *testing.T) {
-	t.Parallel()
-	s := openShort(t, newPath(t), 6)
-	s.db.NoSync = true
-	app := found(t, s, 1)
-	both := adding(app, "friends")
-	both.Charges[0].Subjects = []string{"alice", "bob"}
-	look := both
-	look.Mode = quota.ModeJudge
-	var wg sync.WaitGroup
-	var done atomic.Bool
-	for range 4 {
-		wg.Go(func() {
-			var before int64
-			for !done.Load() {
-				got := applyOne(t, s, look).Charges[0].Used
-				if got[0] != got[1] || got[0] < before {
-					t.Errorf("it sees %d after %d", got, before)
-					return
-				}
-				before = got[0]
-			}
-		})
-	}
-	const steps = 400
-	for n := range steps {
-		applyOne(t, s, both)
-		other := adding(app, "friends") // which make a round
-		other.Charges[0].Subjects = []string{strconv.Itoa(n % 10)}
-		applyOne(t, s, other)
-		if n%7 == 0 {
-			settle(t, s)
-		}
-	}
-	done.Store(true)
-	wg.Wait()
-	same(t, "counters", []int64{steps, steps}, applyOne(t, s, look).Charges[0].Used)
-}
-
-// TestTableFrom compares what a table goes through with a map.
-func TestTableFrom(t *testing.T) {
-	t.Parallel()
-	s := open(t, newPath(t))
-	r := rand.New(rand.NewPCG(3, 4))
-	for range 200 {
-		want := make(map[string]string)
-		pending, fresh := make(changes), make(changes)
-		if err := s.submit(context.Background(), func(tx *bolt.Tx) error {
-			b := tx.Bucket(usersBucket)
-			for n := range 12 {
-				k := []byte{byte(n)}
-				_ = b.Delete(k)
-				if r.IntN(2) == 0 {
-					want[string(k)] = "stored"
-					_ = b.Put(k, []byte("stored"))
-				}
-			}
-			for _, c := range []changes{pending, fresh} {
-				for range r.IntN(8) {
-					k := string(rune(r.IntN(12)))
-					c["u"+k] = [][]byte{nil, []byte("changed"), []byte("changed again")}[r.IntN(3)]
-					c["c"+k] = []byte("a counter")
-				}
-				for k, v := range c {
-					switch {
-					case k[0] != 'u':
-					case v == nil:
-						delete(want, k[1:])
-					default:
-						want[k[1:]] = string(v)
-					}
-				}
-			}
-			in := (&transaction{tx: tx, pending: pending, fresh: fresh}).users()
-			for first := range 13 {
-				var keys, wanted []string
-				for k, v := range in.from([]byte{byte(first)}) {
-					keys = append(keys, fmt.Sprintf("%x=%s", k, v))
-				}
-				for _, k := range slices.Sorted(maps.Keys(want)) {
-					if k[0] >= byte(first) {
-						wanted = append(wanted, fmt.Sprintf("%x=%s", k, want[k]))
-					}
-				}
-				same(t, fmt.Sprintf("from %d", first), wanted, keys)
-			}
-			return answer{}
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if t.Failed() {
-			return
-		}
-	}
-}
-
 // FuzzJournal: whatever a record says, the file opens or is refused.
 func FuzzJournal(f *testing.F) {
 	for _, c := range []changes{
@@ -480,113 +240,6 @@ func FuzzJournal(f *testing.F) {
 	})
 }
 
-// beforeSettling has a store's second commit from now on not be settled before the
-// returned function is called. Once committed is closed it is done.
-func beforeSettling(t *testing.T, s *Store) (committed <-chan struct{}, settle func()) {
-	t.Helper()
-	done, settles := make(chan struct{}), make(chan struct{})
-	commits := 0
-	release := block(t, s)
-	s.update = func(do func(*bolt.Tx) error) error {
-		err := s.transact(do)
-		if commits++; commits == 2 {
-			close(done)
-			<-settles
-		}
-		return err
-	}
-	release()
-	return done, func() { close(settles) }
-}
-
-// TestReadersOfACommitThatIsNotSettled: where a step writes in place as well, they
-// do not see that without what the journal says of the step.
-func TestReadersOfACommitThatIsNotSettled(t *testing.T) {
-	t.Parallel()
-	later := noon.AddDate(0, 0, 10)
-	onDay := func(txn *quota.Txn, at time.Time) {
-		txn.Now, txn.Charges = at, append(txn.Charges, txn.Charges[0])
-		txn.Charges[1].Window = catalog.WindowAt(catalog.KindDay, at, time.UTC)
-	}
-	hold := quota.HoldStep{Op: quota.HoldPlace, ID: quota.HoldID{1}, For: time.Minute}
-	for name, tt := range map[string]struct {
-		before, step, look func(txn *quota.Txn)
-		want               []quota.ChargeOutcome
-	}{
-		"a new window in the place of a past one": {
-			func(txn *quota.Txn) { onDay(txn, noon) },
-			func(txn *quota.Txn) { onDay(txn, later) },
-			func(txn *quota.Txn) { onDay(txn, noon) },
-			[]quota.ChargeOutcome{{Used: []int64{2}, Delta: 1}, {Used: []int64{0}, Delta: 1}},
-		},
-		"a reservation that is committed": {
-			func(txn *quota.Txn) { txn.Mode, txn.Hold = quota.ModeReserve, hold },
-			func(txn *quota.Txn) {
-				txn.Mode, txn.Hold = quota.ModeForce, quota.HoldStep{Op: quota.HoldCommit, ID: hold.ID}
-			},
-			func(*quota.Txn) {},
-			[]quota.ChargeOutcome{{Used: []int64{1}, Held: []int64{0}, Delta: 1}},
-		},
-		"a reservation that has ended": {
-			func(txn *quota.Txn) { txn.Mode, txn.Hold = quota.ModeReserve, hold },
-			func(txn *quota.Txn) { txn.Now = noon.Add(2 * hold.For) },
-			func(*quota.Txn) {},
-			[]quota.ChargeOutcome{{Used: []int64{1}, Held: []int64{0}, Delta: 1}},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := open(t, newPath(t))
-			app := found(t, s, 1)
-			before, between, step, look := adding(app, "sent"), adding(app, "read"), adding(app, "sent"), judging(app, "sent")
-			tt.before(&before)
-			tt.step(&step)
-			tt.look(&look)
-			applyOne(t, s, before)
-			settle(t, s)
-			committed, end := beforeSettling(t, s)
-			applyOne(t, s, between)
-			applied := start(t.Context(), s, step)
-			<-committed
-			seen := start(t.Context(), s, look)
-			for range 1000 {
-				runtime.Gosched() // it would have looked meanwhile
-			}
-			end()
-			same(t, "applied", true, (<-applied)[0].Applied)
-			same(t, "what a reader sees", tt.want, (<-seen)[0].Charges)
-		})
-	}
-}
-
-// TestReadersOfACarriedOutJournal: once everything is in its place, and before the
-// writer knows, what the journal said is not looked at.
-func TestReadersOfACarriedOutJournal(t *testing.T) {
-	t.Parallel()
-	s := open(t, newPath(t))
-	app := found(t, s, 1)
-	committed, end := beforeSettling(t, s)
-	applyOne(t, s, adding(app, "sent")) // is in the journal
-	both := adding(app, "sent")
-	both.Charges = append(both.Charges, adding(app, "read").Charges...)
-	joined := make(chan (<-chan []quota.Outcome), 1)
-	go func() {
-		_ = s.submit(context.Background(), func(*bolt.Tx) error {
-			joined <- start(context.Background(), s, both)
-			queued(s, 1)
-			return nil
-		})
-	}()
-	applied := <-joined
-	<-committed
-	look := both
-	look.Mode = quota.ModeJudge
-	seen := applyOne(t, s, look).Charges
-	same(t, "both counters", [2]int64{2, 1}, [2]int64{seen[0].Used[0], seen[1].Used[0]})
-	end()
-	same(t, "applied", true, (<-applied)[0].Applied)
-}
-
 // TestJournalIsNoPlaceForCrowds: what is more than the journal may hold is put in
 // its place at once.
 func TestJournalIsNoPlaceForCrowds(t *testing.T) {
@@ -602,76 +255,6 @@ func TestJournalIsNoPlaceForCrowds(t *testing.T) {
 	s.journal.mu.RLock()
 	defer s.journal.mu.RUnlock()
 	same(t, "changes in the journal", 0, len(s.journal.pending))
-}
-
-// TestJournalOfARecord: the journal says nothing of a record but its numbers,
-// however long it is, and the record is as it was when they are in their place.
-func TestJournalOfARecord(t *testing.T) {
-	t.Parallel()
-	living, path := newPath(t), newPath(t)
-	s := open(t, living)
-	app := &account.App{ID: 1, Account: "acme", Edition: "standard", Created: noon.UTC(), Name: strings.Repeat("a long name ", 1000)}
-	if err := s.CreateApp(t.Context(), app, account.Event{}, 1, false); err != nil {
-		t.Fatal(err)
-	}
-	const steps = 10
-	for range steps {
-		applyOne(t, s, adding(app, "sent"))
-	}
-	s.journal.mu.RLock()
-	size := s.journal.size
-	s.journal.mu.RUnlock()
-	if most := steps * 100; size > most || size == 0 {
-		t.Errorf("%d bytes in the journal, want %d at most", size, most)
-	}
-	write(t, path, read(t, living))
-	for _, s := range []*Store{s, open(t, path)} {
-		settle(t, s)
-		got, err := s.App(t.Context(), 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		same(t, "app", app, got)
-		x, err := s.Export(t.Context(), quota.Export{App: 1, Version: app.Version, Limit: 10})
-		if err != nil {
-			t.Fatal(err)
-		}
-		same(t, "sequence", uint64(steps), x.Sequence)
-	}
-}
-
-// TestJournalOfALostRecord: the numbers of a record bring none back that is lost,
-// and do not keep the others from being read.
-func TestJournalOfALostRecord(t *testing.T) {
-	t.Parallel()
-	path := newPath(t)
-	app := journaled(t, path)
-	plant(t, path, func(tx *bolt.Tx) error { return tx.Bucket(appsBucket).Delete(appKey(app.ID)) })
-	s := open(t, path)
-	if _, err := s.App(t.Context(), app.ID); !errors.Is(err, account.ErrUsageUnknown) {
-		t.Errorf("got %v", err)
-	}
-	found(t, s, 2)
-}
-
-// TestJournalOfNoNumbers: what cannot be the numbers of a record is damage, and
-// the record is left as it is.
-func TestJournalOfNoNumbers(t *testing.T) {
-	t.Parallel()
-	for _, numbers := range [][]byte{nil, {}, {1}, make([]byte, headerSize+1)} {
-		path := newPath(t)
-		app := journaled(t, path)
-		plant(t, path, func(tx *bolt.Tx) error {
-			damaged := changes{"h" + string(appKey(app.ID)): numbers}
-			return tx.Bucket(journalBucket).Put(recordKey(1<<32), damaged.encode())
-		})
-		if s, err := Open(path, Options{}); !errors.Is(err, errJournal) {
-			t.Errorf("%d bytes: got %v", len(numbers), err)
-			if err == nil {
-				shut(t, s)
-			}
-		}
-	}
 }
 
 // TestJournalOfRefusedCalls: to find that a call is refused may take carrying the
@@ -728,28 +311,5 @@ func TestJournalOfACrowd(t *testing.T) {
 	applyOne(t, s, crowd)
 	if room() == first {
 		t.Error("the room of a crowd is kept")
-	}
-}
-
-// TestJournalOfAFailedSync: as long as nobody knows whether the commit that carried
-// it out came to nothing, no reader looks at it beside what that commit wrote.
-func TestJournalOfAFailedSync(t *testing.T) {
-	t.Parallel()
-	s := open(t, newPath(t))
-	app := found(t, s, 1)
-	applyOne(t, s, adding(app, "sent"))
-	var carries *transaction
-	if err := s.db.Update(func(tx *bolt.Tx) error {
-		carries = s.journal.begin(tx)
-		return carries.carryOut()
-	}); err != nil {
-		t.Fatal(err)
-	}
-	s.journal.settle(carries, false)
-	if err := s.read(t.Context(), func(in *transaction) error {
-		same(t, "changes beside the places", 0, len(in.pending))
-		return nil
-	}); err != nil {
-		t.Fatal(err)
 	}
 }
