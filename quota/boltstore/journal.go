@@ -27,8 +27,8 @@ import (
 var journalBucket = []byte("journal") // number -> changes
 
 // Bounds of what the journal holds before it is put in its places. The more there
-// is, the fewer pages are written for it; but it is held in memory, and some calls
-// find it in their way, and wait until all of it is in its place.
+// is, the fewer pages are written for it; but it is held in memory, and a change of
+// an app, say, waits until all of it is in its place.
 const (
 	journalChanges     = 4096
 	journalChangeBytes = 256 // of records, on average

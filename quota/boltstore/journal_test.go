@@ -86,7 +86,7 @@ func TestJournalOfAKilledProcess(t *testing.T) {
 }
 
 // TestCloseLeavesTheJournal: where it cannot be carried out at the end, whoever
-// opens the file does it.
+// opens the file goes on with it.
 func TestCloseLeavesTheJournal(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)

@@ -2,13 +2,16 @@ package boltstore
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 	bolt "go.etcd.io/bbolt"
@@ -183,4 +186,49 @@ func TestJournalOfAFailedSync(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// lockWatcher notes whether readers are held back when a store is given up.
+type lockWatcher struct {
+	s        *Store
+	heldBack []bool
+}
+
+func (*lockWatcher) Announced(account.Subject, time.Time) {}
+func (*lockWatcher) Confirmed(time.Time)                  {}
+func (w *lockWatcher) Missed() {
+	isFree := w.s.journal.mu.TryRLock()
+	if isFree {
+		w.s.journal.mu.RUnlock()
+	}
+	w.heldBack = append(w.heldBack, !isFree)
+}
+
+// TestReadersOfAFailedSync: those who wait for a commit that writes in place as well
+// go on only when the store was given up, and see nothing of it.
+func TestReadersOfAFailedSync(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t))
+	app := found(t, s, 1)
+	reserved := adding(app, "sent")
+	reserved.Mode, reserved.Hold = quota.ModeReserve, quota.HoldStep{Op: quota.HoldPlace, ID: quota.HoldID{1}, For: time.Minute}
+	committed, fails := make(chan struct{}), make(chan struct{})
+	release := block(t, s)
+	w := &lockWatcher{s: s}
+	var watcher account.Watcher = w
+	s.watchers.all = map[*account.Watcher]struct{}{&watcher: {}}
+	s.update = func(do func(*bolt.Tx) error) error {
+		err := s.transact(do)
+		close(committed)
+		<-fails
+		return errors.Join(err, syscall.EIO)
+	}
+	release()
+	placed := start(t.Context(), s, reserved)
+	<-committed
+	seen := start(t.Context(), s, judging(app, "sent"))
+	close(fails)
+	same(t, "reason", account.OutcomeUnknown, fault((<-placed)[0].Err))
+	same(t, "what a reader hears", account.StoreUnavailable, fault((<-seen)[0].Err))
+	same(t, "readers are held back", []bool{true}, w.heldBack)
 }

@@ -126,7 +126,7 @@ func (s *Store) write() {
 }
 
 // putAway carries the journal out before the file is closed. Where that fails
-// nothing is lost: whoever opens the file does it.
+// nothing is lost: whoever opens the file goes on with it.
 func (s *Store) putAway() {
 	if s.journal.next == 0 || s.broken.Load() != nil {
 		return
@@ -240,13 +240,17 @@ func (s *Store) commit(first *work) {
 			}
 			return t.finish()
 		})
+		var fault *account.Fault
+		if err != nil && err != errUnchanged && offender < 0 { //nolint:errorlint // it is never wrapped
+			fault = s.faultOf(err) // before any reader goes on
+		}
 		s.journal.settle(t, err == nil)
 		if err == errUnchanged { //nolint:errorlint // it is never wrapped
 			err = nil
 		}
 		s.requests.settle(err == nil)
 		if offender < 0 {
-			s.settle(b.calls, err)
+			s.settle(b.calls, fault)
 			return
 		}
 		// The transaction is undone, so nothing of it is written; the others
@@ -256,20 +260,25 @@ func (s *Store) commit(first *work) {
 	}
 }
 
-// settle answers a batch that was committed, or was not.
-func (s *Store) settle(batch []*work, err error) {
-	s.watchers.announce(batch) // also what may have been committed
-	if err == nil {
-		for _, w := range batch {
-			w.done <- w.answer
-		}
-		return
-	}
+// faultOf says what a commit that failed means. Where the store cannot go on it is
+// given up.
+func (s *Store) faultOf(err error) *account.Fault {
 	if fault, ok := errors.AsType[*account.Fault](err); ok {
+		return fault
+	}
+	return s.failed(err)
+}
+
+// settle answers a batch that was committed, or was not.
+func (s *Store) settle(batch []*work, fault *account.Fault) {
+	s.watchers.announce(batch) // also what may have been committed
+	if fault != nil {
 		reply(batch, fault)
 		return
 	}
-	reply(batch, s.failed(err))
+	for _, w := range batch {
+		w.done <- w.answer
+	}
 }
 
 func reply(batch []*work, fault *account.Fault) {
