@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,14 +25,17 @@ func (s *Snapshot) GroupType(name string) (*GroupType, bool) {
 }
 
 // names are the keys of what a caller may mistype.
-type names struct{ editions, groupTypes, features, quotas, addOns string }
+type names struct{ editions, groupTypes, features, quotas, monthly, addOns string }
 
 func (s *Snapshot) nameAll() {
+	keyOf := func(q *Quota) string { return q.Key }
+	isOther := func(q *Quota) bool { return !q.IsMonthly() }
 	s.names = names{
 		editions:   joined(s.editions, func(e *Edition) string { return e.Key }),
 		groupTypes: joined(s.groupTypes, func(t *GroupType) string { return t.Key }),
 		features:   joined(s.features, func(f *Feature) string { return f.Key }),
-		quotas:     joined(s.quotas, func(q *Quota) string { return q.Key }),
+		quotas:     joined(s.quotas, keyOf),
+		monthly:    joined(slices.DeleteFunc(slices.Clone(s.quotas), isOther), keyOf),
 		addOns:     joined(s.addOns, func(a *AddOn) string { return a.Key }),
 	}
 }
@@ -47,6 +51,10 @@ func (s *Snapshot) FeatureNames() string { return s.names.features }
 
 // QuotaNames lists the keys of quotas, for a message.
 func (s *Snapshot) QuotaNames() string { return s.names.quotas }
+
+// MonthlyNames lists the keys of the quotas that are counted by the month for an app,
+// for a message.
+func (s *Snapshot) MonthlyNames() string { return s.names.monthly }
 
 // AddOnNames lists the keys of add-ons, for a message; none, if there are none.
 func (s *Snapshot) AddOnNames() string { return s.names.addOns }

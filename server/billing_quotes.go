@@ -5,10 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/imquota/imquota/account"
-	"github.com/imquota/imquota/catalog"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/ratings"
 )
@@ -164,9 +162,9 @@ func (s *billingService) usage(v *invalidFields, in *imquotav1.MonthUsage) ratin
 			q, ok := s.shown.catalog().Quota(key)
 			switch n := in.GetUsed()[key]; {
 			case !ok:
-				v.add("used["+key+"]", "unknown quota; there are %s", monthly(s.shown.catalog()))
+				v.add("used["+key+"]", "unknown quota; there are %s", s.shown.catalog().MonthlyNames())
 			case !q.IsMonthly():
-				v.add("used["+key+"]", "is not counted by the month for the app, and not billed; there are %s", monthly(s.shown.catalog()))
+				v.add("used["+key+"]", "is not counted by the month for the app, and not billed; there are %s", s.shown.catalog().MonthlyNames())
 			case n < 0:
 				v.add("used["+key+"]", "is %d; it must not be negative", n)
 			}
@@ -176,17 +174,6 @@ func (s *billingService) usage(v *invalidFields, in *imquotav1.MonthUsage) ratin
 		}
 	})
 	return used
-}
-
-// monthly lists the quotas that are counted by the month for an app.
-func monthly(cat *catalog.Snapshot) string {
-	var keys []string
-	for _, q := range cat.Quotas() {
-		if q.IsMonthly() {
-			keys = append(keys, q.Key)
-		}
-	}
-	return strings.Join(keys, ", ")
 }
 
 func (s *billingService) AcceptQuote(ctx context.Context, in *imquotav1.AcceptQuoteRequest) (*imquotav1.AcceptQuoteResponse, error) {
