@@ -121,7 +121,7 @@ func TestOpenRefuses(t *testing.T) {
 		}, "it is damaged: its journal cannot be read"},
 		{"a damaged journal", func(t *testing.T, path string) {
 			journaled(t, path)
-			plant(t, path, func(tx *bolt.Tx) error { return tx.Bucket(journalBucket).Put(recordKey(7), []byte{9}) })
+			plant(t, path, func(tx *bolt.Tx) error { return tx.Bucket(journalBucket).Put(recordKey(2), []byte{9}) })
 		}, "it is damaged: its journal cannot be read"},
 		{"a store without one of its buckets", func(t *testing.T, path string) {
 			filled(t, path)

@@ -131,7 +131,7 @@ func TestJournalOfNoNumbers(t *testing.T) {
 		app := journaled(t, path)
 		plant(t, path, func(tx *bolt.Tx) error {
 			damaged := changes{"h" + string(appKey(app.ID)): numbers}
-			return tx.Bucket(journalBucket).Put(recordKey(1<<32), damaged.encode())
+			return tx.Bucket(journalBucket).Put(recordKey(2), damaged.encode())
 		})
 		if s, err := Open(path, Options{}); !errors.Is(err, errJournal) {
 			t.Errorf("%d bytes: got %v", len(numbers), err)
