@@ -26,7 +26,13 @@ func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "quota.db"
 // then.
 func open(t testing.TB, path string) *Store {
 	t.Helper()
-	s, err := Open(path, Options{})
+	return openShort(t, path, journalChanges)
+}
+
+// openShort is open with a journal that holds no more changes than this.
+func openShort(t testing.TB, path string, limit int) *Store {
+	t.Helper()
+	s, err := Open(path, Options{journal: limit})
 	if err != nil {
 		t.Fatal(err)
 	}

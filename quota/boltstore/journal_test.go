@@ -17,17 +17,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// openShort opens a store whose journal is short.
-func openShort(t testing.TB, path string, limit int) *Store {
-	t.Helper()
-	s, err := Open(path, Options{journal: limit})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
 // journaled makes a store of a process that was killed with a journal, of two
 // counters of app 1, and returns the app.
 func journaled(t testing.TB, path string) *account.App {

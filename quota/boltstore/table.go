@@ -27,15 +27,19 @@ var letters = [1 << 8][]byte{
 	'w': windowsBucket, 'r': requestsBucket,
 }
 
-func (t *transaction) counters() table { return table{t, t.tx.Bucket(countersBucket), "c"} }
-func (t *transaction) groups() table   { return table{t, t.tx.Bucket(groupsBucket), "g"} }
-func (t *transaction) online() table   { return table{t, t.tx.Bucket(onlineBucket), "o"} }
-func (t *transaction) users() table    { return table{t, t.tx.Bucket(usersBucket), "u"} }
+func (t *transaction) table(letter byte) table {
+	return table{t, t.tx.Bucket(letters[letter]), string(rune(letter))}
+}
+
+func (t *transaction) counters() table { return t.table('c') }
+func (t *transaction) groups() table   { return t.table('g') }
+func (t *transaction) online() table   { return t.table('o') }
+func (t *transaction) users() table    { return t.table('u') }
 
 // headers is the records of apps. What the journal says of one, and so what is read
 // there, is its numbers alone: they change with every step, and a record may have a
 // thousand times their size. It changes only after the journal was carried out.
-func (t *transaction) headers() table { return table{t, t.tx.Bucket(appsBucket), "h"} }
+func (t *transaction) headers() table { return t.table('h') }
 
 // putHeader changes the numbers of an app's record.
 func (t *transaction) putHeader(app uint32, h header) error {
@@ -62,16 +66,21 @@ func putNumbers(apps *bolt.Bucket, key, numbers []byte) error {
 
 // window is a bucket among the windows.
 func (t *transaction) window(name []byte) table {
-	return table{t, t.tx.Bucket(windowsBucket).Bucket(name), inner('w', name)}
+	return t.inside('w', name)
 }
 
 // requests is a bucket of request ids.
 func (t *transaction) requests(name []byte) table {
-	found := table{t, t.tx.Bucket(requestsBucket).Bucket(name), inner('r', name)}
+	found := t.inside('r', name)
 	if found.bucket != nil {
 		found.bucket.FillPercent = requestFill
 	}
 	return found
+}
+
+// inside is a table inside of a bucket.
+func (t *transaction) inside(letter byte, name []byte) table {
+	return table{t, t.tx.Bucket(letters[letter]).Bucket(name), inner(letter, name)}
 }
 
 // inner names a table inside of a bucket.

@@ -3,6 +3,7 @@ package boltstore
 import (
 	"bytes"
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/imquota/imquota/catalog"
@@ -91,11 +92,11 @@ func (s *step) makeWindow(key []byte) (table, error) {
 		return b, nil
 	}
 	windows := s.in.tx.Bucket(windowsBucket)
-	past := namesIn(windows, appKey(s.txn.App), windowsPast(s.txn.App, s.clock))
-	if err := s.drop(windows, past, s.in.window); err != nil {
+	isAny, err := s.dropPast(windows, windowsPast(s.txn.App, s.clock), s.in.window)
+	if err != nil {
 		return table{}, err
 	}
-	s.in.isMixed = s.in.isMixed || len(past) > 0 // who reads by a clock of before does not miss them
+	s.in.isMixed = s.in.isMixed || isAny // who reads by a clock of before does not miss them
 	if _, err := windows.CreateBucket(key); err != nil {
 		return table{}, err
 	}
@@ -206,8 +207,7 @@ func (s *step) remember() error {
 	b := s.in.requests(key)
 	if !b.exists() {
 		requests := s.in.tx.Bucket(requestsBucket)
-		past := namesIn(requests, appKey(s.txn.App), generationsPast(s.txn.App, s.clock))
-		if err := s.drop(requests, past, s.in.requests); err != nil {
+		if _, err := s.dropPast(requests, generationsPast(s.txn.App, s.clock), s.in.requests); err != nil {
 			return err
 		}
 		s.requests.forget(name.generation)
@@ -232,24 +232,17 @@ func (s *step) writeHeader() error {
 	return s.in.putHeader(s.txn.App, h)
 }
 
-// drop drops buckets in a bucket, that are these tables. What the journal says of one
-// would make it anew, and is carried out before.
-func (s *step) drop(in *bolt.Bucket, names [][]byte, tableOf func(name []byte) table) error {
-	if slices.ContainsFunc(names, func(name []byte) bool { return tableOf(name).isPending() }) {
+// dropPast drops the app's buckets in a bucket that lie before a key, which are these
+// tables, and reports whether there were any. What the journal says of one would make
+// it anew, and is carried out before.
+func (s *step) dropPast(in *bolt.Bucket, until []byte, tableOf func(name []byte) table) (isAny bool, err error) {
+	past := keysOf(in, appKey(s.txn.App), math.MaxInt, func(name []byte) bool { return bytes.Compare(name, until) < 0 })
+	if slices.ContainsFunc(past, func(name []byte) bool { return tableOf(name).isPending() }) {
 		if err := s.in.carryOut(); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return dropBuckets(in, names)
-}
-
-// namesIn lists the buckets in a bucket whose names lie in the half-open range.
-func namesIn(b *bolt.Bucket, from, to []byte) (names [][]byte) {
-	c := b.Cursor()
-	for k, _ := c.Seek(from); k != nil && bytes.Compare(k, to) < 0; k, _ = c.Next() {
-		names = append(names, bytes.Clone(k))
-	}
-	return names
+	return len(past) > 0, dropBuckets(in, past)
 }
 
 func dropBuckets(b *bolt.Bucket, names [][]byte) error {

@@ -240,14 +240,15 @@ func (s *Store) commit(first *work) {
 			}
 			return t.finish()
 		})
+		committed := err == nil
 		var fault *account.Fault
-		if err != nil && err != errUnchanged && offender < 0 { //nolint:errorlint // it is never wrapped
+		switch {
+		case err == errUnchanged: //nolint:errorlint // it is never wrapped
+			err = nil
+		case err != nil && offender < 0:
 			fault = s.faultOf(err) // before any reader goes on
 		}
-		s.journal.settle(t, err == nil)
-		if err == errUnchanged { //nolint:errorlint // it is never wrapped
-			err = nil
-		}
+		s.journal.settle(t, committed)
 		s.requests.settle(err == nil)
 		if offender < 0 {
 			s.settle(b.calls, fault)
