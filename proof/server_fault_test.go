@@ -52,8 +52,9 @@ var killClients = []any{"CLIENT", "KILL", "TYPE", "normal"}
 func (o operator) faults() map[string]fault {
 	set := func(name string, value any) []any { return []any{"CONFIG", "SET", name, value} }
 	window := func(begin, end []any) fault { return o.between([][]any{begin}, [][]any{end}) }
+	forget := [][]any{{"SCRIPT", "FLUSH"}, {"FUNCTION", "FLUSH"}}
 	return map[string]fault{
-		"scripts forgotten":      window([]any{"SCRIPT", "FLUSH"}, []any{"SCRIPT", "FLUSH"}),
+		"scripts forgotten":      o.between(forget, forget),
 		"clients killed":         window(killClients, killClients),
 		"writes paused":          window([]any{"CLIENT", "PAUSE", 10_000, "WRITE"}, []any{"CLIENT", "UNPAUSE"}),
 		"full":                   window(set("maxmemory", 1), set("maxmemory", 0)),
@@ -62,6 +63,7 @@ func (o operator) faults() map[string]fault {
 		"too many clients":       o.between([][]any{set("maxclients", 1), killClients}, [][]any{set("maxclients", 10_000)}),
 		"another password":       o.between([][]any{set("requirepass", "x"), killClients}, [][]any{set("requirepass", "")}),
 		"nothing may be run":     window([]any{"ACL", "SETUSER", "default", "-@scripting"}, []any{"ACL", "SETUSER", "default", "+@all"}),
+		"no function may be run": window([]any{"ACL", "SETUSER", "default", "-fcall"}, []any{"ACL", "SETUSER", "default", "+@all"}),
 		"nothing may be read":    window([]any{"ACL", "SETUSER", "default", "-@read"}, []any{"ACL", "SETUSER", "default", "+@all"}),
 		"nothing may be dropped": window([]any{"ACL", "SETUSER", "default", "-hdel", "-unlink", "-pexpire"}, []any{"ACL", "SETUSER", "default", "+@all"}),
 		"a script without end":   o.stuck,

@@ -97,10 +97,19 @@
 --
 -- To debug: redis-cli --ldb --eval apply.lua KEYS... , ARGV...
 
-local call, try, KEYS = redis.call, redis.pcall, KEYS -- looked up once
-local type, tonumber, find, max = type, tonumber, string.find, math.max
-local A = cmsgpack.unpack(ARGV[1])
-local out, o = {}, 0
+-- lookUp finds what a call needs of Lua and Redis. Where functions are read, there is
+-- nothing of it yet.
+local function lookUp()
+  return redis.call, redis.pcall, type, tonumber, string.find, math.max
+end
+
+local call, try, type, tonumber, find, max -- looked up once
+
+-- Of the call at hand.
+local KEYS, A, out, o
+local writes -- commands, and changes of totals
+local time -- of this server, once it is needed
+local stamped, stamp -- a clock that was written, and its text
 
 local EXACT = 9007199254740991
 local ONLY_ADDS, WITH_REQUEST, LOGIN = 32, 33, 64 -- steps
@@ -111,10 +120,7 @@ local idsEnd -- of the generation of request ids
 local holds, holdsEnd, HELD, ENDS -- what is held, until when, by which keys
 local ended -- what those still hold whose end is past and who are not settled
 local totals, changed -- counters of the app as a whole, by key and field; a list
-local writes = 0 -- commands, and changes of totals
 local L, J -- what counting and judging return, once they are needed
-local time -- of this server, once it is needed
-local stamped, stamp -- a clock that was written, and its text
 
 local function refuse(code, why)
   out[o + 1], out[o + 2] = code, why
@@ -715,7 +721,6 @@ local function judging()
   local NOTHING = {}
   -- What the charges at hand found: one entry a charge, then one a counter.
   local delta, from, used, held, of, found = {}, {}, {}, {}, {}, {}
-  local holdsKept = A[2]
 
   -- judge reads the counters of all charges, and returns whether they fit their
   -- limits and whether one of them would not be exact any more.
@@ -846,7 +851,7 @@ local function judging()
     if t.group and t.group.op == 2 then
       H.take(parts, H.ofGroupID(t.group), 1)
     end
-    H.place(t.hold, parts, holdsKept)
+    H.place(t.hold, parts, A[2])
     return isHeld
   end
 
@@ -1198,9 +1203,17 @@ local function app(at, isFirst)
   out[first + 2], out[first + 3] = clock, sequence
 end
 
-local at = 4
-for i = 1, A[3] do
-  app(at, i == 1)
-  at = at + 9 + A[at + 8]
+-- apply carries out a call. Nothing that an earlier one left matters to it.
+local function apply(keys, args)
+  if not call then
+    call, try, type, tonumber, find, max = lookUp()
+  end
+  KEYS, A, out, o = keys, cmsgpack.unpack(args[1]), {}, 0
+  writes, time, stamped = 0, nil, nil
+  local at = 4
+  for i = 1, A[3] do
+    app(at, i == 1)
+    at = at + 9 + A[at + 8]
+  end
+  return cmsgpack.pack(out)
 end
-return cmsgpack.pack(out)

@@ -75,7 +75,7 @@ func BenchmarkBuckets(b *testing.B) {
 						}
 						b.StopTimer()
 						used, n := cpuMicros(b, client)-before, float64(b.N*batch)
-						b.ReportMetric(microseconds(b, client, "evalsha")*float64(b.N)/n, "script-µs/txn")
+						b.ReportMetric(microseconds(b, client, "fcall")*float64(b.N)/n, "script-µs/txn")
 						b.ReportMetric(used/n, "redis-µs/txn")
 						b.ReportMetric(0, "ns/op")
 					})

@@ -120,22 +120,8 @@ func (s *Store) fly(flight []*gather.Item[*parcel]) {
 		s.encode(e)
 		commands[i] = &e.command
 	}
-	s.dispatch(ctx, commands)
-	var texts []*command // to be sent with the script's text
-	for _, c := range commands {
-		c.err = c.readReply()
-		if c.err != nil {
-			if v, _ := judge(c.err); v == noScript {
-				c.whole = true
-				texts = append(texts, c)
-			}
-		}
-	}
-	if len(texts) > 0 {
-		s.dispatch(ctx, texts)
-		for _, c := range texts {
-			c.err = c.readReply()
-		}
+	for pending := commands; len(pending) > 0; pending = s.unknown(ctx, pending) {
+		s.dispatch(ctx, pending)
 	}
 	for _, e := range evaluations {
 		s.land(ctx, e)
@@ -208,7 +194,7 @@ next:
 		}
 		e := shared
 		if e == nil || isCluster {
-			e = &evaluation{command: command{script: sc, detours: p.detours}}
+			e = &evaluation{command: command{script: sc, form: s.form(), detours: p.detours}}
 			all = append(all, e)
 		}
 		c := &section{app: p.app, version: p.version, now: p.now}

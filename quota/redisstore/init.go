@@ -72,7 +72,7 @@ func drawID() string {
 // mark marks the store: as pending, unless an id is given. It answers the id
 // that the store has.
 func (s *Store) mark(ctx context.Context, id string) (string, error) {
-	c := &command{script: initScript, whole: true, keys: []string{s.storeKey()}, args: []any{format, id}, writes: true}
+	c := &command{script: initScript, form: byText, keys: []string{s.storeKey()}, args: []any{format, id}, writes: true}
 	if err := s.deliverAll(ctx, []*command{c}); err != nil {
 		return "", err
 	}

@@ -19,7 +19,7 @@ func TestReplyOfAnother(t *testing.T) {
 	}
 	txn := txnOf(app, add("users", 1))
 	txn.Request = requestOf("once")
-	proxy.RepeatReplyAt("evalsha")
+	proxy.RepeatReplyAt("fcall")
 	wantReason(t, applyOne(t.Context(), s, txn).Err, account.OutcomeUnknown)
 	// Its own reply may come when the next call is waiting for one, and so on: none
 	// of them is answered wrong.

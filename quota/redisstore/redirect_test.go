@@ -43,7 +43,7 @@ func TestLostReplyAfterRedirect(t *testing.T) {
 			}
 			elsewhere := newAppOn(t, c, s, c.Nodes[1]) // so that the node knows the script
 			mustApply(t, s, txnOf(elsewhere, add("users", 1)))
-			proxy.DropReplyTo("evalsha")
+			proxy.DropReplyTo("fcall")
 			for i, o := range s.Apply(t.Context(), txns) {
 				wantReason(t, o.Err, account.OutcomeUnknown)
 				if got := used(t, s, apps[i], "users"); got != 2 {

@@ -85,7 +85,8 @@ var restoreLua string
 // script is a Lua script and the name that Redis knows it by.
 type script struct {
 	source, sha string
-	waits       bool // what it writes is waited for, whoever runs it
+	function    string // of the library, if it is there too
+	waits       bool   // what it writes is waited for, whoever runs it
 }
 
 // newScript declares the flags that decide when Redis runs a script at all, and
@@ -118,7 +119,10 @@ var readers = []string{"EXISTS", "GET", "HGET", "HGETALL", "HKEYS", "HLEN", "HMG
 // of its writes. Redis holds each command of a script against the user's
 // permissions when it comes to it, and leaves what was written before. The scripts
 // without it take steps that are repeated.
-func whole(body string) string {
+func whole(body string) string { return permissions(body) + body }
+
+// permissions are the checks that whole adds.
+func permissions(body string) string {
 	var commands []string
 	for _, match := range commandOf.FindAllStringSubmatch(body, -1) {
 		if !slices.Contains(readers, match[1]) {
@@ -130,7 +134,7 @@ func whole(body string) string {
 	for _, command := range slices.Compact(commands) {
 		fmt.Fprintf(&checks, "if not redis.acl_check_cmd('%s', KEYS[1]) then return redis.error_reply('NOPERM this user may not run %[1]s') end\n", command)
 	}
-	return checks.String() + body
+	return checks.String()
 }
 
 // unwaited is a script whose writes are no loss, or that may write nothing.
@@ -144,12 +148,20 @@ func unwaited(s *script) *script {
 // room is made by them: an app is disabled, deleted, reclaimed, swept; a bill paid.
 const evenIfFull = " flags=allow-oom"
 
-// applyScripts are the script of Apply in its two forms.
-type applyScripts struct{ grow, release *script }
+// applyScripts are the script of Apply in its two forms, each of which is a function
+// of the library too.
+type applyScripts struct {
+	grow, release *script
+	library       string
+}
 
 func newApplyScripts(body string) applyScripts {
+	library, name := newLibrary(body)
+	script := permissions(body) + "local keys = KEYS\n" + body + "return apply(keys, ARGV)" // apply has a KEYS of its own
 	// It judges too, and then writes nothing.
-	return applyScripts{unwaited(newScript("", whole(body))), unwaited(newScript(evenIfFull, whole(body)))}
+	a := applyScripts{unwaited(newScript("", script)), unwaited(newScript(evenIfFull, script)), library}
+	a.grow.function, a.release.function = name, name+"_even_if_full"
+	return a
 }
 
 const noWrites = " flags=no-writes"

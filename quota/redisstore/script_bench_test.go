@@ -66,7 +66,7 @@ func BenchmarkScript(b *testing.B) {
 				}
 				done := float64(b.N * together)
 				b.ReportMetric((cpuMicros(b, client)-cpu)/done, "cpu-µs/txn")
-				b.ReportMetric(microseconds(b, client, "evalsha")/float64(together), "script-µs/txn")
+				b.ReportMetric(microseconds(b, client, "fcall")/float64(together), "script-µs/txn")
 				b.ReportMetric(0, "ns/op")
 			})
 		}

@@ -38,10 +38,10 @@ func TestOneScriptCallPerApply(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustApply(t, s, tt.txns...)
-			if got := calls(t, client, "evalsha"); got != tt.want {
-				t.Errorf("%d EVALSHA, want %d", got, tt.want)
+			if got := calls(t, client, "fcall"); got != tt.want {
+				t.Errorf("%d FCALL, want %d", got, tt.want)
 			}
-			if got := calls(t, client, "eval") + calls(t, client, `script|load`); got != 0 {
+			if got := calls(t, client, "eval") + calls(t, client, "evalsha") + calls(t, client, `function|load`); got != 0 {
 				t.Errorf("%d scripts sent as text, want none", got)
 			}
 		})
@@ -118,7 +118,7 @@ func TestLargeBatchesAreCut(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("counters before each transaction (-want +got):\n%s", diff)
 			}
-			if got := calls(t, client, "evalsha"); got != tt.want {
+			if got := calls(t, client, "fcall"); got != tt.want {
 				t.Errorf("%d scripts, want %d", got, tt.want)
 			}
 		})
@@ -222,7 +222,7 @@ func BenchmarkLargestStep(b *testing.B) {
 					b.Fatal(err)
 				}
 				mustApply(b, s, bb.txn)
-				held += microseconds(b, client, "evalsha")
+				held += microseconds(b, client, "fcall")
 			}
 			b.ReportMetric(held/float64(b.N), "redis-µs/op")
 			b.ReportMetric(0, "ns/op")

@@ -108,7 +108,8 @@ type command struct {
 	kept   bool      // it writes what must last, and may be repeated
 	ends   time.Time // the time of the first of its callers who has none left; zero: of none
 
-	whole      bool   // the server asked for the script's text
+	form       form   // of a script
+	taught     bool   // the server was given the library
 	detours    bool   // its keys are on their way to another node
 	mark       string // what the script is to answer with
 	replicated bool   // as many replicas have what it wrote as are to be waited for
@@ -143,8 +144,12 @@ func (c *command) prepare(ctx context.Context) *once {
 	args := c.args
 	if c.script != nil {
 		name, text := "evalsha", c.script.sha
-		if c.whole {
+		switch c.form {
+		case byText:
 			name, text = "eval", c.script.source
+		case byFunction:
+			name, text = "fcall", c.script.function
+		case byHash:
 		}
 		args = append(make([]any, 0, 4+len(c.keys)+len(c.args)), name, text, len(c.keys))
 		for i := range c.keys {
@@ -248,8 +253,10 @@ func (s *Store) deliver(ctx context.Context, deadline time.Time, commands []*com
 				c.err = s.faultOf(c.err, c.writes)
 				continue
 			}
-			hurry = hurry && v == noScript && !c.whole
-			c.whole = c.whole || v == noScript
+			hurry = hurry && v == noScript && c.form != byText
+			if v == noScript {
+				c.form = byText
+			}
 			c.detours = c.detours || v == moving
 			again = append(again, c)
 		}

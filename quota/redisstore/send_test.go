@@ -47,7 +47,7 @@ func testLostReply(t *testing.T, proxy *redistest.Proxy, s *Store) {
 			txns := []quota.Txn{txn, txnOf(other, add("users", 1))}[:apps]
 			before := used(t, s, app, "users")
 
-			proxy.DropReplyTo("evalsha")
+			proxy.DropReplyTo("fcall")
 			o := s.Apply(t.Context(), txns)[0]
 			wantReason(t, o.Err, account.OutcomeUnknown)
 			var f *account.Fault
@@ -228,7 +228,7 @@ func TestCallersTime(t *testing.T) {
 		}
 		_, err := s.App(ctx, 1)
 		wantReason(t, err, account.CallerGone)
-		if n := calls(t, client, "evalsha") + calls(t, client, "hmget"); n != 0 {
+		if n := calls(t, client, "fcall") + calls(t, client, "hmget"); n != 0 {
 			t.Errorf("%d commands were sent, want none", n)
 		}
 	})
@@ -268,7 +268,7 @@ func TestLimitHoldsUnderLostReplies(t *testing.T) {
 		txn.Charges[0].Limit = catalog.Max(20)
 		txn.Request = requestOf(fmt.Sprintf("request %d", i))
 		if i%3 == 0 {
-			proxy.DropReplyTo("evalsha")
+			proxy.DropReplyTo("fcall")
 		}
 		o := applyOne(t.Context(), s, txn)
 		if o.Err != nil {

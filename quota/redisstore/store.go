@@ -20,14 +20,15 @@ type Store struct {
 	prefix string
 	now    func() time.Time // nil: not compared
 
-	scripts   applyScripts
-	queue     *queue // of Apply's parcels
-	nodes     queues
-	liveLooks liveLooks
-	watchers  watchers
-	holding   holding
-	tails     *tails
-	self      string // who asks for leases
+	scripts          applyScripts
+	refusedFunctions atomic.Pointer[time.Time] // when a server last did not take them
+	queue            *queue                    // of Apply's parcels
+	nodes            queues
+	liveLooks        liveLooks
+	watchers         watchers
+	holding          holding
+	tails            *tails
+	self             string // who asks for leases
 
 	background context.Context // done when the store is closed
 

@@ -18,6 +18,10 @@ func TestSuite(t *testing.T) {
 		t.Parallel()
 		suite(t, "redis://"+redistest.Standalone(t).Addr)
 	})
+	t.Run("without functions", func(t *testing.T) {
+		t.Parallel()
+		suite(t, "redis://"+redistest.Standalone(t, "--rename-command", "FCALL", "").Addr)
+	})
 	t.Run("sentinel", func(t *testing.T) {
 		t.Parallel()
 		servers := redistest.Sentinel(t)

@@ -134,7 +134,7 @@ func TestLostWait(t *testing.T) {
 	}
 	mustApply(t, s, txnOf(app, add("users", 1)))
 	// All replies lost: nobody knows.
-	proxy.DropReplyTo("evalsha")
+	proxy.DropReplyTo("fcall")
 	wantReason(t, count().Err, account.OutcomeUnknown)
 	if got := used(t, s, app, "users"); got != 4 {
 		t.Errorf("counted %d, want 4: once, whatever was lost", got)
