@@ -90,25 +90,25 @@
 -- transaction that is judged, reads come before the first write, under pcall: what
 -- is wrong with one leaves the others alone.
 --
--- Redis makes each of these functions anew at each call, for a tenth of a
--- microsecond and more by what it shares: those that most calls do not need are
--- made when they are first needed. Most transactions only add to counters and are
--- allowed, or are logins: those are done by add and login. All else is judged.
+-- Most transactions only add to counters and are allowed, or are logins: those are
+-- done by increase and login. All else is judged.
 --
--- To debug: redis-cli --ldb --eval apply.lua KEYS... , ARGV...
+-- This is the text of a library and of a script: it defines apply(keys, args), which
+-- either calls. Of a library the variables outlast a call.
 
--- lookUp finds what a call needs of Lua and Redis. Where functions are read, there is
--- nothing of it yet.
-local function lookUp()
+-- globals returns what is looked up once. While a library is loaded there is nothing
+-- of it yet.
+local function globals()
   return redis.call, redis.pcall, type, tonumber, string.find, math.max
 end
 
-local call, try, type, tonumber, find, max -- looked up once
+local call, try, type, tonumber, find, max -- of globals
 
 -- Of the call at hand.
 local KEYS, A, out, o
-local writes -- commands, and changes of totals
 local time -- of this server, once it is needed
+
+local writes = 0 -- commands, and changes of totals
 local stamped, stamp -- a clock that was written, and its text
 
 local EXACT = 9007199254740991
@@ -120,7 +120,6 @@ local idsEnd -- of the generation of request ids
 local holds, holdsEnd, HELD, ENDS -- what is held, until when, by which keys
 local ended -- what those still hold whose end is past and who are not settled
 local totals, changed -- counters of the app as a whole, by key and field; a list
-local L, J -- what counting and judging return, once they are needed
 
 local function refuse(code, why)
   out[o + 1], out[o + 2] = code, why
@@ -134,941 +133,896 @@ local function lasting(bucket)
   end
 end
 
--- counting makes what carries out a login, and what it shares with judging.
-local function counting()
-  local L = {}
+-- number returns what a stored value counts; nil if it is not a count.
+local function number(value)
+  local n = type(value) == 'string' and find(value, '^%-?%d+$') and tonumber(value)
+  return n and n <= EXACT and n >= -EXACT and n or nil
+end
 
-  -- number returns what a stored value counts; nil if it is not a count.
-  function L.number(value)
-    local n = type(value) == 'string' and find(value, '^%-?%d+$') and tonumber(value)
-    return n and n <= EXACT and n >= -EXACT and n or nil
+-- total returns a counter of the app as a whole, which many transactions of one call
+-- read and change: it is read once, and written once. It is nil if it is damaged.
+local function total(key, field)
+  totals = totals or {}
+  local fields = totals[KEYS[key]]
+  if not fields then
+    fields = {}
+    totals[KEYS[key]] = fields
   end
-
-  -- total returns a counter of the app as a whole, which many transactions of one call
-  -- read and change: it is read once, and written once. It is nil if it is damaged.
-  function L.total(key, field)
-    totals = totals or {}
-    local fields = totals[KEYS[key]]
-    if not fields then
-      fields = {}
-      totals[KEYS[key]] = fields
+  local counter = fields[field]
+  if not counter then
+    local used = number(try('HGET', KEYS[key], field) or '0')
+    if not used then
+      return nil
     end
-    local counter = fields[field]
-    if not counter then
-      local used = L.number(try('HGET', KEYS[key], field) or '0')
-      if not used then
-        return nil
-      end
-      counter = {key = key, field = field, used = used}
-      fields[field] = counter
-    end
-    return counter
+    counter = {key = key, field = field, used = used}
+    fields[field] = counter
   end
+  return counter
+end
 
-  -- become has a total be written when all transactions are done.
-  function L.become(counter, used, ttl)
-    counter.used = used
-    if not counter.ttl then
-      changed = changed or {}
-      changed[#changed + 1] = counter
-    end
-    counter.ttl = ttl
+-- become has a total be written when all transactions are done.
+local function become(counter, used, ttl)
+  counter.used = used
+  if not counter.ttl then
+    changed = changed or {}
+    changed[#changed + 1] = counter
   end
+  counter.ttl = ttl
+end
 
-  function L.put(key, field, value, ttl)
-    if value == 0 then
-      call('HDEL', KEYS[key], field)
-    else
-      call('HSET', KEYS[key], field, value)
-      if ttl ~= 0 then
-        call('PEXPIRE', KEYS[key], ttl)
-      end
+local function put(key, field, value, ttl)
+  if value == 0 then
+    call('HDEL', KEYS[key], field)
+  else
+    call('HSET', KEYS[key], field, value)
+    if ttl ~= 0 then
+      call('PEXPIRE', KEYS[key], ttl)
     end
   end
+end
 
-  -- login carries out a login, unless that is not right: a user who was deleted, a
-  -- limit, a value that is not a count. It reports whether it was right; else nothing
-  -- is changed and it is to be judged. Most users were active this month before, and
-  -- nothing is counted.
-  function L.login(at)
-    local window, charges, month, bucket, user = A[at + 1], A[at + 2], A[at + 5], KEYS[base + A[at + 7]], A[at + 8]
-    if clock >= window and window ~= 0 then
+-- login carries out a login, unless that is not right: a user who was deleted, a
+-- limit, a value that is not a count. It reports whether it was right; else nothing
+-- is changed and it is to be judged. Most users were active this month before, and
+-- nothing is counted.
+local function login(at)
+  local window, charges, month, bucket, user = A[at + 1], A[at + 2], A[at + 5], KEYS[base + A[at + 7]], A[at + 8]
+  if clock >= window and window ~= 0 then
+    return false
+  end
+  local new, active, value, text = 0, 0, try('HGET', bucket, user), month .. ''
+  if not value then
+    new, active = 1, 1
+  elseif value ~= text then
+    local seen = number(value)
+    if not seen or seen < -1 or seen >= month then
       return false
     end
-    local new, active, value, text = 0, 0, try('HGET', bucket, user), month .. ''
-    if not value then
-      new, active = 1, 1
-    elseif value ~= text then
-      local seen = L.number(value)
-      if not seen or seen < -1 or seen >= month then
-        return false
-      end
-      active = 1
+    active = 1
+  end
+  for i = at + 9, at + 13 * charges, 13 do
+    local counter, d = total(base + A[i + 11], A[i + 12]), A[i] * (A[i + 4] == 1 and new or active)
+    local after = counter and counter.used + d
+    if not after or d < 0 or after < 0 or after > EXACT or d > 0 and A[i + 1] and after > A[i + 1] then
+      return false
     end
-    for i = at + 9, at + 13 * charges, 13 do
-      local counter, d = L.total(base + A[i + 11], A[i + 12]), A[i] * (A[i + 4] == 1 and new or active)
-      local after = counter and counter.used + d
-      if not after or d < 0 or after < 0 or after > EXACT or d > 0 and A[i + 1] and after > A[i + 1] then
-        return false
+  end
+  if active == 1 then
+    call('HSET', bucket, user, text)
+    sequence = sequence + 1
+  end
+  out[o + 1] = 1
+  o = o + 1
+  for i = at + 9, at + 13 * charges, 13 do
+    local counter, d = total(base + A[i + 11], A[i + 12]), A[i] * (A[i + 4] == 1 and new or active)
+    out[o + 1], out[o + 2], out[o + 3] = 1, d, counter.used
+    o = o + 3
+    if d ~= 0 then
+      become(counter, counter.used + d, A[i + 9])
+    end
+  end
+  return true
+end
+
+local NO_DAY = -2147483648
+
+local function text(n)
+  return string.format('%.0f', n)
+end
+
+local function fail(code, why)
+  error({code, why or ''}, 0)
+end
+
+-- read returns a hash field's value, or raises a problem for its transaction.
+local function read(key, field)
+  local value = try('HGET', KEYS[key], field)
+  if type(value) == 'table' then
+    fail(7, KEYS[key] .. ': ' .. (value.err or 'unreadable'))
+  end
+  return value
+end
+
+local function corrupt(key, field)
+  fail(7, KEYS[key] .. ' field ' .. field .. ': not a count')
+end
+
+-- count returns a counter; one that does not exist is zero.
+local function count(key, field)
+  local value = try('HGET', KEYS[key], field)
+  if not value then
+    return 0
+  elseif type(value) == 'table' then
+    fail(7, KEYS[key] .. ': ' .. (value.err or 'unreadable'))
+  end
+  return number(value) or corrupt(key, field)
+end
+
+-- change writes, and counts the commands: a transaction that applies and finds
+-- nothing to change leaves the header too.
+local function change(command, key, ...)
+  call(command, KEYS[key], ...)
+  writes = writes + 1
+end
+
+-- What is held, of apps that have a hold that has not ended: most have none.
+local PLACED, COMMITTED, CANCELLED = 1, 2, 3
+
+-- partsOf returns what a reservation holds: a list of what of, how much.
+local function partsOf(id)
+  local packed = read(HELD, 'p' .. id)
+  if not packed then
+    return {}
+  end
+  local ok, parts = pcall(cmsgpack.unpack, packed)
+  if not ok or type(parts) ~= 'table' then
+    fail(7, KEYS[HELD] .. ': the parts of a reservation are damaged')
+  end
+  return parts
+end
+
+local function sumOf(of)
+  return holds and count(HELD, 's' .. of) or 0
+end
+
+-- byOthers is what is held of something, without what the reservation holds
+-- that the step is about to end.
+local function byOthers(t, of)
+  return sumOf(of) - (ended and ended[of] or 0) - (t.own and t.own[of] or 0)
+end
+
+-- free gives back what a reservation holds. It reads before it writes.
+local function free(id, parts)
+  local sums = {}
+  for i = 1, #parts, 2 do
+    sums[i] = sumOf(parts[i]) - parts[i + 1]
+  end
+  for i = 1, #parts, 2 do
+    if sums[i] > 0 then
+      call('HSET', KEYS[HELD], 's' .. parts[i], sums[i])
+    else
+      call('HDEL', KEYS[HELD], 's' .. parts[i])
+    end
+  end
+  call('HDEL', KEYS[HELD], 'p' .. id)
+  call('ZREM', KEYS[ENDS], id)
+end
+
+local SETTLED_PARTS = 20000
+
+-- settle takes off what holds that have ended still hold. Some of it, ended by
+-- the clock that is kept, is freed for good; the rest is only known to have
+-- ended. By a caller's clock that this step may not keep nothing is freed: the
+-- next step may be of one whose clock is behind, for whom the hold goes on.
+local function settle()
+  local due = try('ZRANGEBYSCORE', KEYS[ENDS], '-inf', clock, 'WITHSCORES')
+  if due.err then
+    fail(7, KEYS[ENDS] .. ': ' .. due.err)
+  end
+  ended = {}
+  local settled = 0
+  for i = 1, #due, 2 do
+    local parts = partsOf(due[i])
+    if tonumber(due[i + 1]) <= kept and settled < SETTLED_PARTS then
+      free(due[i], parts)
+      settled = settled + #parts + 1
+    else
+      for k = 1, #parts, 2 do
+        ended[parts[k]] = (ended[parts[k]] or 0) + parts[k + 1]
       end
     end
-    if active == 1 then
-      call('HSET', bucket, user, text)
-      sequence = sequence + 1
+  end
+end
+
+-- find finds the reservation that a step is about, and returns whether the
+-- step was taken before.
+local function findHold(t)
+  local h = t.hold
+  local value = read(h.key, h.id)
+  if not value then
+    value = read(h.old, h.id)
+    if value then
+      h.key = h.old
     end
-    out[o + 1] = 1
-    o = o + 1
-    for i = at + 9, at + 13 * charges, 13 do
-      local counter, d = L.total(base + A[i + 11], A[i + 12]), A[i] * (A[i + 4] == 1 and new or active)
-      out[o + 1], out[o + 2], out[o + 3] = 1, d, counter.used
-      o = o + 3
-      if d ~= 0 then
-        L.become(counter, counter.used + d, A[i + 9])
-      end
+  end
+  if not value then
+    if h.op ~= 1 then
+      fail(12)
+    end
+    return false
+  end
+  local state, fingerprint = string.sub(value, 1, 1), string.sub(value, 2, 9)
+  local ends, plan = string.match(string.sub(value, 10), '^(%d+) (.*)$')
+  h.state = state == 'p' and PLACED or state == 'c' and COMMITTED or state == 'x' and CANCELLED
+  if not ends or not h.state then
+    fail(7, KEYS[h.key] .. ': a reservation is damaged')
+  end
+  h.ends = tonumber(ends)
+  if h.op == 1 then
+    if fingerprint ~= h.print then
+      fail(3)
     end
     return true
+  elseif h.op == 2 then
+    h.plan = plan
+  elseif h.op == 3 and h.state == COMMITTED or h.op == 4 and h.state == CANCELLED then
+    return true
+  elseif h.state ~= PLACED then
+    fail(h.state == COMMITTED and 13 or 14)
+  elseif h.op == 3 and h.late ~= (h.ends <= clock) then
+    fail(15)
+  else
+    h.print = fingerprint
+    if h.ends > clock then
+      h.parts = partsOf(h.id)
+      t.own = {}
+      for i = 1, #h.parts, 2 do
+        t.own[h.parts[i]] = h.parts[i + 1]
+      end
+    end
   end
-
-  return L
+  return false
 end
 
--- judging makes all that it takes to judge a transaction and to write it.
-local function judging()
-  L = L or counting()
-  local number, total, become, put = L.number, L.total, L.become, L.put
-  local NO_DAY = -2147483648
+-- What a part of a reservation is of. Ids may hold any byte: the kind comes
+-- first and the id last, and no name of a key holds a zero.
+local function ofGroupID(g)
+  return 'i' .. KEYS[g.key] .. '\0' .. g.id
+end
 
-  local function text(n)
-    return string.format('%.0f', n)
+local function ofMembers(g)
+  return 'm' .. KEYS[g.key] .. '\0' .. g.id
+end
+
+local function ofCounter(key, field)
+  return 'c' .. KEYS[key] .. '\0' .. field
+end
+
+-- begin makes room for a reservation.
+local function beginHolding()
+  if not holds then
+    call('UNLINK', KEYS[HELD], KEYS[ENDS]) -- of holds that have all ended
   end
+end
 
-  local function fail(code, why)
-    error({code, why or ''}, 0)
+-- take adds a part to a reservation.
+local function take(parts, of, more)
+  parts[#parts + 1], parts[#parts + 2] = of, more
+  change('HSET', HELD, 's' .. of, sumOf(of) + more)
+end
+
+-- place keeps a reservation of these parts.
+local function placeHold(h, parts, ttl)
+  h.state, h.ends = PLACED, clock + h.length
+  change('HSET', HELD, 'p' .. h.id, cmsgpack.pack(parts))
+  change('ZADD', ENDS, h.ends, h.id)
+  change('PEXPIRE', HELD, ttl)
+  change('PEXPIRE', ENDS, ttl)
+  change('HSET', h.key, h.id, 'p' .. h.print .. text(h.ends) .. ' ' .. h.asked)
+  change('PEXPIRE', h.key, ttl)
+  holdsEnd, holds = max(holds and holdsEnd or 0, h.ends), true
+end
+
+-- finish commits or cancels a reservation, of which nothing is held any more.
+local function finishHold(h)
+  if h.parts then
+    free(h.id, h.parts)
   end
+  h.state = h.op == 3 and COMMITTED or CANCELLED
+  change('HSET', h.key, h.id, (h.op == 3 and 'c' or 'x') .. h.print .. text(h.ends) .. ' ')
+end
 
-  -- read returns a hash field's value, or raises a problem for its transaction.
-  local function read(key, field)
-    local value = try('HGET', KEYS[key], field)
-    if type(value) == 'table' then
-      fail(7, KEYS[key] .. ': ' .. (value.err or 'unreadable'))
+local SWEPT_BUCKETS, SWEPT_FIELDS = 8, 64
+
+-- sweep drops, with the transaction's own drops, what is over among some fields of a
+-- bucket.
+local function sweep(drops, key, isOver)
+  local fields = call('HRANDFIELD', KEYS[key], SWEPT_FIELDS, 'WITHVALUES')
+  for i = 1, #fields, 2 do
+    if isOver(fields[i + 1]) then
+      drops[#drops + 1], drops[#drops + 2] = key, fields[i]
     end
-    return value
   end
+end
 
-  local function corrupt(key, field)
-    fail(7, KEYS[key] .. ' field ' .. field .. ': not a count')
-  end
-
-  -- count returns a counter; one that does not exist is zero.
-  local function count(key, field)
-    local value = try('HGET', KEYS[key], field)
-    if not value then
-      return 0
-    elseif type(value) == 'table' then
-      fail(7, KEYS[key] .. ': ' .. (value.err or 'unreadable'))
-    end
-    return number(value) or corrupt(key, field)
-  end
-
-  -- change writes, and counts the commands: a transaction that applies and finds
-  -- nothing to change leaves the header too.
-  local function change(command, key, ...)
-    call(command, KEYS[key], ...)
-    writes = writes + 1
-  end
-
-  -- Steps that few transactions have, made when one has.
-  local made = {}
-
-  -- What is held. An app without a hold that has not ended, as most are, pays for
-  -- none of this.
-  local function holding()
-    local H = {}
-    local PLACED, COMMITTED, CANCELLED = 1, 2, 3
-
-    -- partsOf returns what a reservation holds: a list of what of, how much.
-    local function partsOf(id)
-      local packed = read(HELD, 'p' .. id)
-      if not packed then
-        return {}
-      end
-      local ok, parts = pcall(cmsgpack.unpack, packed)
-      if not ok or type(parts) ~= 'table' then
-        fail(7, KEYS[HELD] .. ': the parts of a reservation are damaged')
-      end
-      return parts
-    end
-
-    local function sumOf(of)
-      return holds and count(HELD, 's' .. of) or 0
-    end
-
-    -- byOthers is what is held of something, without what the reservation holds
-    -- that the step is about to end.
-    function H.byOthers(t, of)
-      return sumOf(of) - (ended and ended[of] or 0) - (t.own and t.own[of] or 0)
-    end
-
-    -- free gives back what a reservation holds. It reads before it writes.
-    local function free(id, parts)
-      local sums = {}
-      for i = 1, #parts, 2 do
-        sums[i] = sumOf(parts[i]) - parts[i + 1]
-      end
-      for i = 1, #parts, 2 do
-        if sums[i] > 0 then
-          call('HSET', KEYS[HELD], 's' .. parts[i], sums[i])
-        else
-          call('HDEL', KEYS[HELD], 's' .. parts[i])
-        end
-      end
-      call('HDEL', KEYS[HELD], 'p' .. id)
-      call('ZREM', KEYS[ENDS], id)
-    end
-
-    -- settle takes off what holds that have ended still hold. Some of it, ended by
-    -- the clock that is kept, is freed for good; the rest is only known to have
-    -- ended. By a caller's clock that this step may not keep nothing is freed: the
-    -- next step may be of one whose clock is behind, for whom the hold goes on.
-    local SETTLED_PARTS = 20000
-    function H.settle()
-      local due = try('ZRANGEBYSCORE', KEYS[ENDS], '-inf', clock, 'WITHSCORES')
-      if due.err then
-        fail(7, KEYS[ENDS] .. ': ' .. due.err)
-      end
-      ended = {}
-    local settled = 0
-      for i = 1, #due, 2 do
-        local parts = partsOf(due[i])
-        if tonumber(due[i + 1]) <= kept and settled < SETTLED_PARTS then
-          free(due[i], parts)
-          settled = settled + #parts + 1
-        else
-          for k = 1, #parts, 2 do
-            ended[parts[k]] = (ended[parts[k]] or 0) + parts[k + 1]
-          end
-        end
-      end
-    end
-
-    -- find finds the reservation that a step is about, and returns whether the
-    -- step was taken before.
-    function H.find(t)
-      local h = t.hold
-      local value = read(h.key, h.id)
-      if not value then
-        value = read(h.old, h.id)
-        if value then
-          h.key = h.old
-        end
-      end
-      if not value then
-        if h.op ~= 1 then
-          fail(12)
-        end
-        return false
-      end
-      local state, fingerprint = string.sub(value, 1, 1), string.sub(value, 2, 9)
-      local ends, plan = string.match(string.sub(value, 10), '^(%d+) (.*)$')
-      h.state = state == 'p' and PLACED or state == 'c' and COMMITTED or state == 'x' and CANCELLED
-      if not ends or not h.state then
-        fail(7, KEYS[h.key] .. ': a reservation is damaged')
-      end
-      h.ends = tonumber(ends)
-      if h.op == 1 then
-        if fingerprint ~= h.print then
-          fail(3)
-        end
-        return true
-      elseif h.op == 2 then
-        h.plan = plan
-      elseif h.op == 3 and h.state == COMMITTED or h.op == 4 and h.state == CANCELLED then
-        return true
-      elseif h.state ~= PLACED then
-        fail(h.state == COMMITTED and 13 or 14)
-      elseif h.op == 3 and h.late ~= (h.ends <= clock) then
-        fail(15)
-      else
-        h.print = fingerprint
-        if h.ends > clock then
-          h.parts = partsOf(h.id)
-          t.own = {}
-          for i = 1, #h.parts, 2 do
-            t.own[h.parts[i]] = h.parts[i + 1]
-          end
-        end
-      end
-      return false
-    end
-
-    -- What a part of a reservation is of. Ids may hold any byte: the kind comes
-    -- first and the id last, and no name of a key holds a zero.
-    function H.ofGroupID(g)
-      return 'i' .. KEYS[g.key] .. '\0' .. g.id
-    end
-
-    function H.ofMembers(g)
-      return 'm' .. KEYS[g.key] .. '\0' .. g.id
-    end
-
-    function H.ofCounter(key, field)
-      return 'c' .. KEYS[key] .. '\0' .. field
-    end
-
-    -- begin makes room for a reservation.
-    function H.begin()
-      if not holds then
-        call('UNLINK', KEYS[HELD], KEYS[ENDS]) -- of holds that have all ended
-      end
-    end
-
-    -- take adds a part to a reservation.
-    function H.take(parts, of, more)
-      parts[#parts + 1], parts[#parts + 2] = of, more
-      change('HSET', HELD, 's' .. of, sumOf(of) + more)
-    end
-
-    -- place keeps a reservation of these parts.
-    function H.place(h, parts, ttl)
-      h.state, h.ends = PLACED, clock + h.length
-      change('HSET', HELD, 'p' .. h.id, cmsgpack.pack(parts))
-      change('ZADD', ENDS, h.ends, h.id)
-      change('PEXPIRE', HELD, ttl)
-      change('PEXPIRE', ENDS, ttl)
-      change('HSET', h.key, h.id, 'p' .. h.print .. text(h.ends) .. ' ' .. h.asked)
-      change('PEXPIRE', h.key, ttl)
-      holdsEnd, holds = max(holds and holdsEnd or 0, h.ends), true
-    end
-
-    -- finish commits or cancels a reservation, of which nothing is held any more.
-    function H.finish(h)
-      if h.parts then
-        free(h.id, h.parts)
-      end
-      h.state = h.op == 3 and COMMITTED or CANCELLED
-      change('HSET', h.key, h.id, (h.op == 3 and 'c' or 'x') .. h.print .. text(h.ends) .. ' ')
-    end
-
-    return H
-  end
-
-  -- sweeping drops, with the transaction's own drops, what is over among some fields
-  -- of a bucket.
-  local function sweeping()
-    local S = {}
-    local SWEPT_BUCKETS, SWEPT_FIELDS = 8, 64
-    local function sweep(drops, key, isOver)
-      local fields = call('HRANDFIELD', KEYS[key], SWEPT_FIELDS, 'WITHVALUES')
-      for i = 1, #fields, 2 do
-        if isOver(fields[i + 1]) then
-          drops[#drops + 1], drops[#drops + 2] = key, fields[i]
-        end
-      end
-    end
-
-    -- What a deleted user leaves behind matters in the month it names alone: then
-    -- the user who comes back is not counted again. A deletion sweeps what earlier
-    -- months left in its buckets, some fields of some buckets at a time, so that it
-    -- stays short whatever it finds.
-    function S.users(u)
-      local seen, buckets = {}, 0
-      for i = 1, #u.writes, 3 do
-        local key = u.writes[i]
-        if not seen[KEYS[key]] then
-          seen[KEYS[key]], buckets = true, buckets + 1
-          if buckets > SWEPT_BUCKETS then
-            return
-          end
-          sweep(u.drops, key, function(value)
-            value = string.match(value, '^%-%d+$') and tonumber(value)
-            return value and value < -1 and -2 - value < u.month
-          end)
-        end
-      end
-    end
-
-    -- A dissolved group leaves its day behind, so that a join that comes late does
-    -- not make it again on this day or the next. A dissolution sweeps what has
-    -- outlasted that, some fields of its bucket at a time.
-    function S.groups(g)
-      g.drops = {}
-      sweep(g.drops, g.key, function(value)
-        local gone = tonumber(string.match(value, '^%-(%-?%d+)$'))
-        return gone and gone + 1 < g.day
-      end)
-    end
-
-    return S
-  end
-
-  -- users finds what becomes of each user: known, active, gone. It returns where the
-  -- step ends.
-  local function users(t, at, mode, replayed)
-    local op, month, n = A[at], A[at + 1], A[at + 2]
-    local last = at + 2 + 2 * n
-    local u = {month = month, writes = {}, drops = {}}
-    t.users = u
-    local ends = op == 3 and last + 1 + 2 * A[last + 1] or last
-    if replayed then
-      return ends + 1
-    end
-    local new, active, gone, writes, w = 0, 0, 0, u.writes, 0
-    for i = at + 3, last, 2 do
-      local key, user = base + A[i], A[i + 1]
-      local value = read(key, user)
-      local stored = value and (find(value, '^%-?%d+$') and tonumber(value) or corrupt(key, user))
-      local known = stored and stored >= -1
-      local seen = stored and (known and stored or -2 - stored) or -1
-      if op == 3 then
-        if known then
-          gone = gone + 1
-          writes[w + 1], writes[w + 2], writes[w + 3] = key, user, seen >= month and -2 - seen or false
-          w = w + 3
-        end
-      else
-        local becomes, enters = seen, not known and op ~= 4
-        if op ~= 1 and seen < month then
-          active = active + 1
-          becomes = month
-        end
-        if enters then
-          new = new + 1
-        end
-        if enters or becomes ~= seen then
-          writes[w + 1], writes[w + 2], writes[w + 3] = key, user, (known or enters) and becomes or -2 - becomes
-          w = w + 3
-        end
-      end
-    end
-    if op == 3 then
-      local drops = u.drops
-      for i = last + 2, ends, 2 do
-        local key, field = base + A[i], A[i + 1]
-        if read(key, field) then
-          drops[#drops + 1], drops[#drops + 2] = key, field
-        end
-      end
-      if gone > 0 and mode ~= 0 then
-        made.sweeping = made.sweeping or sweeping()
-        made.sweeping.users(u)
-      end
-    end
-    t.new, t.active, t.gone = new, active, gone
-    return ends + 1
-  end
-
-  -- group reads the group's record and finds the one that charges are for.
-  local function group(t, at, mode, replayed)
-    local g = {op = A[at], key = base + A[at + 1], id = A[at + 2], type = A[at + 3], day = A[at + 4]}
-    t.group = g
-    t.found, t.exists, t.type, t.day, t.members = false, false, '', NO_DAY, 0
-    local value = read(g.key, g.id)
-    local gone = value and tonumber(string.match(value, '^%-(%-?%d+)$'))
-    if value and not gone then
-      local letter, day, members = string.match(value, '^(%l)(%-?%d+)%.(%d+)$')
-      members = tonumber(members)
-      if not letter or members > EXACT then
-        corrupt(g.key, g.id)
-      end
-      t.found, t.exists, t.type, t.day, t.members = true, true, letter, tonumber(day), members
-    end
-    t.foundDay = t.day
-    if replayed then
-      return at + 5
-    end
-    if g.op == 2 then
-      if t.found and t.hold and t.hold.op == 3 and t.day == NO_DAY and t.type == g.type then
-        g.dates, t.day = true, g.day
-      elseif t.found or holds and made.holding.byOthers(t, made.holding.ofGroupID(g)) > 0 then
-        fail(4)
-      end
-    end
-    if t.found and g.type ~= '' and g.type ~= t.type then
-      fail(5, t.type)
-    end
-    local makes = g.op == 2 or g.op == 3 and not (gone and g.day <= gone + 1)
-    if not t.found and makes then
-      t.exists, t.type = true, g.type
-      if g.op == 2 then
-        t.day = g.day
-      end
-    end
-    if g.op == 5 and t.found and mode ~= 0 then
-      made.sweeping = made.sweeping or sweeping()
-      made.sweeping.groups(g)
-    end
-    return at + 5
-  end
-
-  -- reporting adds up what gateways reported.
-  local function reporting()
-    local R = {}
-    local MAX_GATEWAYS = 1000
-
-    -- The month of the last report may be over since: then whoever had a lease when
-    -- the next began was online in that.
-    function R.read(t, at)
-      local r = {
-        op = A[at], gateways = base + A[at + 1], peaks = base + A[at + 2], peaksKept = A[at + 3], gateway = 'g' .. A[at + 4],
-        reported = A[at + 5], lease = A[at + 6], monthEnd = A[at + 7], months = {}, monthPeaks = {},
-        online = 0, leases = 0, atBegin = 0, over = {}, isKnown = false
-      }
-      t.online = r
-      local months = A[at + 8]
-      for i = 1, months do
-        r.months[i] = text(A[at + 8 + i])
-      end
-      local stored = try('HGETALL', KEYS[r.gateways])
-      if stored.err then
-        fail(7, KEYS[r.gateways] .. ': ' .. stored.err)
-      end
-      for i = 1, #stored, 2 do
-        if stored[i] == 'e' then
-          local over = tonumber(stored[i + 1]) or corrupt(r.gateways, 'e')
-          r.began = clock >= over and over or nil
-        end
-      end
-      for i = 1, #stored, 2 do
-        local field = stored[i]
-        if field ~= 'e' then
-          local users, ends = string.match(stored[i + 1], '^(%d+) (%d+)$')
-          if not users then
-            corrupt(r.gateways, field)
-          end
-          users, ends = tonumber(users), tonumber(ends)
-          if r.began and ends > r.began then
-            r.atBegin = r.atBegin + users
-          end
-          if r.op == 2 and field == r.gateway then
-            r.isKnown = true
-          elseif ends > clock then
-            r.online, r.leases = r.online + users, r.leases + 1
-          else
-            r.over[#r.over + 1] = field
-          end
-        end
-      end
-      if r.op == 2 and r.reported > 0 then
-        if r.leases >= MAX_GATEWAYS then
-          fail(11)
-        end
-        r.online, r.leases = r.online + r.reported, r.leases + 1
-      end
-      if r.began then
-        r.beganPeak = count(r.peaks, text(r.began))
-      end
-      for i, month in ipairs(r.months) do
-        local peak = count(r.peaks, month)
-        if i == 1 then
-          r.monthPeak = peak
-          if r.op == 2 then
-            peak = max(peak, r.online)
-          end
-        end
-        if r.began and tonumber(month) == r.began then
-          peak = max(peak, r.atBegin)
-        end
-        r.monthPeaks[i] = peak
-      end
-      return at + 9 + months
-    end
-
-    -- peak notes the peak of a month, and forgets those of months long past.
-    local function peak(r, month, users, before)
-      if users <= before then
+-- What a deleted user leaves behind matters in the month it names alone: then
+-- the user who comes back is not counted again. A deletion sweeps what earlier
+-- months left in its buckets, some fields of some buckets at a time, so that it
+-- stays short whatever it finds.
+local function sweepUsers(u)
+  local seen, buckets = {}, 0
+  for i = 1, #u.writes, 3 do
+    local key = u.writes[i]
+    if not seen[KEYS[key]] then
+      seen[KEYS[key]], buckets = true, buckets + 1
+      if buckets > SWEPT_BUCKETS then
         return
       end
-      change('HSET', r.peaks, month, users)
-      if before == 0 then
-        for _, field in ipairs(call('HKEYS', KEYS[r.peaks])) do
-          if tonumber(field) + r.peaksKept < clock then
-            change('HDEL', r.peaks, field)
-          end
-        end
-      end
-    end
-
-    -- write notes a gateway's report.
-    function R.write(r)
-      for _, field in ipairs(r.over) do
-        change('HDEL', r.gateways, field)
-      end
-      if r.reported > 0 then
-        change('HSET', r.gateways, r.gateway, text(r.reported) .. ' ' .. text(clock + r.lease))
-      elseif r.isKnown then
-        change('HDEL', r.gateways, r.gateway)
-      end
-      change('HSET', r.gateways, 'e', r.monthEnd)
-      if r.began and text(r.began) ~= r.months[1] then
-        peak(r, text(r.began), r.atBegin, r.beganPeak)
-      end
-      peak(r, r.months[1], r.monthPeaks[1], r.monthPeak)
-    end
-
-    return R
-  end
-
-  -- hold reads what a step is about that is about a reservation.
-  local function hold(at)
-    made.holding = made.holding or holding()
-    return {
-      op = A[at], key = base + A[at + 1], old = base + A[at + 2], id = A[at + 3], print = A[at + 4], length = A[at + 5],
-      asked = A[at + 6], late = A[at + 7] == 1, state = 0, ends = 0
-    }
-  end
-
-  -- NOTHING is what a transaction that has only charges finds.
-  local NOTHING = {}
-  -- What the charges at hand found: one entry a charge, then one a counter.
-  local delta, from, used, held, of, found = {}, {}, {}, {}, {}, {}
-
-  -- judge reads the counters of all charges, and returns whether they fit their
-  -- limits and whether one of them would not be exact any more.
-  local function judge(t, at, n, replayed, holding)
-    local fits, overflows, isHeld, c = true, false, false, 0
-    for i = 1, n do
-      local d, limit, kind, subjects = A[at], A[at + 1], A[at + 2], A[at + 3]
-      at = at + 4
-      local applies, basis, members, wholeApp = true, 0, 0, kind == 2
-      if kind == 3 then
-        basis, members, wholeApp = A[at], A[at + 2], A[at + 6] == 1
-        local types, sameDay = A[at + 3], A[at + 4]
-        at = at + 7
-        if members == 1 and not t.exists then
-          applies = false
-        elseif types ~= '' and not (t.exists and find(types, t.type, 1, true)) then
-          applies = false
-        elseif sameDay == 1 and not (t.exists and t.day == t.group.day) then
-          applies = false
-        end
-        if basis == 1 then
-          d = d * (t.new or 0)
-        elseif basis == 2 then
-          d = d * (t.active or 0)
-        elseif basis == 3 then
-          d = d * (t.gone or 0)
-        end
-      end
-      from[i] = c
-      if not applies then
-        delta[i] = false
-      else
-        if members == 1 then
-          c = c + 1
-          used[c], of[c] = t.members, holding and holding.ofMembers(t.group)
-        else
-          for k = at, at + 2 * subjects - 2, 2 do
-            local key, field = base + A[k], A[k + 1]
-            c = c + 1
-            if wholeApp then
-              found[c] = total(key, field)
-              used[c] = found[c] and found[c].used or count(key, field) -- which says what is the matter
-            else
-              used[c] = count(key, field)
-            end
-            of[c] = holding and holding.ofCounter(key, field)
-          end
-        end
-        if basis == 4 then
-          d = d - used[c]
-        end
-        if replayed then
-          d = 0
-        end
-        delta[i] = d
-        for k = from[i] + 1, c do
-          local sum = used[k]
-          if holding then
-            held[k] = holding.byOthers(t, of[k])
-            isHeld = isHeld or held[k] ~= 0
-            sum = sum + held[k]
-          end
-          if d > 0 and limit and sum + d > limit then
-            fits = false
-          end
-          if sum + d > EXACT or sum + d < -EXACT then
-            overflows = true
-          end
-        end
-      end
-      at = at + 2 * subjects
-    end
-    from[n + 1] = c
-    return fits, overflows, isHeld
-  end
-
-  -- add adds to the counters of all charges, and returns what becomes of the group's
-  -- members; a counter that becomes zero is removed.
-  local function add(t, at, n)
-    local members = t.members
-    for i = 1, n do
-      local kind, subjects = A[at + 2], A[at + 3]
-      local signed, ttl, isMembers, wholeApp = 0, 0, false, kind == 2
-      at = at + 4
-      if kind == 3 then
-        signed, isMembers, ttl, wholeApp = A[at + 1], A[at + 2] == 1, A[at + 5], A[at + 6] == 1
-        at = at + 7
-      end
-      local d = delta[i]
-      if d and isMembers then
-        members = max(0, members + d)
-      elseif d and d ~= 0 then
-        local c = from[i]
-        for k = at, at + 2 * subjects - 2, 2 do
-          c = c + 1
-          local after = used[c] + d
-          if after < 0 and signed == 0 then
-            after = 0
-          end
-          if after ~= used[c] then
-            writes = writes + 1
-            if wholeApp then
-              become(found[c], after, ttl)
-            else
-              put(base + A[k], A[k + 1], after, ttl)
-            end
-          end
-        end
-      end
-      at = at + 2 * subjects
-    end
-    return members
-  end
-
-  -- reserve holds all that the charges would add, and returns whether that is of any
-  -- counter.
-  local function reserve(t, n)
-    local H, parts, isHeld = made.holding, {}, false
-    H.begin()
-    for i = 1, n do
-      if delta[i] and delta[i] > 0 then
-        for k = from[i] + 1, from[i + 1] do
-          H.take(parts, of[k], delta[i])
-          held[k], isHeld = held[k] + delta[i], true
-        end
-      end
-    end
-    if t.group and t.group.op == 2 then
-      H.take(parts, H.ofGroupID(t.group), 1)
-    end
-    H.place(t.hold, parts, A[2])
-    return isHeld
-  end
-
-  -- write carries a transaction out. Nothing in it can fail any more.
-  local function write(t, at, n)
-    if t.hold and t.hold.op > 2 then
-      made.holding.finish(t.hold)
-    end
-    local u, g = t.users, t.group
-    if u then
-      local list = u.writes
-      for i = 1, #list, 3 do
-        if list[i + 2] then
-          change('HSET', list[i], list[i + 1], list[i + 2])
-        else
-          change('HDEL', list[i], list[i + 1])
-        end
-      end
-      for i = 1, #u.drops, 2 do
-        change('HDEL', u.drops[i], u.drops[i + 1])
-      end
-    end
-    local members = add(t, at, n)
-    if g then
-      if g.drops then
-        for i = 1, #g.drops, 2 do
-          change('HDEL', g.drops[i], g.drops[i + 1])
-        end
-      end
-      if g.op == 5 then
-        if t.found then
-          change('HSET', g.key, g.id, '-' .. g.day)
-        end
-      elseif g.op > 1 and t.exists and (not t.found or g.dates or members ~= t.members) then
-        change('HSET', g.key, g.id, t.type .. t.day .. '.' .. text(members))
-      end
-    end
-    if t.online and t.online.op == 2 then
-      made.reporting.write(t.online)
+      sweep(u.drops, key, function(value)
+        value = string.match(value, '^%-%d+$') and tonumber(value)
+        return value and value < -1 and -2 - value < u.month
+      end)
     end
   end
-
-  -- run judges one transaction, writes it, and adds its reply.
-  local function run(at)
-    local mode, window, n, steps = A[at], A[at + 1], A[at + 2], A[at + 3]
-    at = at + 4
-    if window ~= 0 and clock >= window then
-      fail(2)
-    end
-    steps = steps % ONLY_ADDS
-    local t, replayed, id, young, fingerprint = NOTHING, false, false, 0, ''
-    if steps % 2 == 1 then
-      id, young, fingerprint = A[at], base + A[at + 1], A[at + 3]
-      local known = read(young, id)
-      if not known then
-        known = read(base + A[at + 2], id)
-      end
-      if known and known ~= fingerprint then
-        fail(3)
-      end
-      replayed = known and true
-      at = at + 4
-    end
-    if steps > 1 then
-      t = {}
-      if steps % 4 > 1 then
-        t.hold = hold(at)
-        replayed = made.holding.find(t) or replayed
-        at = at + 8
-      end
-      if steps % 8 > 3 then
-        at = users(t, at, mode, replayed)
-      end
-      if steps % 16 > 7 then
-        at = group(t, at, mode, replayed)
-      end
-      if steps > 15 then
-        made.reporting = made.reporting or reporting()
-        at = made.reporting.read(t, at)
-      end
-    end
-    local fits, overflows, isHeld = judge(t, at, n, replayed, (holds or mode == 3) and made.holding)
-    local applies = not replayed and (mode == 2 or (mode == 1 or mode == 3) and fits)
-    if applies then
-      if overflows then
-        fail(6)
-      end
-      local before = writes
-      if mode == 3 then
-        isHeld = reserve(t, n) or isHeld
-      else
-        write(t, at, n)
-      end
-      if id then
-        change('HSET', young, id, fingerprint)
-        lasting(KEYS[young])
-      end
-      if writes > before then
-        sequence = sequence + 1
-      end
-    end
-    o = o + 1
-    out[o] = (applies and 1 or 0) + (replayed and 2 or 0) + (t.found and 4 or 0) + (isHeld and 8 or 0)
-    if t.found then
-      out[o + 1], out[o + 2], out[o + 3] = t.type, t.foundDay, t.members
-      o = o + 3
-    end
-    for i = 1, n do
-      local kind, subjects = A[at + 2], A[at + 3]
-      local first, last = from[i] + 1, from[i + 1]
-      if kind == 3 then
-        o = o + 1
-        out[o] = delta[i] and last - first + 1 or 0
-        if delta[i] and A[at + 4] ~= 0 then
-          o = o + 1
-          out[o] = delta[i]
-        end
-        at = at + 7
-      end
-      at = at + 4 + 2 * subjects
-      for k = first, last do
-        o = o + 1
-        out[o] = used[k]
-      end
-      if isHeld then
-        for k = first, last do
-          o = o + 1
-          out[o] = held[k]
-        end
-      end
-    end
-    local r, h = t.online, t.hold
-    if r then
-      out[o + 1], out[o + 2], out[o + 3] = r.online, r.leases, r.op == 2 and r.reported > 0 and clock + r.lease or 0
-      o = o + 3
-      for _, users in ipairs(r.monthPeaks) do
-        o = o + 1
-        out[o] = users
-      end
-    end
-    if h then
-      out[o + 1], out[o + 2], out[o + 3] = h.state, h.ends, h.plan or ''
-      o = o + 3
-    end
-  end
-
-  -- problem is what was raised: by this script, or by Redis.
-  local function problem(raised)
-    if type(raised) == 'table' and not raised.err then
-      return raised[1], raised[2]
-    end
-    return 7, type(raised) == 'table' and raised.err or tostring(raised)
-  end
-
-  local J = {}
-
-  -- spoil answers for a transaction that raised a problem, after so many writes.
-  function J.spoil(raised, here, already)
-    local code, why = problem(raised)
-    if writes > already then
-      code, sequence = 9, sequence + 1
-    end
-    for i = here + 1, #out do
-      out[i] = nil
-    end
-    o = here
-    refuse(-code, why)
-  end
-
-  -- undo takes back what add has done: it had come to the counter at last, whose
-  -- value was this before it added, or false if it did not.
-  function J.undo(at, last, before)
-    local p = o + 1
-    while at <= last do
-      local d, ends = A[at], at + 2 + 2 * A[at + 3]
-      for k = at + 4, math.min(ends, last), 2 do
-        p = p + 1
-        local was = k == last and before or k < last and out[p]
-        if was == 0 then
-          call('HDEL', KEYS[base + A[k]], A[k + 1])
-        elseif was then
-          call('HINCRBY', KEYS[base + A[k]], A[k + 1], -d)
-        end
-      end
-      at = ends + 2
-    end
-    for i = o + 1, p do
-      out[i] = nil
-    end
-  end
-
-  -- judge carries out a transaction, and adds its reply.
-  function J.judge(at)
-    local here, already = o, writes
-    local ok, raised = pcall(run, at)
-    if not ok then
-      J.spoil(raised, here, already)
-    end
-  end
-
-  -- settle settles what holds. It returns the problem with that, if there is one.
-  function J.settle()
-    made.holding = made.holding or holding()
-    local ok, raised = pcall(made.holding.settle)
-    if not ok then
-      return problem(raised)
-    end
-  end
-
-  return J
 end
 
--- add carries out a transaction that only adds, if that is right: counters are
+-- A dissolved group leaves its day behind, so that a join that comes late does
+-- not make it again on this day or the next. A dissolution sweeps what has
+-- outlasted that, some fields of its bucket at a time.
+local function sweepGroups(g)
+  g.drops = {}
+  sweep(g.drops, g.key, function(value)
+    local gone = tonumber(string.match(value, '^%-(%-?%d+)$'))
+    return gone and gone + 1 < g.day
+  end)
+end
+
+-- users finds what becomes of each user: known, active, gone. It returns where the
+-- step ends.
+local function users(t, at, mode, replayed)
+  local op, month, n = A[at], A[at + 1], A[at + 2]
+  local last = at + 2 + 2 * n
+  local u = {month = month, writes = {}, drops = {}}
+  t.users = u
+  local ends = op == 3 and last + 1 + 2 * A[last + 1] or last
+  if replayed then
+    return ends + 1
+  end
+  local new, active, gone, writes, w = 0, 0, 0, u.writes, 0
+  for i = at + 3, last, 2 do
+    local key, user = base + A[i], A[i + 1]
+    local value = read(key, user)
+    local stored = value and (find(value, '^%-?%d+$') and tonumber(value) or corrupt(key, user))
+    local known = stored and stored >= -1
+    local seen = stored and (known and stored or -2 - stored) or -1
+    if op == 3 then
+      if known then
+        gone = gone + 1
+        writes[w + 1], writes[w + 2], writes[w + 3] = key, user, seen >= month and -2 - seen or false
+        w = w + 3
+      end
+    else
+      local becomes, enters = seen, not known and op ~= 4
+      if op ~= 1 and seen < month then
+        active = active + 1
+        becomes = month
+      end
+      if enters then
+        new = new + 1
+      end
+      if enters or becomes ~= seen then
+        writes[w + 1], writes[w + 2], writes[w + 3] = key, user, (known or enters) and becomes or -2 - becomes
+        w = w + 3
+      end
+    end
+  end
+  if op == 3 then
+    local drops = u.drops
+    for i = last + 2, ends, 2 do
+      local key, field = base + A[i], A[i + 1]
+      if read(key, field) then
+        drops[#drops + 1], drops[#drops + 2] = key, field
+      end
+    end
+    if gone > 0 and mode ~= 0 then
+      sweepUsers(u)
+    end
+  end
+  t.new, t.active, t.gone = new, active, gone
+  return ends + 1
+end
+
+-- group reads the group's record and finds the one that charges are for.
+local function group(t, at, mode, replayed)
+  local g = {op = A[at], key = base + A[at + 1], id = A[at + 2], type = A[at + 3], day = A[at + 4]}
+  t.group = g
+  t.found, t.exists, t.type, t.day, t.members = false, false, '', NO_DAY, 0
+  local value = read(g.key, g.id)
+  local gone = value and tonumber(string.match(value, '^%-(%-?%d+)$'))
+  if value and not gone then
+    local letter, day, members = string.match(value, '^(%l)(%-?%d+)%.(%d+)$')
+    members = tonumber(members)
+    if not letter or members > EXACT then
+      corrupt(g.key, g.id)
+    end
+    t.found, t.exists, t.type, t.day, t.members = true, true, letter, tonumber(day), members
+  end
+  t.foundDay = t.day
+  if replayed then
+    return at + 5
+  end
+  if g.op == 2 then
+    if t.found and t.hold and t.hold.op == 3 and t.day == NO_DAY and t.type == g.type then
+      g.dates, t.day = true, g.day
+    elseif t.found or holds and byOthers(t, ofGroupID(g)) > 0 then
+      fail(4)
+    end
+  end
+  if t.found and g.type ~= '' and g.type ~= t.type then
+    fail(5, t.type)
+  end
+  local makes = g.op == 2 or g.op == 3 and not (gone and g.day <= gone + 1)
+  if not t.found and makes then
+    t.exists, t.type = true, g.type
+    if g.op == 2 then
+      t.day = g.day
+    end
+  end
+  if g.op == 5 and t.found and mode ~= 0 then
+    sweepGroups(g)
+  end
+  return at + 5
+end
+
+-- reporting adds up what gateways reported.
+local MAX_GATEWAYS = 1000
+
+-- The month of the last report may be over since: then whoever had a lease when
+-- the next began was online in that.
+local function readReport(t, at)
+  local r = {
+    op = A[at], gateways = base + A[at + 1], peaks = base + A[at + 2], peaksKept = A[at + 3], gateway = 'g' .. A[at + 4],
+    reported = A[at + 5], lease = A[at + 6], monthEnd = A[at + 7], months = {}, monthPeaks = {},
+    online = 0, leases = 0, atBegin = 0, over = {}, isKnown = false
+  }
+  t.online = r
+  local months = A[at + 8]
+  for i = 1, months do
+    r.months[i] = text(A[at + 8 + i])
+  end
+  local stored = try('HGETALL', KEYS[r.gateways])
+  if stored.err then
+    fail(7, KEYS[r.gateways] .. ': ' .. stored.err)
+  end
+  for i = 1, #stored, 2 do
+    if stored[i] == 'e' then
+      local over = tonumber(stored[i + 1]) or corrupt(r.gateways, 'e')
+      r.began = clock >= over and over or nil
+    end
+  end
+  for i = 1, #stored, 2 do
+    local field = stored[i]
+    if field ~= 'e' then
+      local users, ends = string.match(stored[i + 1], '^(%d+) (%d+)$')
+      if not users then
+        corrupt(r.gateways, field)
+      end
+      users, ends = tonumber(users), tonumber(ends)
+      if r.began and ends > r.began then
+        r.atBegin = r.atBegin + users
+      end
+      if r.op == 2 and field == r.gateway then
+        r.isKnown = true
+      elseif ends > clock then
+        r.online, r.leases = r.online + users, r.leases + 1
+      else
+        r.over[#r.over + 1] = field
+      end
+    end
+  end
+  if r.op == 2 and r.reported > 0 then
+    if r.leases >= MAX_GATEWAYS then
+      fail(11)
+    end
+    r.online, r.leases = r.online + r.reported, r.leases + 1
+  end
+  if r.began then
+    r.beganPeak = count(r.peaks, text(r.began))
+  end
+  for i, month in ipairs(r.months) do
+    local peak = count(r.peaks, month)
+    if i == 1 then
+      r.monthPeak = peak
+      if r.op == 2 then
+        peak = max(peak, r.online)
+      end
+    end
+    if r.began and tonumber(month) == r.began then
+      peak = max(peak, r.atBegin)
+    end
+    r.monthPeaks[i] = peak
+  end
+  return at + 9 + months
+end
+
+-- peak notes the peak of a month, and forgets those of months long past.
+local function peak(r, month, users, before)
+  if users <= before then
+    return
+  end
+  change('HSET', r.peaks, month, users)
+  if before == 0 then
+    for _, field in ipairs(call('HKEYS', KEYS[r.peaks])) do
+      if tonumber(field) + r.peaksKept < clock then
+        change('HDEL', r.peaks, field)
+      end
+    end
+  end
+end
+
+-- write notes a gateway's report.
+local function writeReport(r)
+  for _, field in ipairs(r.over) do
+    change('HDEL', r.gateways, field)
+  end
+  if r.reported > 0 then
+    change('HSET', r.gateways, r.gateway, text(r.reported) .. ' ' .. text(clock + r.lease))
+  elseif r.isKnown then
+    change('HDEL', r.gateways, r.gateway)
+  end
+  change('HSET', r.gateways, 'e', r.monthEnd)
+  if r.began and text(r.began) ~= r.months[1] then
+    peak(r, text(r.began), r.atBegin, r.beganPeak)
+  end
+  peak(r, r.months[1], r.monthPeaks[1], r.monthPeak)
+end
+
+-- hold reads what a step is about that is about a reservation.
+local function hold(at)
+  return {
+    op = A[at], key = base + A[at + 1], old = base + A[at + 2], id = A[at + 3], print = A[at + 4], length = A[at + 5],
+    asked = A[at + 6], late = A[at + 7] == 1, state = 0, ends = 0
+  }
+end
+
+-- NOTHING is what a transaction that has only charges finds.
+local NOTHING = {}
+-- What the charges at hand found: one entry a charge, then one a counter.
+local delta, from, used, held, of, found = {}, {}, {}, {}, {}, {}
+
+-- judge reads the counters of all charges, and returns whether they fit their
+-- limits and whether one of them would not be exact any more.
+local function judge(t, at, n, replayed, holding)
+  local fits, overflows, isHeld, c = true, false, false, 0
+  for i = 1, n do
+    local d, limit, kind, subjects = A[at], A[at + 1], A[at + 2], A[at + 3]
+    at = at + 4
+    local applies, basis, members, wholeApp = true, 0, 0, kind == 2
+    if kind == 3 then
+      basis, members, wholeApp = A[at], A[at + 2], A[at + 6] == 1
+      local types, sameDay = A[at + 3], A[at + 4]
+      at = at + 7
+      if members == 1 and not t.exists then
+        applies = false
+      elseif types ~= '' and not (t.exists and find(types, t.type, 1, true)) then
+        applies = false
+      elseif sameDay == 1 and not (t.exists and t.day == t.group.day) then
+        applies = false
+      end
+      if basis == 1 then
+        d = d * (t.new or 0)
+      elseif basis == 2 then
+        d = d * (t.active or 0)
+      elseif basis == 3 then
+        d = d * (t.gone or 0)
+      end
+    end
+    from[i] = c
+    if not applies then
+      delta[i] = false
+    else
+      if members == 1 then
+        c = c + 1
+        used[c], of[c] = t.members, holding and ofMembers(t.group)
+      else
+        for k = at, at + 2 * subjects - 2, 2 do
+          local key, field = base + A[k], A[k + 1]
+          c = c + 1
+          if wholeApp then
+            found[c] = total(key, field)
+            used[c] = found[c] and found[c].used or count(key, field) -- which says what is the matter
+          else
+            used[c] = count(key, field)
+          end
+          of[c] = holding and ofCounter(key, field)
+        end
+      end
+      if basis == 4 then
+        d = d - used[c]
+      end
+      if replayed then
+        d = 0
+      end
+      delta[i] = d
+      for k = from[i] + 1, c do
+        local sum = used[k]
+        if holding then
+          held[k] = byOthers(t, of[k])
+          isHeld = isHeld or held[k] ~= 0
+          sum = sum + held[k]
+        end
+        if d > 0 and limit and sum + d > limit then
+          fits = false
+        end
+        if sum + d > EXACT or sum + d < -EXACT then
+          overflows = true
+        end
+      end
+    end
+    at = at + 2 * subjects
+  end
+  from[n + 1] = c
+  return fits, overflows, isHeld
+end
+
+-- add adds to the counters of all charges, and returns what becomes of the group's
+-- members; a counter that becomes zero is removed.
+local function add(t, at, n)
+  local members = t.members
+  for i = 1, n do
+    local kind, subjects = A[at + 2], A[at + 3]
+    local signed, ttl, isMembers, wholeApp = 0, 0, false, kind == 2
+    at = at + 4
+    if kind == 3 then
+      signed, isMembers, ttl, wholeApp = A[at + 1], A[at + 2] == 1, A[at + 5], A[at + 6] == 1
+      at = at + 7
+    end
+    local d = delta[i]
+    if d and isMembers then
+      members = max(0, members + d)
+    elseif d and d ~= 0 then
+      local c = from[i]
+      for k = at, at + 2 * subjects - 2, 2 do
+        c = c + 1
+        local after = used[c] + d
+        if after < 0 and signed == 0 then
+          after = 0
+        end
+        if after ~= used[c] then
+          writes = writes + 1
+          if wholeApp then
+            become(found[c], after, ttl)
+          else
+            put(base + A[k], A[k + 1], after, ttl)
+          end
+        end
+      end
+    end
+    at = at + 2 * subjects
+  end
+  return members
+end
+
+-- reserve holds all that the charges would add, and returns whether that is of any
+-- counter.
+local function reserve(t, n)
+  local parts, isHeld = {}, false
+  beginHolding()
+  for i = 1, n do
+    if delta[i] and delta[i] > 0 then
+      for k = from[i] + 1, from[i + 1] do
+        take(parts, of[k], delta[i])
+        held[k], isHeld = held[k] + delta[i], true
+      end
+    end
+  end
+  if t.group and t.group.op == 2 then
+    take(parts, ofGroupID(t.group), 1)
+  end
+  placeHold(t.hold, parts, A[2])
+  return isHeld
+end
+
+-- write carries a transaction out. Nothing in it can fail any more.
+local function write(t, at, n)
+  if t.hold and t.hold.op > 2 then
+    finishHold(t.hold)
+  end
+  local u, g = t.users, t.group
+  if u then
+    local list = u.writes
+    for i = 1, #list, 3 do
+      if list[i + 2] then
+        change('HSET', list[i], list[i + 1], list[i + 2])
+      else
+        change('HDEL', list[i], list[i + 1])
+      end
+    end
+    for i = 1, #u.drops, 2 do
+      change('HDEL', u.drops[i], u.drops[i + 1])
+    end
+  end
+  local members = add(t, at, n)
+  if g then
+    if g.drops then
+      for i = 1, #g.drops, 2 do
+        change('HDEL', g.drops[i], g.drops[i + 1])
+      end
+    end
+    if g.op == 5 then
+      if t.found then
+        change('HSET', g.key, g.id, '-' .. g.day)
+      end
+    elseif g.op > 1 and t.exists and (not t.found or g.dates or members ~= t.members) then
+      change('HSET', g.key, g.id, t.type .. t.day .. '.' .. text(members))
+    end
+  end
+  if t.online and t.online.op == 2 then
+    writeReport(t.online)
+  end
+end
+
+-- run judges one transaction, writes it, and adds its reply.
+local function run(at)
+  local mode, window, n, steps = A[at], A[at + 1], A[at + 2], A[at + 3]
+  at = at + 4
+  if window ~= 0 and clock >= window then
+    fail(2)
+  end
+  steps = steps % ONLY_ADDS
+  local t, replayed, id, young, fingerprint = NOTHING, false, false, 0, ''
+  if steps % 2 == 1 then
+    id, young, fingerprint = A[at], base + A[at + 1], A[at + 3]
+    local known = read(young, id)
+    if not known then
+      known = read(base + A[at + 2], id)
+    end
+    if known and known ~= fingerprint then
+      fail(3)
+    end
+    replayed = known and true
+    at = at + 4
+  end
+  if steps > 1 then
+    t = {}
+    if steps % 4 > 1 then
+      t.hold = hold(at)
+      replayed = findHold(t) or replayed
+      at = at + 8
+    end
+    if steps % 8 > 3 then
+      at = users(t, at, mode, replayed)
+    end
+    if steps % 16 > 7 then
+      at = group(t, at, mode, replayed)
+    end
+    if steps > 15 then
+      at = readReport(t, at)
+    end
+  end
+  local fits, overflows, isHeld = judge(t, at, n, replayed, holds or mode == 3)
+  local applies = not replayed and (mode == 2 or (mode == 1 or mode == 3) and fits)
+  if applies then
+    if overflows then
+      fail(6)
+    end
+    local before = writes
+    if mode == 3 then
+      isHeld = reserve(t, n) or isHeld
+    else
+      write(t, at, n)
+    end
+    if id then
+      change('HSET', young, id, fingerprint)
+      lasting(KEYS[young])
+    end
+    if writes > before then
+      sequence = sequence + 1
+    end
+  end
+  o = o + 1
+  out[o] = (applies and 1 or 0) + (replayed and 2 or 0) + (t.found and 4 or 0) + (isHeld and 8 or 0)
+  if t.found then
+    out[o + 1], out[o + 2], out[o + 3] = t.type, t.foundDay, t.members
+    o = o + 3
+  end
+  for i = 1, n do
+    local kind, subjects = A[at + 2], A[at + 3]
+    local first, last = from[i] + 1, from[i + 1]
+    if kind == 3 then
+      o = o + 1
+      out[o] = delta[i] and last - first + 1 or 0
+      if delta[i] and A[at + 4] ~= 0 then
+        o = o + 1
+        out[o] = delta[i]
+      end
+      at = at + 7
+    end
+    at = at + 4 + 2 * subjects
+    for k = first, last do
+      o = o + 1
+      out[o] = used[k]
+    end
+    if isHeld then
+      for k = first, last do
+        o = o + 1
+        out[o] = held[k]
+      end
+    end
+  end
+  local r, h = t.online, t.hold
+  if r then
+    out[o + 1], out[o + 2], out[o + 3] = r.online, r.leases, r.op == 2 and r.reported > 0 and clock + r.lease or 0
+    o = o + 3
+    for _, users in ipairs(r.monthPeaks) do
+      o = o + 1
+      out[o] = users
+    end
+  end
+  if h then
+    out[o + 1], out[o + 2], out[o + 3] = h.state, h.ends, h.plan or ''
+    o = o + 3
+  end
+end
+
+-- problem is what was raised: by this script, or by Redis.
+local function problem(raised)
+  if type(raised) == 'table' and not raised.err then
+    return raised[1], raised[2]
+  end
+  return 7, type(raised) == 'table' and raised.err or tostring(raised)
+end
+
+-- spoil answers for a transaction that raised a problem, after so many writes.
+local function spoil(raised, here, already)
+  local code, why = problem(raised)
+  if writes > already then
+    code, sequence = 9, sequence + 1
+  end
+  for i = here + 1, #out do
+    out[i] = nil
+  end
+  o = here
+  refuse(-code, why)
+end
+
+-- undo takes back what increase has done: it had come to the counter at last, whose
+-- value was this before it added, or false if it did not.
+local function undo(at, last, before)
+  local p = o + 1
+  while at <= last do
+    local d, ends = A[at], at + 2 + 2 * A[at + 3]
+    for k = at + 4, math.min(ends, last), 2 do
+      p = p + 1
+      local was = k == last and before or k < last and out[p]
+      if was == 0 then
+        call('HDEL', KEYS[base + A[k]], A[k + 1])
+      elseif was then
+        call('HINCRBY', KEYS[base + A[k]], A[k + 1], -d)
+      end
+    end
+    at = ends + 2
+  end
+  for i = o + 1, p do
+    out[i] = nil
+  end
+end
+
+-- transact judges a transaction, writes it, and adds its reply, whatever is wrong
+-- with it.
+local function transact(at)
+  local here, already = o, writes
+  local ok, raised = pcall(run, at)
+  if not ok then
+    spoil(raised, here, already)
+  end
+end
+
+-- increase carries out a transaction that only adds, if that is right: counters are
 -- added to before it is known that they may, which is half the commands of reading
 -- first. It reports whether it was right; else nothing is changed and it is to be
 -- judged: over a limit, a request that is known, a value that is not a count.
-local function add(at)
+local function increase(at)
   local force, charges, steps = A[at] == 2, A[at + 2], A[at + 3]
   local bucket, id
   at = at + 4
@@ -1089,8 +1043,7 @@ local function add(at)
     for k = at + 4, last, 2 do
       local after = try('HINCRBY', KEYS[base + A[k]], A[k + 1], by)
       if type(after) ~= 'number' or after > most or after < d then
-        J = J or judging()
-        J.undo(first, k, type(after) == 'number' and after - d)
+        undo(first, k, type(after) == 'number' and after - d)
         if id then
           call('HDEL', bucket, id)
         end
@@ -1146,10 +1099,9 @@ local function app(at, isFirst)
     if HELD == 0 then
       return refuse(16, holdsEnd)
     end
-    J = J or judging()
-    local code, why = J.settle()
-    if code then
-      return refuse(code, why)
+    local ok, raised = pcall(settle)
+    if not ok then
+      return refuse(problem(raised))
     end
   end
 
@@ -1167,17 +1119,14 @@ local function app(at, isFirst)
     for _ = 1, txns do
       local isDone, steps = false, A[at + 4]
       if steps >= ONLY_ADDS and not holds then
-        L = L or steps >= LOGIN and counting()
-        local ok, result = pcall(steps < LOGIN and add or L.login, at + 1)
+        local ok, result = pcall(steps < LOGIN and increase or login, at + 1)
         isDone = result
         if not ok then
-          J = J or judging()
-          J.spoil(result, o, writes - 1)
+          spoil(result, o, writes - 1)
         end
       end
       if not isDone then
-        J = J or judging()
-        J.judge(at + 1)
+        transact(at + 1)
       end
       at = at + 1 + A[at]
     end
@@ -1185,7 +1134,7 @@ local function app(at, isFirst)
   end
   if changed then
     for _, counter in ipairs(changed) do
-      L.put(counter.key, counter.field, counter.used, counter.ttl)
+      put(counter.key, counter.field, counter.used, counter.ttl)
     end
   end
   if sequence ~= before then
@@ -1203,13 +1152,13 @@ local function app(at, isFirst)
   out[first + 2], out[first + 3] = clock, sequence
 end
 
--- apply carries out a call. Nothing that an earlier one left matters to it.
+-- apply carries out a call. What an earlier one left, it may have broken off, does not
+-- matter to it.
 local function apply(keys, args)
   if not call then
-    call, try, type, tonumber, find, max = lookUp()
+    call, try, type, tonumber, find, max = globals()
   end
-  KEYS, A, out, o = keys, cmsgpack.unpack(args[1]), {}, 0
-  writes, time, stamped = 0, nil, nil
+  KEYS, A, out, o, time = keys, cmsgpack.unpack(args[1]), {}, 0, nil
   local at = 4
   for i = 1, A[3] do
     app(at, i == 1)
