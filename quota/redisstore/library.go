@@ -39,10 +39,10 @@ redis.register_function{function_name='NAME_even_if_full', callback=answer, flag
 // newLibrary makes functions of what defines apply, and returns the name of that
 // which is for what grows. The name is the text's own: versions lie side by side.
 func newLibrary(body string) (source, name string) {
-	sum := sha1.Sum([]byte(body + answerLua))
+	answer := strings.Replace(answerLua, "CHECKS", permissions(body), 1)
+	sum := sha1.Sum([]byte(body + answer))
 	name = "imquota_" + hex.EncodeToString(sum[:8])
-	answer := strings.NewReplacer("CHECKS", permissions(body), "NAME", name).Replace(answerLua)
-	return "#!lua name=" + name + "\n" + body + answer, name
+	return "#!lua name=" + name + "\n" + body + strings.ReplaceAll(answer, "NAME", name), name
 }
 
 // withoutFunctions is for how long scripts are evaluated where functions may not be
@@ -63,42 +63,52 @@ func (s *Store) refuseFunctions() {
 }
 
 // unknown reads the replies to commands, and returns those whose script the server
-// did not know, as they are to be sent next.
+// did not know, as they are to be sent next. With no time left there are none, and
+// those have the server's word that they did not run.
 func (s *Store) unknown(ctx context.Context, sent []*command) []*command {
 	var again []*command
-	taught := false
+	asked, taught := false, false // a flight goes to one server
 	for _, c := range sent {
 		if c.err = c.readReply(); c.err == nil {
 			continue
 		}
-		text := ""
-		if reply, ok := errors.AsType[redis.Error](c.err); ok {
-			text = reply.Error()
-		}
-		switch {
-		case c.form == byFunction && strings.HasPrefix(text, "ERR Function not found"):
-			if c.taught || !taught && !s.teach(ctx, c) {
-				c.form = byHash // keys that are on their way come to a server that was not given it
-				break
+		switch v, _ := judge(c.err); {
+		case c.form == byFunction && v == noScript:
+			if !asked && !c.taught {
+				asked, taught = true, s.teach(ctx, c)
 			}
-			c.taught, taught = true, true
-		case c.form == byFunction && refusesFunctions(text):
+			if !taught {
+				c.form = byHash // keys that are on their way come to a server that was not given it
+			}
+			c.taught = true
+		case c.form == byFunction && refusesFunctions(c.err):
 			s.refuseFunctions()
 			c.form = byHash
-		case c.form == byHash && strings.HasPrefix(text, "NOSCRIPT"):
+		case c.form == byHash && v == noScript:
 			c.form = byText
 		default:
 			continue
 		}
 		again = append(again, c)
 	}
+	if len(again) > 0 && !hasTime(ctx) {
+		return nil
+	}
 	return again
 }
 
+// hasTime reports whether there is time for another attempt.
+func hasTime(ctx context.Context) bool {
+	ends, ok := ctx.Deadline()
+	return ctx.Err() == nil && (!ok || time.Until(ends) >= leastAttempt)
+}
+
 // refusesFunctions reports whether a server knows no functions, or its user may not
-// call them.
-func refusesFunctions(text string) bool {
-	return strings.HasPrefix(text, "ERR unknown command") || strings.HasPrefix(text, "NOPERM ") && strings.Contains(text, "'fcall'")
+// load or call them: it will not either when it is asked again.
+func refusesFunctions(err error) bool {
+	text := err.Error()
+	return strings.HasPrefix(text, "ERR unknown command") ||
+		strings.HasPrefix(text, "NOPERM ") && (strings.Contains(text, "'fcall'") || strings.Contains(text, "'function|load'"))
 }
 
 // teach gives the library to the server that has a command's keys, and reports
@@ -116,11 +126,13 @@ func (s *Store) teach(ctx context.Context, c *command) bool {
 	if err == nil {
 		return true
 	}
-	reply, answered := errors.AsType[redis.Error](err)
-	if answered && strings.HasSuffix(reply.Error(), "already exists") { // another was first
+	if _, answered := errors.AsType[redis.Error](err); !answered {
+		return false
+	}
+	if strings.HasSuffix(err.Error(), "already exists") { // another was first
 		return true
 	}
-	if answered {
+	if v, _ := judge(err); v == ran || refusesFunctions(err) { // it cannot read the library, or will not
 		s.refuseFunctions()
 	}
 	return false

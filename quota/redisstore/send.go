@@ -36,6 +36,8 @@ var refusals = []struct {
 	reason  account.FaultReason
 }{
 	{"NOSCRIPT", noScript, account.StoreUnavailable},
+	{"ERR Function not found", noScript, account.StoreUnavailable},
+	{"ERR unknown command", refused, account.StoreUnavailable},
 	{"MOVED ", moved, account.SlotMoving},
 	{"ASK ", moving, account.SlotMoving},
 	{"TRYAGAIN", moving, account.SlotMoving},
@@ -347,7 +349,7 @@ func (s *Store) faultOf(err error, writes bool) *account.Fault {
 		f.Detail, f.RetryAfter = "a stored value is damaged", 0
 	case reason == account.StoreOutOfMemory:
 		f.Detail = s.target.String() + " is out of memory; releases and changes of records still work"
-	case v == refused:
+	case v == refused, v == noScript:
 		f.Detail = s.target.String() + " refuses the command"
 	default:
 		f.Detail = s.target.String() + " cannot be reached"
