@@ -184,16 +184,20 @@ func TestLibraryIsTakenLater(t *testing.T) {
 // outcome, whatever the server was asked before.
 func TestCallersTimeIsUpBeforeTheFunctionRuns(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ after, rule string }{
-		{"fcall", "+@all"},
-		{"function", "+@all"},
-		{"fcall", "-fcall"},
-		{"function", "-function|load"},
-		{"evalsha", "-fcall"},
+	for _, tt := range []struct {
+		after, rule string
+		args        []string
+	}{
+		{"fcall", "+@all", nil},
+		{"function", "+@all", nil},
+		{"fcall", "-fcall", nil},
+		{"fcall", "+@all", []string{"--rename-command", "FCALL", ""}},
+		{"function", "-function|load", nil},
+		{"evalsha", "-fcall", nil},
 	} {
-		t.Run(tt.after+" "+tt.rule, func(t *testing.T) {
+		t.Run(strings.Join(append(tt.args, tt.rule, tt.after), " "), func(t *testing.T) {
 			t.Parallel()
-			server, s := standalone(t)
+			server, s := standalone(t, tt.args...)
 			app := newApp(t, s, 1)
 			redisDo(t, server, "ACL", "SETUSER", "default", tt.rule)
 			ctx, cancel := context.WithCancel(t.Context())
