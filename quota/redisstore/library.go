@@ -91,16 +91,10 @@ func (s *Store) unknown(ctx context.Context, sent []*command) []*command {
 		}
 		again = append(again, c)
 	}
-	if len(again) > 0 && !hasTime(ctx) {
+	if len(again) > 0 && !hasTime(ctx, 0) {
 		return nil
 	}
 	return again
-}
-
-// hasTime reports whether there is time for another attempt.
-func hasTime(ctx context.Context) bool {
-	ends, ok := ctx.Deadline()
-	return ctx.Err() == nil && (!ok || time.Until(ends) >= leastAttempt)
 }
 
 // refusesFunctions reports whether a server knows no functions, or its user may not

@@ -300,10 +300,13 @@ func (s *Store) dispatch(ctx context.Context, commands []*command) {
 func (s *Store) wait(ctx context.Context, deadline time.Time, pause time.Duration) bool {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	if ends, _ := ctx.Deadline(); time.Until(ends) < pause+leastAttempt {
-		return false
-	}
-	return s.circuit.await(ctx) && rest(ctx, s.client, pause) && s.circuit.await(ctx)
+	return hasTime(ctx, pause) && s.circuit.await(ctx) && rest(ctx, s.client, pause) && s.circuit.await(ctx)
+}
+
+// hasTime reports whether there is time for another attempt after a pause.
+func hasTime(ctx context.Context, pause time.Duration) bool {
+	ends, ok := ctx.Deadline()
+	return ctx.Err() == nil && (!ok || time.Until(ends) >= pause+leastAttempt)
 }
 
 // rest pauses, and has a client find out who has the keys now. It reports
