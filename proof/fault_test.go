@@ -114,6 +114,7 @@ func (w *way) faults() map[string]fault {
 		"reset by requests":    toxic("reset_peer", "up", `"timeout": %d`, 0, 30),
 		"reset by replies":     toxic("reset_peer", "down", `"timeout": %d`, 0, 30),
 		"the next reply lost":  w.liveFault(func() { w.live.DropReplyTo("fcall") }),
+		"a script unanswered":  w.liveFault(func() { w.live.DropReplyTo("evalsha") }), // also where functions are refused
 		"no reply any more":    w.liveFault(w.live.HalfOpen),
 		"rejected":             w.liveFault(w.live.Reject),
 		"reset once":           w.liveFault(w.live.Cut),

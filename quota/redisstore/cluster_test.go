@@ -62,18 +62,20 @@ func TestCluster(t *testing.T) {
 			t.Errorf("%d queues for 3 nodes", len(distinct))
 		}
 	})
-	t.Run("nodes without the script are given it", func(t *testing.T) {
-		for _, n := range cluster.Primaries(t) {
-			if err := n.Client().ScriptFlush(t.Context()).Err(); err != nil {
-				t.Fatal(err)
+	for way, run := range forms {
+		t.Run("nodes without the script are given it, "+way, func(t *testing.T) {
+			run(s)
+			defer forms["as a function"](s)
+			for _, n := range cluster.Primaries(t) {
+				flush(t, n.Client())
 			}
-		}
-		mustApply(t, s, all("scripts")...)
-		mustApply(t, s, txnOf(apps[0], add("scripts", 1)))
-		if got := used(t, s, apps[0], "scripts"); got != 2 {
-			t.Errorf("counted %d, want 2", got)
-		}
-	})
+			mustApply(t, s, all(way)...)
+			mustApply(t, s, txnOf(apps[0], add(way, 1)))
+			if got := used(t, s, apps[0], way); got != 2 {
+				t.Errorf("counted %d, want 2", got)
+			}
+		})
+	}
 	t.Run("apps are listed from all nodes", func(t *testing.T) {
 		listed, err := s.Apps(t.Context(), "acme", apps[9].ID, 5, false)
 		if err != nil || len(listed) != 5 || listed[0].ID != apps[10].ID {

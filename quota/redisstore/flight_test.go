@@ -375,16 +375,22 @@ func TestFullRedisTakesWhatIsReleased(t *testing.T) {
 	}
 }
 
-// TestGatheredUnderFlush: the script's text is sent for all of them.
+// TestGatheredUnderFlush: the script's text, or its library, is sent for all of them.
 func TestGatheredUnderFlush(t *testing.T) {
 	t.Parallel()
-	server, s := standalone(t)
-	app := newApp(t, s, 1)
-	c := allUnderWay(t, s)
-	answers := []<-chan []quota.Outcome{c.bring(t.Context(), txnOf(app, add("users", 1))), c.bring(t.Context(), txnOf(app, add("users", 1)))}
-	redisDo(t, server, "SCRIPT", "FLUSH")
-	c.leave()
-	wantUsed(t, append(<-answers[0], <-answers[1]...), 0, 1)
+	for way, run := range forms {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			server, s := standalone(t)
+			run(s)
+			app := newApp(t, s, 1)
+			c := allUnderWay(t, s)
+			answers := []<-chan []quota.Outcome{c.bring(t.Context(), txnOf(app, add("users", 1))), c.bring(t.Context(), txnOf(app, add("users", 1)))}
+			flush(t, server.Client())
+			c.leave()
+			wantUsed(t, append(<-answers[0], <-answers[1]...), 0, 1)
+		})
+	}
 }
 
 // TestManyCallers counts exactly, whoever shares a flight with whom.

@@ -190,6 +190,20 @@ func calls(t testing.TB, c *redis.Client, command string) int {
 	return n
 }
 
+// flush has a server forget all scripts and functions.
+func flush(t testing.TB, c *redis.Client) {
+	t.Helper()
+	if err := errors.Join(c.ScriptFlush(t.Context()).Err(), c.FunctionFlush(t.Context()).Err()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// forms are how a store has Apply's script run.
+var forms = map[string]func(s *Store){
+	"as a function": func(s *Store) { s.refusedFunctions.Store(nil) },
+	"as a script":   func(s *Store) { s.refuseFunctions() },
+}
+
 // eventually polls until check succeeds.
 func eventually(t testing.TB, within time.Duration, what string, check func() error) {
 	t.Helper()

@@ -50,25 +50,29 @@ func TestOneScriptCallPerApply(t *testing.T) {
 
 func TestFlushedScriptsAreSentAgain(t *testing.T) {
 	t.Parallel()
-	server, s := standalone(t)
-	client := server.Client()
-	one, two := newApp(t, s, 1), newApp(t, s, 2)
-	for i, txns := range [][]quota.Txn{
-		{txnOf(one, add("users", 1))},
-		{txnOf(one, add("users", 1)), txnOf(two, add("users", 1)), txnOf(two, add("users", 1))},
-	} {
-		t.Run(fmt.Sprintf("%d transactions", len(txns)), func(t *testing.T) {
-			if err := client.ScriptFlush(t.Context()).Err(); err != nil {
-				t.Fatal(err)
+	for way, run := range forms {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			server, s := standalone(t)
+			run(s)
+			client := server.Client()
+			one, two := newApp(t, s, 1), newApp(t, s, 2)
+			for i, txns := range [][]quota.Txn{
+				{txnOf(one, add("users", 1))},
+				{txnOf(one, add("users", 1)), txnOf(two, add("users", 1)), txnOf(two, add("users", 1))},
+			} {
+				t.Run(fmt.Sprintf("%d transactions", len(txns)), func(t *testing.T) {
+					flush(t, client)
+					mustApply(t, s, txns...)
+					if got, want := used(t, s, one, "users"), int64(i+1); got != want {
+						t.Errorf("users of the first app %d, want %d", got, want)
+					}
+				})
 			}
-			mustApply(t, s, txns...)
-			if got, want := used(t, s, one, "users"), int64(i+1); got != want {
-				t.Errorf("users of the first app %d, want %d", got, want)
+			if got := used(t, s, two, "users"); got != 2 {
+				t.Errorf("users of the second app %d, want 2", got)
 			}
 		})
-	}
-	if got := used(t, s, two, "users"); got != 2 {
-		t.Errorf("users of the second app %d, want 2", got)
 	}
 }
 
