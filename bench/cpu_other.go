@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// usedCPU returns the processor time that this process has used.
-func usedCPU() (time.Duration, error) {
+// UsedCPU returns the processor time that this process has used.
+func UsedCPU() (time.Duration, error) {
 	return 0, errors.ErrUnsupported
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// usedCPU returns the processor time that this process has used.
-func usedCPU() (time.Duration, error) {
+// UsedCPU returns the processor time that this process has used.
+func UsedCPU() (time.Duration, error) {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return 0, err

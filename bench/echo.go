@@ -122,7 +122,7 @@ func (e *Echo) prepare(in *imquotav1.BatchCheckQuotaResponse) (*emptypb.Empty, e
 }
 
 func (*Echo) cpu(*emptypb.Empty) (*durationpb.Duration, error) {
-	used, err := usedCPU()
+	used, err := UsedCPU()
 	return durationpb.New(used), err
 }
 

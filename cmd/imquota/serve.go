@@ -54,7 +54,8 @@ catalog files again; a broken one is reported and the old ones stay in force.
 The embedded store is one process's. Two sidecars share one with --store redis://.
 
 Garbage is collected once there is as much as is in use, and 48 MiB. Go's variables
-GOGC, which does away with the 48 MiB, and GOMEMLIMIT are heeded.`
+GOGC, which does away with the 48 MiB, and GOMEMLIMIT are heeded. As many processors
+are used as the work fills, or as GOMAXPROCS says.`
 }
 
 // Bounds of --stale-max. What is at hand is known to be current to the second.
@@ -161,6 +162,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	running.Go(func() { front.watch(background, opened) })
 	running.Go(func() { opened.Watch(background, enforcer) })
 	running.Go(func() { sweep(background, sweeper, log) })
+	running.Go(func() { useFewProcessors(background) })
 	running.Go(func() { c.reloads(background, enforcer, log) })
 	err = front.serve(ctx, listeners, c.DrainTimeout)
 	stop()
@@ -212,6 +214,13 @@ func sweep(ctx context.Context, sweeper *quota.Sweeper, log *slog.Logger) {
 			log.Info("counters of apps that are gone were removed", "apps", len(step.Gone))
 		}
 	})
+}
+
+// useFewProcessors uses as many as the work fills.
+func useFewProcessors(ctx context.Context) {
+	tick := time.NewTicker(processorsEvery)
+	defer tick.Stop()
+	newProcessors().govern(ctx, tick.C)
 }
 
 // reloads reads the catalog file again at every SIGHUP.
