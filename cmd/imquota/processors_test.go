@@ -33,6 +33,7 @@ func TestProcessorsFitTheWork(t *testing.T) {
 		go m.processors().govern(ctx, ticks)
 		at := time.Now()
 		ticks <- at
+		synctest.Wait()
 		for i, step := range []struct {
 			full float64
 			want int
