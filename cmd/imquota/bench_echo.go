@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"github.com/imquota/imquota/bench"
 	"github.com/imquota/imquota/server"
@@ -12,7 +14,7 @@ import (
 // benchEchoCmd serves the echo that imquota bench compares with.
 type benchEchoCmd struct {
 	Listen     []string `help:"Address to serve on: HOST:PORT or unix:PATH; may be repeated." default:"127.0.0.1:0" env:"IMQUOTA_BENCH_ECHO_LISTEN"`
-	OwnOptions bool     `help:"Serve with the options of gRPC that imquota serve has, not with the default ones."`
+	OwnOptions bool     `help:"Serve with all that imquota serve asks of gRPC, of Go's runtime and of the system, not with their defaults."`
 }
 
 // Run carries the command out.
@@ -20,6 +22,12 @@ func (c *benchEchoCmd) Run(ctx context.Context, s *streams) error {
 	var options []grpc.ServerOption
 	if c.OwnOptions {
 		options = transportOptions(server.MaxMessageBytes, 0)
+		defer runtime.KeepAlive(reserveHeap())
+		var governing sync.WaitGroup
+		defer governing.Wait()
+		governed, stop := context.WithCancel(ctx)
+		defer stop()
+		governing.Go(func() { useFewProcessors(governed) })
 	}
 	g := grpc.NewServer(options...)
 	(&bench.Echo{}).Register(g)

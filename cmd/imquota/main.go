@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -15,7 +16,7 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
+	if servesCalls(os.Args[1:]) {
 		beginWithSlack() // before there is anything to lose
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -25,6 +26,12 @@ func main() {
 	}()
 	dropEmptyVariables()
 	os.Exit(Run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// servesCalls reports whether a command line is that of a server, of imquota or of
+// the echo that is served as imquota is.
+func servesCalls(args []string) bool {
+	return len(args) > 0 && (args[0] == "serve" || args[0] == "bench-echo" && slices.Contains(args, "--own-options"))
 }
 
 // dropEmptyVariables has a variable that is set to nothing, as files for
