@@ -9,8 +9,9 @@ import (
 // memory, and counts as in use. What a sidecar keeps is a few MiB, and by those
 // alone the garbage of some ten thousand calls would be collected a hundred times
 // a second; with the reserve as much as this may gather first. Unlike a higher
-// GOGC it stays the same when a flood of requests fills the heap.
-const heapReserve = 48 << 20
+// GOGC it stays the same when a flood of requests fills the heap. With more, calls
+// write to memory that the processor's caches have long lost.
+const heapReserve = 24 << 20
 
 // mostOfLimit is the part of GOMEMLIMIT, which counts the reserve as memory, that
 // it may be.

@@ -53,8 +53,8 @@ catalog files again; a broken one is reported and the old ones stay in force.
 
 The embedded store is one process's. Two sidecars share one with --store redis://.
 
-Garbage is collected once there is as much as is in use, and 48 MiB. Go's variables
-GOGC, which does away with the 48 MiB, and GOMEMLIMIT are heeded. As many processors
+Garbage is collected once there is as much as is in use, and 24 MiB. Go's variables
+GOGC, which does away with the 24 MiB, and GOMEMLIMIT are heeded. As many processors
 are used as the work fills, or as GOMAXPROCS says.`
 }
 
