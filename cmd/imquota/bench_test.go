@@ -281,7 +281,7 @@ func TestBenchInterrupted(t *testing.T) {
 
 func TestBenchGoals(t *testing.T) {
 	t.Parallel()
-	got := benchRun(t, "--goals", "--duration", "50ms", "--warmup", "0s", "--rounds", "1", "--users", "300", "--apps", "20", "-o", "json")
+	got := benchRun(t, "--goals", "--duration", "200ms", "--warmup", "0s", "--rounds", "1", "--users", "300", "--apps", "20", "-o", "json")
 	var said struct {
 		Goals    []bench.Goal    `json:"goals"`
 		Failures []bench.Failure `json:"failures"`
