@@ -18,6 +18,13 @@ const (
 	emptyPart       = 0.75                   // of one processor less: that would do
 )
 
+// useFewProcessors uses as many as the work fills, until the context is done.
+func useFewProcessors(ctx context.Context) {
+	tick := time.NewTicker(processorsEvery)
+	defer tick.Stop()
+	newProcessors().govern(ctx, tick.C)
+}
+
 // processors are those that Go's runtime uses at once, what it calls GOMAXPROCS.
 type processors struct {
 	used func() (time.Duration, error) // by this process so far

@@ -216,13 +216,6 @@ func sweep(ctx context.Context, sweeper *quota.Sweeper, log *slog.Logger) {
 	})
 }
 
-// useFewProcessors uses as many as the work fills.
-func useFewProcessors(ctx context.Context) {
-	tick := time.NewTicker(processorsEvery)
-	defer tick.Stop()
-	newProcessors().govern(ctx, tick.C)
-}
-
 // reloads reads the catalog file again at every SIGHUP.
 func (c *serveCmd) reloads(ctx context.Context, enforcer *quota.Enforcer, log *slog.Logger) {
 	hangups := make(chan os.Signal, 1)

@@ -54,7 +54,7 @@ func TestServerBeginsAnewOnce(t *testing.T) {
 
 func slackOf(t *testing.T, p *process) time.Duration {
 	t.Helper()
-	d, err := time.ParseDuration(strings.TrimSpace(about(t, p, "timerslack_ns")) + "ns")
+	d, err := time.ParseDuration(about(t, p, "timerslack_ns") + "ns")
 	if err != nil {
 		t.Fatal(err)
 	}
