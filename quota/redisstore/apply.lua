@@ -28,7 +28,9 @@
 --   ends (0, 0: not given), parcels, elements of all parcels, then for each
 --   parcel:
 --   what its numbers of keys begin after, transactions, then for each of those:
---   elements      that follow this one
+--   elements      that follow this one; below zero if it only adds and its shape, all
+--                 but its request and its counters' keys and fields, is that of the
+--                 last one where it is above: then it is left out
 --   mode          0 judge, 1 consume, 2 force, 3 reserve
 --   windowEnd     0: depends on no window
 --   charges
@@ -53,6 +55,8 @@
 --                 running month, months, then for each: its first instant
 --   then for each charge:
 --     delta, limit (false: none), kind, counters, then for each: key, field.
+--     If it only adds, its shape comes first: these four of each charge, then the
+--     request, then the counters of all charges.
 --     The kind is 0 for what is counted for ever and never below zero, in the
 --     way that follows: 1 of each subject, 2 of the app as a whole. It is 3 for
 --     all else, and counters is followed by: basis (0 once, 1 per new user, 2
@@ -986,13 +990,14 @@ local function spoil(raised, here, already)
   refuse(-code, why)
 end
 
--- undo takes back what increase has done: it had come to the counter at last, whose
--- value was this before it added, or false if it did not.
-local function undo(at, last, before)
+-- undo takes back what increase has done for charges from this one on and counters
+-- from this one on: it had come to the counter at last, whose value was this before
+-- it added, or false if it did not.
+local function undo(charge, at, last, before)
   local p = o + 1
   while at <= last do
-    local d, ends = A[at], at + 2 + 2 * A[at + 3]
-    for k = at + 4, math.min(ends, last), 2 do
+    local d, ends = A[charge], at + 2 * A[charge + 3]
+    for k = at, math.min(ends - 2, last), 2 do
       p = p + 1
       local was = k == last and before or k < last and out[p]
       if was == 0 then
@@ -1001,11 +1006,34 @@ local function undo(at, last, before)
         call('HINCRBY', KEYS[base + A[k]], A[k + 1], -d)
       end
     end
-    at = ends + 2
+    charge, at = charge + 4, ends
   end
   for i = o + 1, p do
     out[i] = nil
   end
+end
+
+-- spread writes a transaction that only adds, given as increase takes it, in the way
+-- of all others behind what there is, and returns where.
+local function spread(shape, at)
+  local first = #A
+  local e = first
+  local function copy(from, n)
+    for i = from, from + n - 1 do
+      e = e + 1
+      A[e] = A[i]
+    end
+    return from + n
+  end
+  local charge = copy(shape, 4)
+  if A[shape + 3] == WITH_REQUEST then
+    at = copy(at, 4)
+  end
+  for _ = 1, A[shape + 2] do
+    charge = copy(charge, 4)
+    at = copy(at, 2 * A[charge - 1])
+  end
+  return first + 1
 end
 
 -- transact judges a transaction, writes it, and adds its reply, whatever is wrong
@@ -1022,11 +1050,10 @@ end
 -- added to before it is known that they may, which is half the commands of reading
 -- first. It reports whether it was right; else nothing is changed and it is to be
 -- judged: over a limit, a request that is known, a value that is not a count.
-local function increase(at)
-  local force, charges, steps = A[at] == 2, A[at + 2], A[at + 3]
+local function increase(shape, at)
+  local force, charges = A[shape] == 2, A[shape + 2]
   local bucket, id
-  at = at + 4
-  if steps == WITH_REQUEST then
+  if A[shape + 3] == WITH_REQUEST then
     id, bucket = A[at], KEYS[base + A[at + 1]]
     if try('HSETNX', bucket, id, A[at + 3]) ~= 1 then
       return false
@@ -1037,13 +1064,13 @@ local function increase(at)
     at = at + 4
   end
   local first, p = at, o + 1
-  for _ = 1, charges do
-    local d, most, last = A[at], not force and A[at + 1] or EXACT, at + 2 + 2 * A[at + 3]
+  for charge = shape + 4, shape + 4 * charges, 4 do
+    local d, most, last = A[charge], not force and A[charge + 1] or EXACT, at + 2 * A[charge + 3] - 2
     local by = d == 1 and '1' or d
-    for k = at + 4, last, 2 do
+    for k = at, last, 2 do
       local after = try('HINCRBY', KEYS[base + A[k]], A[k + 1], by)
       if type(after) ~= 'number' or after > most or after < d then
-        undo(first, k, type(after) == 'number' and after - d)
+        undo(shape + 4, first, k, type(after) == 'number' and after - d)
         if id then
           call('HDEL', bucket, id)
         end
@@ -1108,7 +1135,7 @@ local function app(at, isFirst)
   local first, before = o, sequence
   out[o + 1], out[o + 2], out[o + 3] = 0, 0, 0
   o = o + 3
-  local parcels = A[at + 7]
+  local parcels, shape = A[at + 7], 0 -- shape: the last transaction that is given whole
   at = at + 9
   for _ = 1, parcels do
     local txns = A[at + 1]
@@ -1117,18 +1144,22 @@ local function app(at, isFirst)
     local parcel = o
     out[parcel] = 0
     for _ = 1, txns do
-      local isDone, steps = false, A[at + 4]
+      local elements, own, isDone = A[at], at + 1, false
+      at = own + math.abs(elements)
+      if elements > 0 then
+        shape, own = own, own + 4 + 4 * A[own + 2]
+      end
+      local steps = A[shape + 3]
       if steps >= ONLY_ADDS and not holds then
-        local ok, result = pcall(steps < LOGIN and increase or login, at + 1)
+        local ok, result = pcall(steps < LOGIN and increase or login, shape, own)
         isDone = result
         if not ok then
           spoil(result, o, writes - 1)
         end
       end
       if not isDone then
-        transact(at + 1)
+        transact(steps % LOGIN >= ONLY_ADDS and spread(shape, own) or shape)
       end
-      at = at + 1 + A[at]
     end
     out[parcel] = o - parcel
   end

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"time"
@@ -16,6 +17,32 @@ type encoder struct {
 
 	keys keyList
 	now  time.Time // of its transactions, or the app's clock when that is known to be ahead
+
+	first shape // of its first transaction
+	last  shape // of the last that was given whole
+}
+
+// shape is what transactions that only add to counters have in common with others of
+// the same action: all but the request and whose counters they are. Of most that
+// travel together it is the same, and is sent once. It is the zero value of a
+// transaction that has none.
+type shape struct {
+	from, to int // in the encoder's data
+	elements int
+	own      int // elements of the transaction that follow it
+}
+
+func (e *encoder) bytesOf(s shape) []byte { return e.data[s.from:s.to] }
+
+// appendTo adds the transactions to those of other parcels of the app, of which the
+// last that was given whole has this shape.
+func (e *encoder) appendTo(a *packed, last []byte) {
+	if e.first.elements == 0 || !bytes.Equal(e.bytesOf(e.first), last) {
+		a.append(&e.packed)
+		return
+	}
+	a.number(-int64(e.first.own))
+	a.append(&packed{data: e.data[e.first.to:], elements: e.elements - e.first.elements - 1})
 }
 
 // keyList is names of keys in one piece of memory.
@@ -111,21 +138,65 @@ func grows(t *quota.Txn) bool {
 
 // add encodes a transaction.
 func (e *encoder) add(t *quota.Txn) {
+	steps := stepsOf(t)
+	if steps&stepOnlyAdds != 0 {
+		e.addShaped(t, steps)
+		return
+	}
+	e.last = shape{}
 	length := e.placeholder()
 	before := e.elements
-	e.number(int64(t.Mode))
-	e.number(millis(t.WindowEnd))
-	e.number(int64(len(t.Charges)))
-	e.number(stepsOf(t))
+	e.begin(t, steps)
 	e.addRequest(t)
 	e.addHold(t)
 	e.addUsers(t)
 	e.addGroup(t)
 	e.addOnline(t)
 	for i := range t.Charges {
-		e.addCharge(t, &t.Charges[i])
+		c := &t.Charges[i]
+		e.addTerms(t, c)
+		e.addCounters(t, c)
 	}
 	e.fill(length, e.elements-before)
+}
+
+// addShaped encodes a transaction that only adds to counters; without its shape, if
+// that is the one before.
+func (e *encoder) addShaped(t *quota.Txn, steps int64) {
+	before := e.packed
+	length := e.placeholder()
+	s := shape{from: len(e.data)}
+	e.begin(t, steps)
+	for i := range t.Charges {
+		e.addTerms(t, &t.Charges[i])
+		s.own += 2 * len(t.Charges[i].Subjects)
+	}
+	if !t.Request.IsZero() {
+		s.own += requestElements
+	}
+	s.to, s.elements = len(e.data), e.elements-before.elements-1
+	if bytes.Equal(e.bytesOf(s), e.bytesOf(e.last)) {
+		e.data, e.elements = e.data[:len(before.data)], before.elements
+		e.number(-int64(s.own))
+	} else {
+		e.fill(length, s.elements+s.own)
+		e.last = s
+		if before.elements == 0 {
+			e.first = s
+		}
+	}
+	e.addRequest(t)
+	for i := range t.Charges {
+		e.addCounters(t, &t.Charges[i])
+	}
+}
+
+// begin encodes what all transactions begin with.
+func (e *encoder) begin(t *quota.Txn, steps int64) {
+	e.number(int64(t.Mode))
+	e.number(millis(t.WindowEnd))
+	e.number(int64(len(t.Charges)))
+	e.number(steps)
 }
 
 func stepsOf(t *quota.Txn) (steps int64) {
@@ -175,6 +246,9 @@ func millis(t time.Time) int64 {
 	}
 	return t.UnixMilli()
 }
+
+// requestElements is how many addRequest adds, of a transaction that has a request.
+const requestElements = 4
 
 func (e *encoder) addRequest(t *quota.Txn) {
 	if t.Request.IsZero() {
@@ -295,7 +369,8 @@ func kindOf(c *quota.Charge) int64 {
 	return kindEach
 }
 
-func (e *encoder) addCharge(t *quota.Txn, c *quota.Charge) {
+// addTerms encodes all of a charge but whose counters it is of.
+func (e *encoder) addTerms(t *quota.Txn, c *quota.Charge) {
 	kind, counters := kindOf(c), len(c.Subjects)
 	if c.Subjects == nil && !c.Members {
 		counters = 1
@@ -321,6 +396,10 @@ func (e *encoder) addCharge(t *quota.Txn, c *quota.Charge) {
 		e.number(ttl)
 		e.flag(c.Subjects == nil)
 	}
+}
+
+// addCounters encodes the counters of a charge.
+func (e *encoder) addCounters(t *quota.Txn, c *quota.Charge) {
 	switch {
 	case c.Members:
 	case c.Subjects == nil:

@@ -245,11 +245,13 @@ func (s *Store) encode(e *evaluation) {
 		a.number(int64(len(c.parcels)))
 		length := a.placeholder()
 		before := a.elements
+		var last []byte // shape
 		for _, p := range c.parcels {
 			a.number(int64(len(keys.ends)))
 			a.number(int64(len(p.at)))
-			a.append(&p.packed)
+			p.appendTo(&a, last)
 			keys.join(&p.keys)
+			last = p.bytesOf(p.last)
 		}
 		a.fill(length, a.elements-before)
 	}
