@@ -28,9 +28,9 @@
 --   ends (0, 0: not given), parcels, elements of all parcels, then for each
 --   parcel:
 --   what its numbers of keys begin after, transactions, then for each of those:
---   elements      that follow this one; below zero if it only adds and its shape, all
---                 but its request and its counters' keys and fields, is that of the
---                 last one where it is above: then it is left out
+--   elements      that follow this one; below zero if it has the shape of the last
+--                 one where it is above, and it is left out. Transactions that only
+--                 add and logins have one: all but what says of which users
 --   mode          0 judge, 1 consume, 2 force, 3 reserve
 --   windowEnd     0: depends on no window
 --   charges
@@ -56,7 +56,8 @@
 --   then for each charge:
 --     delta, limit (false: none), kind, counters, then for each: key, field.
 --     If it only adds, its shape comes first: these four of each charge, then the
---     request, then the counters of all charges.
+--     request, then the counters of all charges. Of a login all but the key and the
+--     user come first.
 --     The kind is 0 for what is counted for ever and never below zero, in the
 --     way that follows: 1 of each subject, 2 of the app as a whole. It is 3 for
 --     all else, and counters is followed by: basis (0 once, 1 per new user, 2
@@ -119,7 +120,8 @@ local EXACT = 9007199254740991
 local ONLY_ADDS, WITH_REQUEST, LOGIN = 32, 33, 64 -- steps
 
 -- Of the app at hand.
-local clock, kept, sequence, base
+local clock, kept, sequence
+local base, shapeBase -- what numbers of keys begin after: now, and when a shape was given
 local idsEnd -- of the generation of request ids
 local holds, holdsEnd, HELD, ENDS -- what is held, until when, by which keys
 local ended -- what those still hold whose end is past and who are not settled
@@ -185,12 +187,12 @@ local function put(key, field, value, ttl)
   end
 end
 
--- login carries out a login, unless that is not right: a user who was deleted, a
+-- login carries out a login, given by its shape and what is its own, unless that is not right: a user who was deleted, a
 -- limit, a value that is not a count. It reports whether it was right; else nothing
 -- is changed and it is to be judged. Most users were active this month before, and
 -- nothing is counted.
-local function login(at)
-  local window, charges, month, bucket, user = A[at + 1], A[at + 2], A[at + 5], KEYS[base + A[at + 7]], A[at + 8]
+local function login(shape, at)
+  local window, charges, month, bucket, user = A[shape + 1], A[shape + 2], A[shape + 5], KEYS[base + A[at]], A[at + 1]
   if clock >= window and window ~= 0 then
     return false
   end
@@ -204,8 +206,8 @@ local function login(at)
     end
     active = 1
   end
-  for i = at + 9, at + 13 * charges, 13 do
-    local counter, d = total(base + A[i + 11], A[i + 12]), A[i] * (A[i + 4] == 1 and new or active)
+  for i = shape + 7, shape + 13 * charges, 13 do
+    local counter, d = total(shapeBase + A[i + 11], A[i + 12]), A[i] * (A[i + 4] == 1 and new or active)
     local after = counter and counter.used + d
     if not after or d < 0 or after < 0 or after > EXACT or d > 0 and A[i + 1] and after > A[i + 1] then
       return false
@@ -217,8 +219,8 @@ local function login(at)
   end
   out[o + 1] = 1
   o = o + 1
-  for i = at + 9, at + 13 * charges, 13 do
-    local counter, d = total(base + A[i + 11], A[i + 12]), A[i] * (A[i + 4] == 1 and new or active)
+  for i = shape + 7, shape + 13 * charges, 13 do
+    local counter, d = total(shapeBase + A[i + 11], A[i + 12]), A[i] * (A[i + 4] == 1 and new or active)
     out[o + 1], out[o + 2], out[o + 3] = 1, d, counter.used
     o = o + 3
     if d ~= 0 then
@@ -1013,8 +1015,8 @@ local function undo(charge, at, last, before)
   end
 end
 
--- spread writes a transaction that only adds, given as increase takes it, in the way
--- of all others behind what there is, and returns where.
+-- spread writes a transaction that only adds or is a login, given by its shape and
+-- what is its own, in the way of all others behind what there is, and returns where.
 local function spread(shape, at)
   local first = #A
   local e = first
@@ -1025,11 +1027,21 @@ local function spread(shape, at)
     end
     return from + n
   end
+  local steps, charges = A[shape + 3], A[shape + 2]
+  if steps >= LOGIN then
+    local charge = copy(shape, 7)
+    copy(at, 2)
+    for _ = 1, charges do
+      charge = copy(charge, 13)
+      A[e - 1] = A[e - 1] + shapeBase - base
+    end
+    return first + 1
+  end
   local charge = copy(shape, 4)
-  if A[shape + 3] == WITH_REQUEST then
+  if steps == WITH_REQUEST then
     at = copy(at, 4)
   end
-  for _ = 1, A[shape + 2] do
+  for _ = 1, charges do
     charge = copy(charge, 4)
     at = copy(at, 2 * A[charge - 1])
   end
@@ -1146,19 +1158,25 @@ local function app(at, isFirst)
     for _ = 1, txns do
       local elements, own, isDone = A[at], at + 1, false
       at = own + math.abs(elements)
-      if elements > 0 then
-        shape, own = own, own + 4 + 4 * A[own + 2]
+      local isWhole = elements > 0
+      if isWhole then
+        shape, shapeBase = own, base
       end
       local steps = A[shape + 3]
-      if steps >= ONLY_ADDS and not holds then
-        local ok, result = pcall(steps < LOGIN and increase or login, shape, own)
-        isDone = result
-        if not ok then
-          spoil(result, o, writes - 1)
+      if steps >= ONLY_ADDS then
+        if isWhole then
+          own = shape + (steps < LOGIN and 4 + 4 * A[shape + 2] or 7 + 13 * A[shape + 2])
+        end
+        if not holds then
+          local ok, result = pcall(steps < LOGIN and increase or login, shape, own)
+          isDone = result
+          if not ok then
+            spoil(result, o, writes - 1)
+          end
         end
       end
       if not isDone then
-        transact(steps % LOGIN >= ONLY_ADDS and spread(shape, own) or shape)
+        transact(steps < ONLY_ADDS and shape or spread(shape, own))
       end
     end
     out[parcel] = o - parcel

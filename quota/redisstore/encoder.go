@@ -18,32 +18,30 @@ type encoder struct {
 	keys keyList
 	now  time.Time // of its transactions, or the app's clock when that is known to be ahead
 
-	first shape // of its first transaction
-	last  shape // of the last that was given whole
+	first  shape // of its first transaction
+	last   shape // of the last that was given whole
+	totals []totalKey
 }
 
-// shape is what transactions that only add to counters have in common with others of
-// the same action: all but the request and whose counters they are. Of most that
-// travel together it is the same, and is sent once. It is the zero value of a
-// transaction that has none.
+// shape is what transactions that only add to counters of users, or are logins, have in
+// common with others of the same action: all but the request, and whose counters or
+// login it is. Of most that travel together it is the same, and is sent once. It is
+// the zero value of a transaction that has none.
 type shape struct {
 	from, to int // in the encoder's data
 	elements int
+	keys     int // that it names
 	own      int // elements of the transaction that follow it
 }
 
-func (e *encoder) bytesOf(s shape) []byte { return e.data[s.from:s.to] }
+// totalKey is the key that a counter of the app as a whole lies in, which is named once.
+type totalKey struct {
+	quota.Counter
 
-// appendTo adds the transactions to those of other parcels of the app, of which the
-// last that was given whole has this shape.
-func (e *encoder) appendTo(a *packed, last []byte) {
-	if e.first.elements == 0 || !bytes.Equal(e.bytesOf(e.first), last) {
-		a.append(&e.packed)
-		return
-	}
-	a.number(-int64(e.first.own))
-	a.append(&packed{data: e.data[e.first.to:], elements: e.elements - e.first.elements - 1})
+	key int64
 }
+
+func (e *encoder) bytesOf(s shape) []byte { return e.data[s.from:s.to] }
 
 // keyList is names of keys in one piece of memory.
 type keyList struct {
@@ -77,11 +75,15 @@ func (k *keyList) end() int64 {
 	return int64(len(k.ends))
 }
 
-// join adds the keys of another list.
-func (k *keyList) join(other *keyList) {
-	from := len(k.text)
-	k.text = append(k.text, other.text...)
-	for _, end := range other.ends {
+// join adds the keys of another list, but for so many at its beginning.
+func (k *keyList) join(other *keyList, but int) {
+	skipped := 0
+	if but > 0 {
+		skipped = other.ends[but-1]
+	}
+	from := len(k.text) - skipped
+	k.text = append(k.text, other.text[skipped:]...)
+	for _, end := range other.ends[but:] {
 		k.ends = append(k.ends, from+end)
 	}
 }
@@ -139,7 +141,7 @@ func grows(t *quota.Txn) bool {
 // add encodes a transaction.
 func (e *encoder) add(t *quota.Txn) {
 	steps := stepsOf(t)
-	if steps&stepOnlyAdds != 0 {
+	if steps >= stepOnlyAdds {
 		e.addShaped(t, steps)
 		return
 	}
@@ -160,21 +162,12 @@ func (e *encoder) add(t *quota.Txn) {
 	e.fill(length, e.elements-before)
 }
 
-// addShaped encodes a transaction that only adds to counters; without its shape, if
-// that is the one before.
+// addShaped encodes a transaction that only adds to counters or is a login; without
+// its shape, if that is the one before.
 func (e *encoder) addShaped(t *quota.Txn, steps int64) {
 	before := e.packed
 	length := e.placeholder()
-	s := shape{from: len(e.data)}
-	e.begin(t, steps)
-	for i := range t.Charges {
-		e.addTerms(t, &t.Charges[i])
-		s.own += 2 * len(t.Charges[i].Subjects)
-	}
-	if !t.Request.IsZero() {
-		s.own += requestElements
-	}
-	s.to, s.elements = len(e.data), e.elements-before.elements-1
+	s := e.addShape(t, steps)
 	if bytes.Equal(e.bytesOf(s), e.bytesOf(e.last)) {
 		e.data, e.elements = e.data[:len(before.data)], before.elements
 		e.number(-int64(s.own))
@@ -185,10 +178,38 @@ func (e *encoder) addShaped(t *quota.Txn, steps int64) {
 			e.first = s
 		}
 	}
+	if steps&stepLogin != 0 {
+		e.addUser(t.Users.IDs[0], t.FanoutBits)
+		return
+	}
 	e.addRequest(t)
 	for i := range t.Charges {
 		e.addCounters(t, &t.Charges[i])
 	}
+}
+
+// addShape encodes what such a transaction may have in common with others.
+func (e *encoder) addShape(t *quota.Txn, steps int64) shape {
+	s := shape{from: len(e.data), elements: -e.elements, keys: -len(e.keys.ends)}
+	e.begin(t, steps)
+	login := steps&stepLogin != 0
+	if login {
+		e.beginUsers(&t.Users)
+		s.own = userElements
+	}
+	if steps&stepRequest != 0 {
+		s.own = requestElements
+	}
+	for i := range t.Charges {
+		c := &t.Charges[i]
+		e.addTerms(t, c)
+		if login { // which counts for the app as a whole
+			e.addCounters(t, c)
+		}
+		s.own += 2 * len(c.Subjects)
+	}
+	s.to, s.elements, s.keys = len(e.data), s.elements+e.elements, s.keys+len(e.keys.ends)
+	return s
 }
 
 // begin encodes what all transactions begin with.
@@ -285,12 +306,9 @@ func (e *encoder) addUsers(t *quota.Txn) {
 	if u.Op == quota.UsersNone {
 		return
 	}
-	e.number(int64(u.Op))
-	e.number(int64(u.Month))
-	e.number(int64(len(u.IDs)))
+	e.beginUsers(u)
 	for _, id := range u.IDs {
-		e.number(e.keys.addBucket(bucketOf(id, t.FanoutBits), usersName))
-		e.text(id)
+		e.addUser(id, t.FanoutBits)
 	}
 	if u.Op != quota.UsersDelete {
 		return
@@ -304,15 +322,41 @@ func (e *encoder) addUsers(t *quota.Txn) {
 	}
 }
 
+func (e *encoder) beginUsers(u *quota.UserStep) {
+	e.number(int64(u.Op))
+	e.number(int64(u.Month))
+	e.number(int64(len(u.IDs)))
+}
+
+// userElements is how many addUser adds.
+const userElements = 2
+
+func (e *encoder) addUser(id string, bits uint8) {
+	e.number(e.keys.addBucket(bucketOf(id, bits), usersName))
+	e.text(id)
+}
+
 // counter adds the key that a counter lies in, as counterKey names it.
 func (e *encoder) counter(c *quota.Counter, subject string, bits uint8) int64 {
 	switch {
 	case c.Scope == catalog.ScopeApp:
-		return e.keys.add(counterFamily(c))
+		return e.total(c)
 	case c.Window.IsStock(): // most, without making the family's name
 		return e.keys.addBucket(bucketOf(subject, bits), subjectsName, c.Quota, ":")
 	}
 	return e.keys.addBucket(bucketOf(subject, bits), counterFamily(c))
+}
+
+// total is counter, for one of the app as a whole, of which many transactions are.
+func (e *encoder) total(c *quota.Counter) int64 {
+	for i := range e.totals {
+		if e.totals[i].Counter == *c {
+			return e.totals[i].key
+		}
+	}
+	key := e.keys.add(counterFamily(c))
+	e.totals = append(e.totals, totalKey{*c, key})
+	return key
 }
 
 func (e *encoder) addGroup(t *quota.Txn) {
@@ -386,7 +430,7 @@ func (e *encoder) addTerms(t *quota.Txn, c *quota.Charge) {
 	if kind == kindOther {
 		var ttl int64
 		if !c.Window.IsStock() {
-			ttl = max(1, c.Window.KeptUntil().Sub(t.Now).Milliseconds())
+			ttl = keptFor(c.Window, t.Now).Milliseconds()
 		}
 		e.number(int64(c.Basis))
 		e.flag(c.Signed)
@@ -396,6 +440,12 @@ func (e *encoder) addTerms(t *quota.Txn, c *quota.Charge) {
 		e.number(ttl)
 		e.flag(c.Subjects == nil)
 	}
+}
+
+// keptFor is for how long a counter of a window is kept from now on, in whole minutes:
+// so transactions of about one time have the same shape.
+func keptFor(w catalog.Window, now time.Time) time.Duration {
+	return max(time.Minute, w.KeptUntil().Sub(now.Truncate(time.Minute)))
 }
 
 // addCounters encodes the counters of a charge.

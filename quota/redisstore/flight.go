@@ -247,10 +247,7 @@ func (s *Store) encode(e *evaluation) {
 		before := a.elements
 		var last []byte // shape
 		for _, p := range c.parcels {
-			a.number(int64(len(keys.ends)))
-			a.number(int64(len(p.at)))
-			p.appendTo(&a, last)
-			keys.join(&p.keys)
+			p.appendTo(&a, &keys, last)
 			last = p.bytesOf(p.last)
 		}
 		a.fill(length, a.elements-before)

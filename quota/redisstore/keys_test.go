@@ -81,7 +81,8 @@ func TestKeysOfAnApp(t *testing.T) {
 	txn.Group = quota.GroupStep{Op: quota.GroupCreate, ID: "g}{", Type: 'p', Day: catalog.Day(now, time.UTC)}
 	mustApply(t, s, txn)
 
-	dayLeft, monthLeft := day.End.Add(48*time.Hour).Sub(now), month.End.Add(400*24*time.Hour).Sub(now)
+	minute := now.Truncate(time.Minute)
+	dayLeft, monthLeft := day.End.Add(48*time.Hour).Sub(minute), month.End.Add(400*24*time.Hour).Sub(minute)
 	want := map[string]time.Duration{
 		"app": forever, "rec": forever, "e": forever, "c": forever, "u": forever, "g": forever, "s:friends": forever,
 		"w:" + windowName(day): dayLeft, "w:" + windowName(month): monthLeft,

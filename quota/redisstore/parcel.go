@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -88,6 +89,7 @@ func (p *parcel) free() {
 	*p = parcel{at: p.at[:0], encoder: encoder{
 		packed: packed{data: p.data[:0]},
 		keys:   keyList{prefix: p.keys.prefix[:0], text: p.keys.text[:0], ends: p.keys.ends[:0]},
+		totals: p.totals[:0],
 	}}
 	spareParcels.Put(p)
 }
@@ -112,6 +114,26 @@ func (p *parcel) add(t *quota.Txn, at int) {
 	if grows(t) {
 		p.grows++
 	}
+}
+
+// appendTo adds what apply.lua takes of a parcel to that of others of the app, of which
+// the last transaction that was given whole has this shape.
+func (p *parcel) appendTo(a *packed, keys *keyList, last []byte) {
+	rest, unused := p.packed, 0
+	isAlike := p.first.elements > 0 && bytes.Equal(p.bytesOf(p.first), last)
+	if isAlike {
+		rest = packed{data: p.data[p.first.to:], elements: p.elements - p.first.elements - 1}
+		if p.first == p.last { // and no other transaction is about them
+			unused = p.first.keys
+		}
+	}
+	a.number(int64(len(keys.ends) - unused))
+	a.number(int64(len(p.at)))
+	if isAlike {
+		a.number(-int64(p.first.own))
+	}
+	a.append(&rest)
+	keys.join(&p.keys, unused)
 }
 
 // again prepares a parcel for being carried once more; by the app's clock if the
