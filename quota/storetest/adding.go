@@ -29,6 +29,17 @@ var addingClauses = map[string]func(*fixture){
 		f.wantSame("entries", []string{}, left)
 		f.wantUsed(stickersEver, 7, "bob")
 	},
+	"each charge is taken back as it was added": func(f *fixture) {
+		f.count(friends, 3, "alice")
+		f.count(stickersEver, 4, "alice")
+		f.count(stickersEver, 5, "bob")
+		o := f.one(f.txn(on(friends, 2, catalog.Max(9), "alice"), on(stickersEver, 3, catalog.Max(7), "alice", "bob")))
+		f.wantSame("what was found", []quota.ChargeOutcome{{Used: []int64{3}, Delta: 2}, {Used: []int64{4, 5}, Delta: 3}}, o.Charges)
+		f.wantSame("applied", false, o.Applied)
+		f.wantUsed(friends, 3, "alice")
+		f.wantUsed(stickersEver, 4, "alice")
+		f.wantUsed(stickersEver, 5, "bob")
+	},
 	"the limit of adding is inclusive": func(f *fixture) {
 		for i, tt := range []struct {
 			used, delta int64
