@@ -187,10 +187,10 @@ local function put(key, field, value, ttl)
   end
 end
 
--- login carries out a login, given by its shape and what is its own, unless that is not right: a user who was deleted, a
--- limit, a value that is not a count. It reports whether it was right; else nothing
--- is changed and it is to be judged. Most users were active this month before, and
--- nothing is counted.
+-- login carries out a login, given by its shape and what is its own, unless that is
+-- not right: a user who was deleted, a limit, a value that is not a count. It reports
+-- whether it was right; else nothing is changed and it is to be judged. Most users
+-- were active this month before, and nothing is counted.
 local function login(shape, at)
   local window, charges, month, bucket, user = A[shape + 1], A[shape + 2], A[shape + 5], KEYS[base + A[at]], A[at + 1]
   if clock >= window and window ~= 0 then
