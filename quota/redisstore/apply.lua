@@ -111,6 +111,7 @@ local call, try, type, tonumber, find, max -- of globals
 
 -- Of the call at hand.
 local KEYS, A, out, o
+local given -- how many elements of A, once more are made
 local time -- of this server, once it is needed
 
 local writes = 0 -- commands, and changes of totals
@@ -1015,37 +1016,38 @@ local function undo(charge, at, last, before)
   end
 end
 
+-- move copies so many elements, and returns what is behind them, there and here.
+local function move(to, from, n)
+  for i = 0, n - 1 do
+    A[to + i] = A[from + i]
+  end
+  return to + n, from + n
+end
+
 -- spread writes a transaction that only adds or is a login, given by its shape and
--- what is its own, in the way of all others behind what there is, and returns where.
+-- what is its own, in the way of all others, and returns where: behind what was given,
+-- in the place of the last that was spread.
 local function spread(shape, at)
-  local first = #A
-  local e = first
-  local function copy(from, n)
-    for i = from, from + n - 1 do
-      e = e + 1
-      A[e] = A[i]
-    end
-    return from + n
-  end
-  local steps, charges = A[shape + 3], A[shape + 2]
+  given = given or #A
+  local to, steps, charges = given + 1, A[shape + 3], A[shape + 2]
   if steps >= LOGIN then
-    local charge = copy(shape, 7)
-    copy(at, 2)
+    to, shape = move(to, shape, 7)
+    to = move(to, at, 2)
     for _ = 1, charges do
-      charge = copy(charge, 13)
-      A[e - 1] = A[e - 1] + shapeBase - base
+      to, shape = move(to, shape, 13)
+      A[to - 2] = A[to - 2] + shapeBase - base
     end
-    return first + 1
+    return given + 1
   end
-  local charge = copy(shape, 4)
+  to, shape = move(to, shape, 4)
   if steps == WITH_REQUEST then
-    at = copy(at, 4)
+    to, at = move(to, at, 4)
   end
   for _ = 1, charges do
-    charge = copy(charge, 4)
-    at = copy(at, 2 * A[charge - 1])
+    to, shape = move(to, shape, 4)
+    to, at = move(to, at, 2 * A[shape - 1])
   end
-  return first + 1
+  return given + 1
 end
 
 -- transact judges a transaction, writes it, and adds its reply, whatever is wrong
@@ -1207,7 +1209,7 @@ local function apply(keys, args)
   if not call then
     call, try, type, tonumber, find, max = globals()
   end
-  KEYS, A, out, o, time = keys, cmsgpack.unpack(args[1]), {}, 0, nil
+  KEYS, A, given, out, o, time = keys, cmsgpack.unpack(args[1]), nil, {}, 0, nil
   local at = 4
   for i = 1, A[3] do
     app(at, i == 1)
