@@ -190,15 +190,15 @@ func (e *encoder) addShaped(t *quota.Txn, steps int64) {
 
 // addShape encodes what such a transaction may have in common with others.
 func (e *encoder) addShape(t *quota.Txn, steps int64) shape {
-	s := shape{from: len(e.data), elements: -e.elements, keys: -len(e.keys.ends)}
+	from, elements, keys, own := len(e.data), e.elements, len(e.keys.ends), 0
 	e.begin(t, steps)
 	login := steps&stepLogin != 0
 	if login {
 		e.beginUsers(&t.Users)
-		s.own = userElements
+		own = userElements
 	}
 	if steps&stepRequest != 0 {
-		s.own = requestElements
+		own = requestElements
 	}
 	for i := range t.Charges {
 		c := &t.Charges[i]
@@ -206,10 +206,9 @@ func (e *encoder) addShape(t *quota.Txn, steps int64) shape {
 		if login { // which counts for the app as a whole
 			e.addCounters(t, c)
 		}
-		s.own += 2 * len(c.Subjects)
+		own += 2 * len(c.Subjects)
 	}
-	s.to, s.elements, s.keys = len(e.data), s.elements+e.elements, s.keys+len(e.keys.ends)
-	return s
+	return shape{from: from, to: len(e.data), elements: e.elements - elements, keys: len(e.keys.ends) - keys, own: own}
 }
 
 // begin encodes what all transactions begin with.

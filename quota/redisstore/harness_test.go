@@ -110,6 +110,16 @@ func addEach(name string, n int64, users ...string) quota.Charge {
 	return c
 }
 
+// loginOf is the login of a user, which counts who is new and who is active in the
+// month.
+func loginOf(app *account.App, user string) quota.Txn {
+	t := txnOf(app, add("users", 1), add("free_mau", 1))
+	t.Users = quota.UserStep{Op: quota.UsersLogin, IDs: []string{user}, Month: catalog.Month(monday, time.UTC)}
+	t.Charges[0].Basis, t.Charges[1].Basis = quota.PerNewUser, quota.PerNewActive
+	t.Charges[1].Window = catalog.WindowAt(catalog.KindMonth, monday, time.UTC)
+	return t
+}
+
 func names(n int, pattern string) []string {
 	list := make([]string, n)
 	for i := range list {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota"
 	"github.com/redis/go-redis/v9"
 )
@@ -21,7 +20,6 @@ func BenchmarkScript(b *testing.B) {
 	users := names(10_000, "user-with-an-id-%05d")
 	n := 0
 	user := func() string { n++; return users[n*7919%len(users)] }
-	month := catalog.WindowAt(catalog.KindMonth, monday, catalog.Default().Zone())
 	kinds := []struct {
 		name string
 		txn  func() quota.Txn
@@ -32,12 +30,7 @@ func BenchmarkScript(b *testing.B) {
 			t.Request = requestOf(fmt.Sprintf("%016d", n))
 			return t
 		}},
-		{"login", func() quota.Txn {
-			t := txnOf(app, add("users", 1), add("free_mau", 1))
-			t.Users = quota.UserStep{Op: quota.UsersLogin, IDs: []string{user()}, Month: 24314}
-			t.Charges[0].Basis, t.Charges[1].Basis, t.Charges[1].Window = quota.PerNewUser, quota.PerNewActive, month
-			return t
-		}},
+		{"login", func() quota.Txn { return loginOf(app, user()) }},
 		{"direct", func() quota.Txn { return txnOf(app, addEach("robots", 1, user())) }},
 	}
 	for _, kind := range kinds {

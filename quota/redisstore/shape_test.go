@@ -12,16 +12,6 @@ import (
 	"github.com/imquota/imquota/quota"
 )
 
-// loginOf is the login of a user, which counts who is new and who is active in the
-// month.
-func loginOf(app *account.App, user string) quota.Txn {
-	t := txnOf(app, add("users", 1), add("free_mau", 1))
-	t.Users = quota.UserStep{Op: quota.UsersLogin, IDs: []string{user}, Month: catalog.Month(monday, time.UTC)}
-	t.Charges[0].Basis, t.Charges[1].Basis = quota.PerNewUser, quota.PerNewActive
-	t.Charges[1].Window = catalog.WindowAt(catalog.KindMonth, monday, time.UTC)
-	return t
-}
-
 // alike is what callers bring whose transactions share shapes, and some of which are
 // to be judged after all.
 func alike(app *account.App) [][]quota.Txn {
