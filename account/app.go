@@ -13,26 +13,30 @@ import (
 // made from, counters apart. A record that a Registry or a cache handed out is
 // shared and must not be changed; Clone it first.
 type App struct {
-	ID      uint32 `json:"id"` // SDKAppID, greater than zero
+	// What decisions look at comes first, so that it lies together.
+
+	ID uint32 `json:"id"` // SDKAppID, greater than zero
+	// FanoutBits: users and groups are spread over 1<<FanoutBits buckets. It is
+	// fixed at creation, because the names of all counters follow from it.
+	FanoutBits uint8 `json:"fanoutBits"`
+	// Version is set by the Registry, not part of the stored record.
+	Version   Version              `json:"-"`
+	Overrides map[string]Override  `json:"overrides,omitempty"` // quota -> limit instead of the edition's
+	Approvals map[string]time.Time `json:"approvals,omitempty"` // feature -> approved at
+	AddOns    map[string]time.Time `json:"addOns,omitempty"`    // add-on -> activated at
+	Region    string               `json:"region"`
+
 	Account string `json:"account"`
 	Name    string `json:"name,omitempty"`
-	Region  string `json:"region"`
 	// Edition is the app's as long as it has no order that has begun: orders say
 	// it by themselves, State.Edition has it at an instant.
 	Edition string    `json:"edition"`
 	Created time.Time `json:"created"`
-	// FanoutBits: users and groups are spread over 1<<FanoutBits buckets. It is
-	// fixed at creation, because the names of all counters follow from it.
-	FanoutBits uint8 `json:"fanoutBits"`
 	// Catalog is the version of the catalog that the app goes by, whichever is in
 	// force, as long as it IsLegacy. Empty: the one in force.
-	Catalog string `json:"catalog,omitempty"`
-
-	Approvals map[string]time.Time `json:"approvals,omitempty"` // feature -> approved at
-	AddOns    map[string]time.Time `json:"addOns,omitempty"`    // add-on -> activated at
-	Overrides map[string]Override  `json:"overrides,omitempty"` // quota -> limit instead of the edition's
-	Orders    []Order              `json:"orders,omitempty"`    // by start, not overlapping
-	Renewal   Renewal              `json:"renewal,omitzero"`
+	Catalog string  `json:"catalog,omitempty"`
+	Orders  []Order `json:"orders,omitempty"` // by start, not overlapping
+	Renewal Renewal `json:"renewal,omitzero"`
 
 	Disabled  []Spell   `json:"disabled,omitempty"` // by its owner, in sequence
 	Deleted   time.Time `json:"deleted,omitzero"`   // by its owner: the record is a tombstone
@@ -47,9 +51,6 @@ type App struct {
 	// Changes remembers the newest requests that changed the record, so that
 	// repeating one changes nothing.
 	Changes []Change `json:"changes,omitempty"`
-
-	// Version is set by the Registry, not part of the stored record.
-	Version Version `json:"-"`
 }
 
 // Spell is a stretch of time, half-open; a zero Until: it has not ended.

@@ -75,6 +75,11 @@ type State struct {
 	ReclaimAt time.Time
 }
 
+// Holds reports whether this is the state at an instant.
+func (s *State) Holds(at time.Time) bool {
+	return span{s.From, s.Until}.holds(at)
+}
+
 // IsOnly reports whether this is the only reason of the suspension.
 func (s *State) IsOnly(r SuspensionReason) bool {
 	return len(s.Suspensions) == 1 && s.Suspensions[0].Reason == r

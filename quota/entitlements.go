@@ -43,7 +43,7 @@ func (e *Enforcer) Entitlements(ctx context.Context, id uint32, client Client) (
 		return nil, err
 	}
 	app, cat, edition := s.app.record, s.outlook.catalog, st.edition
-	out := &Entitlements{Edition: edition.Key, Lifecycle: st.state, Catalog: cat.Version(), Source: SourceCache}
+	out := &Entitlements{Edition: edition.Key, Lifecycle: &st.state, Catalog: cat.Version(), Source: SourceCache}
 	if s.away != nil {
 		out.Source = SourceDegraded
 	}

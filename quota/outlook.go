@@ -25,20 +25,17 @@ type outlook struct {
 	// in force, for what is known without, and err says so unless the app is gone.
 	catalog *catalog.Snapshot
 	common  *common // of inForce
-	life    account.Lifecycle
 }
 
 // stretch is a stretch of time in which an app is in one state. What is decided in
 // it without a counter, and for no client in particular, is decided once.
 type stretch struct {
-	from, until time.Time // of state, which is the rest of it
-	decisions   *answers  // of what nothing but the state denies
-	stage       account.Stage
-	err         error // the catalog has no such edition
+	state     account.State
+	decisions *answers // of what nothing but the state denies
+	err       error    // the catalog has no such edition
 	// edition is whichever for an app that is gone, to which everything is denied.
 	edition *catalog.Edition
 	outlook *outlook
-	state   *account.State
 
 	denial   atomic.Pointer[[]Violation]               // why the state denies whatever is asked for
 	features atomic.Pointer[[]atomic.Pointer[refusal]] // by Feature.Index
@@ -64,7 +61,7 @@ func (c *records) commonOf(inForce *catalog.Snapshot) *common {
 func newOutlook(app *account.App, owner *kept[*account.Account], inForce *common) *outlook {
 	o := &outlook{
 		app: app, owner: owner, inForce: inForce.catalog, common: inForce,
-		changed: account.Latest(time.Time{}, app, owner.record), life: app.Lifecycle(owner.record, inForce.catalog),
+		changed: account.Latest(time.Time{}, app, owner.record),
 	}
 	o.catalog, o.err = catalogOf(app, inForce.catalog)
 	return o
@@ -100,13 +97,12 @@ func (o *outlook) at(now time.Time) *stretch {
 	if now.Before(o.changed) {
 		now = o.changed
 	}
-	if s := o.last.Load(); s != nil && !now.Before(s.from) && (s.until.IsZero() || now.Before(s.until)) {
+	if s := o.last.Load(); s != nil && s.state.Holds(now) {
 		return s
 	}
-	state := o.life.At(now)
-	s := &stretch{outlook: o, from: state.From, until: state.Until, state: state, stage: state.Stage}
-	s.edition, s.err = o.editionIn(state)
-	if s.stage == account.Active && s.err == nil && o.catalog == o.inForce {
+	s := &stretch{outlook: o, state: *o.app.StateAt(now, o.owner.record, o.inForce)}
+	s.edition, s.err = o.editionIn(&s.state)
+	if s.state.Stage == account.Active && s.err == nil && o.catalog == o.inForce {
 		s.decisions = &o.common.editions[s.edition.Index]
 	} else {
 		s.decisions = &answers{}
@@ -120,16 +116,16 @@ var inService = &account.State{Stage: account.Active}
 
 // told is what a decision tells of the state.
 func (s *stretch) told() *account.State {
-	if s.stage == account.Active {
+	if s.state.Stage == account.Active {
 		return inService
 	}
-	return s.state
+	return &s.state
 }
 
 // denies reports whether the state denies what is asked for. What is given back is
 // accepted as long as counters are kept.
 func (s *stretch) denies(release bool) bool {
-	switch s.stage {
+	switch s.state.Stage {
 	case account.Active, account.Grace:
 		return false
 	case account.Suspended:
@@ -144,7 +140,7 @@ func (s *stretch) violations() []Violation {
 	if known := s.denial.Load(); known != nil {
 		return *known
 	}
-	vs := slices.Clip(violateState(s.outlook.app.ID, s.state, s.outlook.catalog))
+	vs := slices.Clip(violateState(s.outlook.app.ID, &s.state, s.outlook.catalog))
 	s.denial.Store(&vs)
 	return vs
 }

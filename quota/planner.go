@@ -286,13 +286,14 @@ func (p *planner) isDenied() bool { return len(p.violations) > 0 || p.stretch.de
 
 // suspend puts the state's violations before all others. It is called once.
 func (p *planner) suspend() {
-	switch vs := p.stretch.violations(); {
-	case !p.stretch.denies(p.release):
-	case len(p.violations) == 0:
-		p.violations = vs
-	default:
-		p.violations = append(vs, p.violations...)
+	if !p.stretch.denies(p.release) {
+		return
 	}
+	vs := p.stretch.violations()
+	if len(p.violations) > 0 {
+		vs = append(vs, p.violations...)
+	}
+	p.violations = vs
 }
 
 // sortByReason puts violations into the order of their reasons. Those that are

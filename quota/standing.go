@@ -42,7 +42,7 @@ func (s *standing) living(now time.Time) (*stretch, error) {
 	}
 	st := s.outlook.at(now)
 	if st.state.IsGone() {
-		return nil, account.ForApp(s.id, account.Gone(st.state))
+		return nil, account.ForApp(s.id, account.Gone(&st.state))
 	}
 	return st, st.err
 }
