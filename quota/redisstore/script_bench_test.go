@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/quota"
 	"github.com/redis/go-redis/v9"
 )
@@ -17,6 +18,10 @@ func BenchmarkScript(b *testing.B) {
 	server, s := standalone(b)
 	client := server.Client()
 	app := newApp(b, s, 1)
+	apps := make([]*account.App, 500)
+	for i := range apps {
+		apps[i] = newApp(b, s, uint32(i+2))
+	}
 	users := names(10_000, "user-with-an-id-%05d")
 	n := 0
 	user := func() string { n++; return users[n*7919%len(users)] }
@@ -29,6 +34,9 @@ func BenchmarkScript(b *testing.B) {
 			t := txnOf(app, addEach("friends", 1, user()), addEach("friends", 1, user()))
 			t.Request = requestOf(fmt.Sprintf("%016d", n))
 			return t
+		}},
+		{"friends of many apps", func() quota.Txn {
+			return txnOf(apps[n*31%len(apps)], addEach("friends", 1, user()), addEach("friends", 1, user()))
 		}},
 		{"login", func() quota.Txn { return loginOf(app, user()) }},
 		{"direct", func() quota.Txn { return txnOf(app, addEach("robots", 1, user())) }},
