@@ -2,13 +2,19 @@ package bench
 
 import (
 	"context"
+	"encoding/binary"
+	"maps"
 	"net"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/quota/redisstore/redistest"
+	"go.etcd.io/bbolt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -187,6 +193,56 @@ func TestRedisFloor(t *testing.T) {
 	}
 	if left := admin.Keys(t.Context(), "*").Val(); len(left) != 1 || left[0] != "bench-test" {
 		t.Errorf("what is left: %v", left)
+	}
+}
+
+// TestBoltFloor: each check raises two counters, which last.
+func TestBoltFloor(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "floor.db")
+	floor, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	friend := func(a, b string) *imquotav1.CheckQuotaRequest {
+		return &imquotav1.CheckQuotaRequest{AppId: 7, Action: &imquotav1.CheckQuotaRequest_AddFriend{AddFriend: &imquotav1.AddFriend{UserId: a, FriendId: b}}}
+	}
+	const callers = 3
+	caller := floor.Caller(callers)
+	var calling sync.WaitGroup
+	for i := range callers {
+		calling.Go(func() {
+			for _, c := range []*Call{
+				{Checks: []*imquotav1.CheckQuotaRequest{friend("a", "b"), friend("a", strconv.Itoa(i))}},
+				{Release: &imquotav1.ReleaseQuotaRequest{AppId: 7, Release: &imquotav1.ReleaseQuotaRequest_RemoveFriend{RemoveFriend: &imquotav1.RemoveFriend{UserId: "a", FriendId: "b"}}}},
+			} {
+				if out, err := caller.Call(t.Context(), c); err != nil || out != (Outcome{}) {
+					t.Errorf("%+v, %v", out, err)
+				}
+			}
+		})
+	}
+	calling.Wait()
+	if err := floor.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	got := make(map[string]uint64)
+	err = db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(boltCounters).ForEach(func(key, value []byte) error {
+			got[string(key)] = binary.BigEndian.Uint64(value)
+			return nil
+		})
+	})
+	if want := map[string]uint64{"7:a": 9, "7:b": 6, "7:0": 1, "7:1": 1, "7:2": 1}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("counters %v, %v, want %v", got, err, want)
+	}
+	if _, err := OpenBolt(filepath.Join(path, "none")); err == nil {
+		t.Error("a file below a file was made")
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -96,9 +95,6 @@ func (r *Redis) info(ctx context.Context, sections ...string) (map[string]string
 // floorBuckets has a counter of a million users lie in a bucket of about 60.
 const floorBuckets = 1 << 14
 
-// floorLimit is never reached.
-const floorLimit = 1 << 52
-
 // redisCaller runs the floor's script for what imquota would count.
 type redisCaller struct{ *Redis }
 
@@ -109,17 +105,9 @@ func (r *Redis) Caller() Caller { return redisCaller{r} }
 func (r redisCaller) Call(ctx context.Context, c *Call) (Outcome, error) {
 	keys, args := make([]string, 0, 2*c.Size()), make([]any, 1, 1+2*c.Size())
 	args[0] = floorLimit
-	add := func(app uint32, a, b string) {
-		keys = append(keys, r.bucket(app, a), r.bucket(app, b))
-		args = append(args, a, b)
-	}
-	if c.Release != nil {
-		a, b := releasedOf(c.Release)
-		add(c.Release.GetAppId(), a, b)
-	}
-	for _, check := range c.Checks {
-		a, b := subjectsOf(check)
-		add(check.GetAppId(), a, b)
+	for _, p := range pairsOf(c) {
+		keys = append(keys, r.bucket(p.app, p.a), r.bucket(p.app, p.b))
+		args = append(args, p.a, p.b)
 	}
 	return Outcome{}, floorScript.EvalSha(ctx, r.client, keys, args...).Err()
 }
@@ -132,37 +120,6 @@ func (r redisCaller) bucket(app uint32, subject string) string {
 	b = strconv.AppendUint(b, uint64(app), 10)
 	b = append(b, '}')
 	return string(strconv.AppendUint(b, uint64(h.Sum32()%floorBuckets), 10))
-}
-
-// subjectsOf names two counters that a check raises.
-func subjectsOf(c *imquotav1.CheckQuotaRequest) (a, b string) {
-	switch action := c.GetAction().(type) {
-	case *imquotav1.CheckQuotaRequest_AddFriend:
-		return action.AddFriend.GetUserId(), action.AddFriend.GetFriendId()
-	case *imquotav1.CheckQuotaRequest_Login:
-		return action.Login.GetUserId(), "month"
-	case *imquotav1.CheckQuotaRequest_CreateGroup:
-		return action.CreateGroup.GetGroupId(), action.CreateGroup.GetOwnerId()
-	case *imquotav1.CheckQuotaRequest_JoinGroup:
-		return action.JoinGroup.GetGroupId(), action.JoinGroup.GetUserId()
-	}
-	return "app", "month"
-}
-
-// releasedOf names two counters that a release lowers; here they are raised,
-// which takes as long.
-func releasedOf(r *imquotav1.ReleaseQuotaRequest) (a, b string) {
-	switch release := r.GetRelease().(type) {
-	case *imquotav1.ReleaseQuotaRequest_RemoveFriend:
-		return release.RemoveFriend.GetUserId(), release.RemoveFriend.GetFriendId()
-	case *imquotav1.ReleaseQuotaRequest_LeaveGroup:
-		return release.LeaveGroup.GetGroupId(), release.LeaveGroup.GetUserId()
-	case *imquotav1.ReleaseQuotaRequest_DissolveGroup:
-		return release.DissolveGroup.GetGroupId(), "day"
-	case *imquotav1.ReleaseQuotaRequest_RemoveGroupMembers:
-		return release.RemoveGroupMembers.GetGroupId(), "joined"
-	}
-	return "app", "month"
 }
 
 // Prepare loads the floor's script.

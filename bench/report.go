@@ -53,6 +53,7 @@ const (
 	NameEcho  = "echo"  // bare
 	NameTyped = "typed" // the echo, by imquota's own messages
 	NameRedis = "Redis"
+	NameBolt  = "bbolt"
 )
 
 // Figures are those of one side. What is not known is nil.

@@ -34,7 +34,7 @@ type BenchCmd struct {
 	RequestIDs  bool          `name:"request-ids" help:"Have what counts carry a request id, as callers do that repeat calls; the store remembers it." group:"Load:"`
 	Seed        uint64        `help:"What is asked is drawn by this: the same for the same seed." default:"1" group:"Load:"`
 
-	NoFloors bool `help:"Measure imquota alone. Else its floors are measured too: echo, a gRPC server with default options that answers messages of the same size; typed, the same with imquota's own messages, so without a decision; and, where Redis counts, Redis with the least script that judges and counts." group:"Load:"`
+	NoFloors bool `help:"Measure imquota alone. Else its floors are measured too: echo, a gRPC server with default options that answers messages of the same size; typed, the same with imquota's own messages, so without a decision; and, of what is counted, Redis with the least script that judges and counts, or below the embedded store bbolt with the least transaction that does." group:"Load:"`
 
 	benchServerFlags
 	benchTargetFlags

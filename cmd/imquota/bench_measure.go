@@ -21,6 +21,7 @@ type measured struct {
 	admin  grpc.ClientConnInterface   // for operators
 	cpu    func(context.Context) (time.Duration, error)
 	redis  *bench.Redis // nil: not known, or none
+	bolt   *bench.Bolt  // the floor below an embedded store; nil: none
 	echo   *echoed      // nil: no floors
 }
 
@@ -101,10 +102,16 @@ func (c *BenchCmd) sides(on *measured, mix *bench.Mix, of *bench.Population, cal
 		bare.CPU, typed.CPU = on.echo.cpu, on.echo.cpu
 		sides = append(sides, bare, typed)
 	}
-	if on.redis != nil && !c.NoFloors && mix.IsCounted {
+	if c.NoFloors || !mix.IsCounted {
+		return sides
+	}
+	if on.redis != nil {
 		least := side(bench.NameRedis, func(int) bench.Caller { return on.redis.Caller() })
 		least.Redis = on.redis
 		sides = append(sides, least)
+	}
+	if on.bolt != nil {
+		sides = append(sides, side(bench.NameBolt, func(int) bench.Caller { return on.bolt.Caller(callers) }))
 	}
 	return sides
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/imquota/imquota/bench"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -45,6 +46,12 @@ func (c *BenchCmd) floors(ctx context.Context, l *lab, on *measured) error {
 		}
 		if c.Target != "" { // a store of the lab is removed with all else in it
 			l.closers = append(l.closers, func() { _ = on.redis.Remove(context.WithoutCancel(ctx)) })
+		}
+	}
+	if c.Target == "" && c.Store == storeBolt {
+		var err error
+		if on.bolt, err = l.bolt(); err != nil {
+			return err
 		}
 	}
 	address := c.TargetEcho
@@ -94,6 +101,16 @@ func (l *lab) store(ctx context.Context, named string) (url string, err error) {
 
 // boltURL is an embedded store in the lab.
 func (l *lab) boltURL() string { return "bolt:" + filepath.Join(l.dir, "imquota.db") }
+
+// bolt makes a file for the floor below an embedded store, beside that.
+func (l *lab) bolt() (*bench.Bolt, error) {
+	b, err := bench.OpenBolt(filepath.Join(l.dir, "floor.db"))
+	if err != nil {
+		return nil, fmt.Errorf("--dir: %w", err)
+	}
+	l.closers = append(l.closers, func() { _ = b.Close() })
+	return b, nil
+}
 
 // serving connects to a sidecar of the lab.
 func (l *lab) serving(at *addresses, over string, connections int) (on *measured, err error) {
