@@ -27,8 +27,8 @@ type Options struct {
 	// ID names the calling service, 1 to 64 printable ASCII bytes. It stands in
 	// for client.id where a request has none. Optional.
 	ID string
-	// Timeout is for how long Check and Release ask, all attempts together; less
-	// when their context ends before. 5 seconds when zero.
+	// Timeout is for how long Check, Release, and Reserve before its creation ask, all
+	// attempts together; less when their context ends before. 5 seconds when zero.
 	Timeout time.Duration
 	// FailOpen says which actions go on when imquota cannot answer, as
 	// [FailOpenFeatures] does. Nothing goes on when nil. It is called by many

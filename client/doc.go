@@ -64,8 +64,8 @@
 // both.) If Check returns an error, you do not know the id: to go on with the same
 // action later, give your own.
 //
-// Check and Release ask until Options.Timeout is over, or their context ends.
-// Reserve asks as long as its creation would have time.
+// Check, Release, and Reserve before its creation ask until Options.Timeout is over,
+// or their context ends.
 //
 // # Failing open
 //

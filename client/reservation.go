@@ -42,8 +42,8 @@ var (
 // either way, and any other error when it is sure that nothing happened, also
 // when its context ended. That context is ctx, and ends before the hold does.
 //
-// Reserving is repeated until ctx ends, or the creation would have no time left.
-// An error that comes before the creation may leave a hold that nobody knows of,
+// Reserving is repeated for Options.Timeout, until ctx ends, or the creation would
+// have no time left. An error that comes before the creation may leave a hold that nobody knows of,
 // if the reply was lost: it ends by itself, and until then the group's id is
 // taken for other requests.
 //
@@ -61,9 +61,10 @@ func (c *Client) Reserve(ctx context.Context, r *imquotav1.CheckQuotaRequest, cr
 	r = c.reserving(r)
 	// The server places the hold later than this, however often it is asked.
 	hold := max(r.GetHold().AsDuration(), minHold)
-	holding, cancel := context.WithDeadlineCause(ctx, time.Now().Add(hold-margin(hold)), errHoldEnds)
+	now := time.Now()
+	holding, cancel := context.WithDeadlineCause(ctx, now.Add(hold-margin(hold)), errHoldEnds)
 	defer cancel()
-	held, err := repeat(holding, time.Time{}, func(ctx context.Context) (*imquotav1.Decision, error) {
+	held, err := repeat(holding, now.Add(c.timeout), func(ctx context.Context) (*imquotav1.Decision, error) {
 		out, err := c.quotas.CheckQuota(ctx, r)
 		return out.GetDecision(), err
 	})

@@ -137,7 +137,7 @@ func TestPauses(t *testing.T) {
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			_, err := client.New(s, client.Options{}).Reserve(ctx, group("g1"), never)
+			_, err := client.New(s, client.Options{Timeout: time.Hour}).Reserve(ctx, group("g1"), never)
 			if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "not now") {
 				t.Errorf("got %v", err)
 			}
@@ -179,7 +179,7 @@ func TestNoTimeToRepeat(t *testing.T) {
 		s := script(func(context.Context, string, int) (*imquotav1.Decision, error) {
 			return nil, fault(codes.Unavailable, "OVERLOADED", 5*time.Second)
 		})
-		c := client.New(s, client.Options{})
+		c := client.New(s, client.Options{Timeout: time.Minute})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		if _, err := c.Reserve(ctx, group("g1"), never); status.Code(err) != codes.Unavailable || time.Since(s.begun) > 0 {
@@ -191,6 +191,27 @@ func TestNoTimeToRepeat(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(s.begun))
 		}
 	})
+}
+
+// TestReservingIsRepeated for as long as a check would be, and not for all of the
+// hold: somebody waits for the creation.
+func TestReservingIsRepeated(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ option, hold, want time.Duration }{
+		{0, 30 * time.Second, 5 * time.Second},
+		{200 * time.Millisecond, 30 * time.Second, 200 * time.Millisecond},
+		{time.Minute, 4 * time.Second, 3 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := script(func(ctx context.Context, _ string, _ int) (*imquotav1.Decision, error) { return nil, hangs(ctx) })
+			r := group("g1")
+			r.Hold = durationpb.New(c.hold)
+			_, err := client.New(s, client.Options{Timeout: c.option}).Reserve(t.Context(), r, never)
+			if took := time.Since(s.begun); status.Code(err) != codes.DeadlineExceeded || took > c.want || took < c.want-time.Second {
+				t.Errorf("%+v: hung for %v: %v", c, took, err)
+			}
+		})
+	}
 }
 
 // TestCreationEndsBeforeTheHold: its time runs from before the reservation was
