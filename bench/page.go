@@ -18,6 +18,7 @@ var pageTemplate = template.Must(template.New("page").Parse(pageSource))
 // page is what the template shows of a report.
 type page struct {
 	What, Where string
+	Legend      []string
 	Mixes       []pageMix
 }
 
@@ -41,8 +42,9 @@ type pageFigures struct{ Cells []string }
 func (r *Report) WritePage(w io.Writer) error {
 	p := &page{
 		What: r.Setup.String(),
-		Where: fmt.Sprintf("%s on %s, %s. Medians of %d rounds, %v in all. Ratio: imquota's throughput, of that floor's in the same rounds.",
-			r.Version, &r.Machine, r.Time.UTC().Format("2006-01-02 15:04 UTC"), r.Setup.Rounds, r.Setup.Duration.Round(time.Millisecond)),
+		Where: fmt.Sprintf("%s, %s. Each was measured for %v in all.",
+			r.Version, r.Time.UTC().Format("2006-01-02 15:04 UTC"), r.Setup.Duration.Round(time.Millisecond)),
+		Legend: r.Legend(),
 	}
 	for i := range r.Rows {
 		row := &r.Rows[i]

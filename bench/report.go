@@ -13,6 +13,8 @@ type Report struct {
 	Machine Machine   `json:"machine"`
 	Setup   Setup     `json:"setup"`
 	Rows    []Row     `json:"rows"`
+	// IsPartial: it ended before all was measured that was asked for.
+	IsPartial bool `json:"isPartial,omitempty"`
 }
 
 // Machine is where it ran.

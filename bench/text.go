@@ -38,11 +38,29 @@ func Known(v *float64, digits int) string {
 }
 
 // Callers says how many there are.
-func Callers(n int) string {
-	if n == 1 {
-		return "1 caller"
+func Callers(n int) string { return count(n, "caller") }
+
+// count is so many of a thing.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
 	}
-	return fmt.Sprintf("%d callers", n)
+	return strconv.Itoa(n) + " " + thing
+}
+
+// Legend says, in lines, how a report was measured and what its columns and sides are.
+func (r *Report) Legend() []string {
+	var lines []string
+	if r.IsPartial {
+		lines = append(lines, "It ended before all was measured.")
+	}
+	return append(lines,
+		fmt.Sprintf("Medians of %s on %s.", count(r.Setup.Rounds, "round"), &r.Machine),
+		"RATIO: imquota's throughput, of that floor's in the same rounds.",
+		"Of a check: CPU of the server, CPU of its Redis, and round trips to that (TRIPS).",
+		"echo: bare gRPC, messages of the same size; typed: the same by imquota's own.",
+		"Redis, bbolt, where it is counted: the least there that judges and counts.",
+	)
 }
 
 // String says in a line what was asked of whom.
@@ -72,7 +90,7 @@ func (s *Setup) String() string {
 
 // String says in a line where it ran.
 func (m *Machine) String() string {
-	return fmt.Sprintf("%d cores, %s/%s, %s", m.Cores, m.OS, m.Arch, m.Go)
+	return fmt.Sprintf("%s, %s/%s, %s", count(m.Cores, "core"), m.OS, m.Arch, m.Go)
 }
 
 // Notes say what the figures do not: a rate that was not kept, denials, errors.

@@ -283,26 +283,40 @@ func (c *BenchCmd) Run(ctx context.Context, s *streams) error {
 	}
 	report, err := c.measure(ctx, heard)
 	heard.end()
-	if ctx.Err() != nil {
-		return errInterrupted
+	if err = c.whyEnded(ctx, err); err != nil && (report == nil || len(report.Rows) == 0) {
+		return err
 	}
-	if err != nil {
+	report.IsPartial = err != nil
+	if err := c.write(s, report); err != nil {
+		return err
+	}
+	if first, ok := report.FirstFailure(); ok && err == nil {
+		return &failuresError{first}
+	}
+	return err
+}
+
+// whyEnded returns why a run ended before it was done.
+func (*BenchCmd) whyEnded(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return errInterrupted
+	case err != nil:
 		return plainly(err)
 	}
+	return nil
+}
+
+// write writes a report, as a page too where that is asked for.
+func (c *BenchCmd) write(s *streams, report *bench.Report) error {
 	if c.HTML != "" {
 		if err := writeWhole(c.HTML, report.WritePage); err != nil {
 			return fmt.Errorf("--html: %w", err)
 		}
 	}
 	if c.Output == outputJSON {
-		if err := writeJSON(s.out, report); err != nil {
-			return err
-		}
-	} else {
-		printBench(s.out, report)
+		return writeJSON(s.out, report)
 	}
-	if first, ok := report.FirstFailure(); ok {
-		return &failuresError{first}
-	}
+	printBench(s.out, report)
 	return nil
 }

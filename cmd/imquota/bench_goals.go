@@ -50,17 +50,18 @@ var errUnmet = errors.New("not all goals are met")
 func (c *BenchCmd) runGoals(ctx context.Context, s *streams, heard *benchProgress) error {
 	goals, failures, err := c.measureGoals(ctx, heard)
 	heard.end()
-	if ctx.Err() != nil {
-		return errInterrupted
-	}
-	if err != nil {
-		return plainly(err)
+	if err = c.whyEnded(ctx, err); err != nil && len(goals) == 0 {
+		return err
 	}
 	if c.Output == outputJSON {
-		err = writeJSON(s.out, struct {
-			Goals    []bench.Goal    `json:"goals"`
-			Failures []bench.Failure `json:"failures,omitempty"`
-		}{goals, failures})
+		err := writeJSON(s.out, struct {
+			Goals     []bench.Goal    `json:"goals"`
+			Failures  []bench.Failure `json:"failures,omitempty"`
+			IsPartial bool            `json:"isPartial,omitempty"` // not all are measured
+		}{goals, failures, err != nil})
+		if err != nil {
+			return err
+		}
 	} else {
 		printGoals(s.out, goals)
 	}
@@ -97,7 +98,7 @@ func (c *BenchCmd) measureGoals(ctx context.Context, heard *benchProgress) ([]be
 		g.local, g.localBatches, g.counted, g.countedBatches, g.unloaded, g.unloadedFarAway, g.flat, g.durable,
 	} {
 		if err := scene(ctx); err != nil {
-			return nil, nil, err
+			return g.goals, g.failures, err
 		}
 	}
 	return g.goals, g.failures, nil

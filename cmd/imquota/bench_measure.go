@@ -31,7 +31,8 @@ type echoed struct{ conns []grpc.ClientConnInterface }
 // setupPatience is how long a call may take that is no part of the load.
 const setupPatience = 30 * time.Second
 
-// measure carries a run out, from servers that are not there yet to a report.
+// measure carries a run out, from servers that are not there yet to a report. One that
+// is broken off has the rows that were done.
 func (c *BenchCmd) measure(ctx context.Context, heard *benchProgress) (*bench.Report, error) {
 	l, err := openLab(c.Dir)
 	if err != nil {
@@ -61,23 +62,23 @@ func (c *BenchCmd) measure(ctx context.Context, heard *benchProgress) (*bench.Re
 		}
 		if !c.NoFill {
 			if err := of.Warm(ctx, on.setup, mix, heard.task("filling counters for "+mix.Name)); err != nil {
-				return nil, err
+				return report, err
 			}
 		}
 		if on.echo != nil {
 			sample, err := of.Sample(ctx, on.setup, mix, c.Batch)
 			if err != nil {
-				return nil, fmt.Errorf("a sample of %s: %w", mix.Name, err)
+				return report, fmt.Errorf("a sample of %s: %w", mix.Name, err)
 			}
 			if err := bench.PrepareEcho(ctx, on.echo.conns[0], sample); err != nil {
-				return nil, fmt.Errorf("the echo: %w", err)
+				return report, fmt.Errorf("the echo: %w", err)
 			}
 		}
 		for _, callers := range c.Callers {
 			plan := &bench.Plan{Duration: c.Duration, Warmup: c.Warmup, Rounds: c.Rounds, Heard: heard.step(fmt.Sprintf("measuring %s, %s", mix.Name, bench.Callers(callers)))}
 			series, err := plan.Measure(ctx, c.sides(on, mix, &of, callers, first))
 			if err != nil {
-				return nil, err
+				return report, err
 			}
 			first += callers
 			report.Rows = append(report.Rows, bench.RowOf(series))

@@ -22,7 +22,10 @@ func printBench(w io.Writer, r *bench.Report) {
 		_, _ = fmt.Fprintln(w)
 		printBenchRow(w, &row)
 	}
-	_, _ = fmt.Fprintf(w, "\nMedians of %d rounds on %s.\nRATIO: imquota's throughput, of that floor's in the same rounds.\n", r.Setup.Rounds, &r.Machine)
+	_, _ = fmt.Fprintln(w)
+	for _, line := range r.Legend() {
+		_, _ = fmt.Fprintln(w, line)
+	}
 }
 
 func printBenchRow(w io.Writer, row *bench.Row) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -248,10 +249,12 @@ func TestBenchOverTLS(t *testing.T) {
 	}
 }
 
-// TestBenchInterrupted stops at once, with all that it started.
-func TestBenchInterrupted(t *testing.T) {
-	t.Parallel()
-	cmd, leftovers := benchCommand(t, "--store", "redis", "--users", "100", "--duration", "1h")
+// interrupt runs a command until it has said something, interrupts it there, and
+// returns what it had printed when it was over. Meanwhile is called before.
+func interrupt(t *testing.T, cmd *exec.Cmd, said string, meanwhile func()) (out string) {
+	t.Helper()
+	var printed bytes.Buffer
+	cmd.Stdout = &printed
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -262,23 +265,53 @@ func TestBenchInterrupted(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
-	said := ""
-	for buffer := make([]byte, 1000); !strings.Contains(said, "measuring"); {
+	heard := ""
+	for buffer := make([]byte, 1000); !strings.Contains(heard, said); {
 		n, err := stderr.Read(buffer)
-		if said += string(buffer[:n]); err != nil {
-			t.Fatalf("%v after %q", err, said)
+		if heard += string(buffer[:n]); err != nil {
+			t.Fatalf("%v after %q", err, heard)
 		}
 	}
-	if got := leftovers(); len(got) != 4 { // a folder, Redis, the sidecar and the echo
-		t.Errorf("while it runs: %q", got)
-	}
+	meanwhile()
 	_ = cmd.Process.Signal(syscall.SIGINT)
+	_, _ = io.Copy(io.Discard, stderr)
 	_ = cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != exitFault || ctx.Err() != nil {
 		t.Errorf("exit code %d", code)
 	}
-	if got := leftovers(); len(got) > 0 {
-		t.Errorf("afterwards: %q", got)
+	return printed.String()
+}
+
+// TestBenchInterrupted stops at once, with all that it started.
+func TestBenchInterrupted(t *testing.T) {
+	t.Parallel()
+	cmd, leftovers := benchCommand(t, "--store", "redis", "--users", "100", "--duration", "1h")
+	out := interrupt(t, cmd, "measuring", func() {
+		if got := leftovers(); len(got) != 4 { // a folder, Redis, the sidecar and the echo
+			t.Errorf("while it runs: %q", got)
+		}
+	})
+	if got := leftovers(); len(got) > 0 || out != "" {
+		t.Errorf("afterwards: %q; printed: %q", got, out)
+	}
+}
+
+// TestBenchKeepsWhatIsDone: of a run that is broken off, what was measured is told.
+func TestBenchKeepsWhatIsDone(t *testing.T) {
+	t.Parallel()
+	page := filepath.Join(t.TempDir(), "report.html")
+	cmd, _ := benchCommand(t, short("--mix", "features", "--callers", "1,2,3", "--duration", "1s", "--no-floors", "--html", page)...)
+	var r bench.Report
+	err := json.Unmarshal([]byte(interrupt(t, cmd, "2 callers", func() {})), &r)
+	if err != nil || !r.IsPartial || len(r.Rows) != 1 || r.Rows[0].Callers != 1 || r.Rows[0].Sides[0].Checks == 0 {
+		t.Errorf("%v: %+v", err, r)
+	}
+	if text, err := os.ReadFile(page); err != nil || !bytes.Contains(text, []byte("It ended before all was measured.")) {
+		t.Errorf("the page: %.100s, %v", text, err)
+	}
+	goals, _ := benchCommand(t, "--goals", "--duration", "200ms", "--warmup", "0s", "--rounds", "1", "--users", "300", "--apps", "20")
+	if out := interrupt(t, goals, "measuring counted", func() {}); !strings.Contains(out, "local decisions") || strings.Contains(out, "embedded") {
+		t.Errorf("goals: %s", out)
 	}
 }
 
