@@ -97,7 +97,11 @@ func (m *Machine) String() string {
 func (f *Figures) Notes() []string {
 	var notes []string
 	if f.IsBehind {
-		notes = append(notes, fmt.Sprintf("%s does not keep this rate: %s calls were never sent, others up to %s ms late", f.Name, Thousands(float64(f.Unsent)), Millis(f.Late)))
+		note := fmt.Sprintf("%s does not keep this rate: calls were sent up to %s ms late", f.Name, Millis(f.Late))
+		if f.Unsent > 0 {
+			note += fmt.Sprintf(", %s never", Thousands(float64(f.Unsent)))
+		}
+		notes = append(notes, note)
 	}
 	if f.Denied > 0 {
 		notes = append(notes, fmt.Sprintf("denied: %s of %s checks", Thousands(float64(f.Denied)), Thousands(float64(f.Checks))))

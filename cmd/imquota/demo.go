@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -58,9 +59,13 @@ func (d *demoApp) order(now time.Time, cat *catalog.Snapshot) account.Order {
 
 // makeDemo makes the demo apps that are not there yet. Those that have a plan
 // show what they are to show however old the demo's store is.
-func makeDemo(ctx context.Context, s store, apps *account.Apps) error {
-	if _, _, err := initialize(ctx, s, false); err != nil {
+func makeDemo(ctx context.Context, s store, apps *account.Apps, log *slog.Logger) error {
+	_, created, err := initialize(ctx, s, false)
+	if err != nil {
 		return err
+	}
+	if created {
+		log.Warn("--demo initialised the store, as `imquota store init` does", "store", s.String())
 	}
 	for _, d := range demoApps {
 		n := account.NewApp{ID: d.id, Account: demoAccount, Name: d.name, Edition: d.edition}

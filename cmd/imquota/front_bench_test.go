@@ -51,7 +51,7 @@ func newInside(t testing.TB, idle imquotav1.QuotaServiceServer) *inside {
 		<-watched
 	})
 	apps := &account.Apps{Registry: store, Catalog: enforcer.Catalog, Now: time.Now}
-	if err := makeDemo(t.Context(), store, apps); err != nil {
+	if err := makeDemo(t.Context(), store, apps, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	m := newMetrics()

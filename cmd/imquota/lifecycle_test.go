@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -214,7 +215,7 @@ func TestDemoOfAnyAge(t *testing.T) {
 	apps := &account.Apps{Registry: opened, Catalog: catalog.Default, Now: func() time.Time { return now }}
 	begin := func() {
 		t.Helper()
-		if err := makeDemo(t.Context(), opened, apps); err != nil {
+		if err := makeDemo(t.Context(), opened, apps, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatal(err)
 		}
 	}

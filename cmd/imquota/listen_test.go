@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/imquota/imquota/quota/redisstore/redistest"
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
@@ -263,8 +264,21 @@ func TestListenTwiceOnOnePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	taken := "--listen " + l.Addr().String()
 	got := run(t, "serve", "--store", "bolt:"+filepath.Join(t.TempDir(), "x.db"), "--listen", l.Addr().String())
-	if got.code != exitFault || !strings.Contains(got.err, "--listen "+l.Addr().String()) {
+	if got.code != exitFault || !strings.Contains(got.err, taken) || !strings.Contains(got.err, "a new one was made") {
 		t.Errorf("%+v", got)
 	}
+	redis := redistest.Standalone(t)
+	got = run(t, "serve", "--demo", "--store", "redis://"+redis.Addr, "--listen", l.Addr().String())
+	if got.code != exitFault || !strings.Contains(got.err, taken) {
+		t.Errorf("%+v", got)
+	}
+	if keys := redis.Client().Keys(t.Context(), "*").Val(); len(keys) > 0 {
+		t.Errorf("a demo that nobody can ask has written %q", keys)
+	}
+	p := serve(t, "--demo", "--store", "redis://"+redis.Addr)
+	p.await(0, says("--demo initialised the store"))
+	p.signal(syscall.SIGTERM)
+	p.end()
 }

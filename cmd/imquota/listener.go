@@ -38,9 +38,7 @@ func (l *listener) near() string {
 func (c *serveCmd) listeners(ctx context.Context, f *front) (opened []*listener, err error) {
 	defer func() {
 		if err != nil {
-			for _, l := range opened {
-				_ = l.Close()
-			}
+			closeAll(opened)
 		}
 	}()
 	for _, address := range c.Listen {
@@ -67,6 +65,12 @@ func (c *serveCmd) listeners(ctx context.Context, f *front) (opened []*listener,
 		opened = append(opened, l)
 	}
 	return opened, err
+}
+
+func closeAll(listeners []*listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
 }
 
 // listenHTTP opens the address of HTTP, if there is to be one.

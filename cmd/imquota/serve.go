@@ -40,7 +40,7 @@ type serveCmd struct {
 
 	StaleMax time.Duration `help:"For how long, while the store is away, features and states are answered by what is at hand, as SOURCE_DEGRADED; 0: not at all." default:"60s"`
 
-	Demo         bool          `help:"Make the apps 1400000001 (developer), 1400000002 (standard), 1400000003 (premium), 1400000004 (standard, expired an hour ago and in grace) and 1400000005 (standard, expired and suspended), of the account demo."`
+	Demo         bool          `help:"Make the apps 1400000001 (developer), 1400000002 (standard), 1400000003 (premium), 1400000004 (standard, expired an hour ago and in grace) and 1400000005 (standard, expired and suspended), of the account demo. A Redis that is not imquota's yet is initialised for it."`
 	DrainTimeout time.Duration `help:"How long calls under way may take after SIGTERM." default:"10s"`
 	LogFormat    string        `help:"How to write the log: text or json." enum:"text,json" default:"text"`
 	LogLevel     slog.Level    `help:"The least that is logged: debug, info, warn or error." default:"info"`
@@ -116,7 +116,7 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 			log.Error("the store did not close", "error", err)
 		}
 	}()
-
+	tellOpened(log, opened, isShared)
 	enforcer := quota.New(quota.Options{Catalog: cat, Store: opened, Registry: opened, StaleMax: c.StaleMax})
 	metrics.watching(enforcer.IsCurrent)
 	losses := tailLossesOf(opened)
@@ -124,11 +124,6 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	apps := &account.Apps{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now}
 	accounts := &account.Accounts{Registry: opened, Catalog: enforcer.Catalog, Now: time.Now}
 	sweeper := &quota.Sweeper{Store: opened, Apps: apps}
-	if c.Demo {
-		if err := makeDemo(ctx, opened, apps); err != nil {
-			return fmt.Errorf("--demo: %w", err)
-		}
-	}
 	front, err := c.front(server.New(server.Options{
 		Enforcer: enforcer, Apps: apps, Accounts: accounts, Sweeper: sweeper, Metrics: metrics.calls,
 	}), metrics, log)
@@ -141,13 +136,11 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	told := "store opened"
-	if e, ok := opened.(*boltstore.Store); ok && e.IsNew() {
-		told = "there was no store: a new one was made" // whoever mistyped a path is to see it
-	}
-	log.Info(told, "store", opened.String(), "several_processes", isShared)
-	if !isShared {
-		log.Info("the embedded store is this process's alone; two sidecars need --store redis://, which is right for production")
+	if c.Demo { // once nothing is in the way of serving it
+		if err := makeDemo(ctx, opened, apps, log); err != nil {
+			closeAll(listeners)
+			return fmt.Errorf("--demo: %w", err)
+		}
 	}
 	log.Info("catalog in force", "version", cat.Version(), "editions", len(cat.Editions()), "pinned", cat.PinnedVersions())
 	for _, l := range listeners {
@@ -168,6 +161,18 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 	stop()
 	running.Wait()
 	return err
+}
+
+// tellOpened tells operators which store it is, before anything may go wrong with it.
+func tellOpened(log *slog.Logger, s store, isShared bool) {
+	told := "store opened"
+	if e, ok := s.(*boltstore.Store); ok && e.IsNew() {
+		told = "there was no store: a new one was made" // whoever mistyped a path is to see it
+	}
+	log.Info(told, "store", s.String(), "several_processes", isShared)
+	if !isShared {
+		log.Info("the embedded store is this process's alone; two sidecars need --store redis://, which is right for production")
+	}
 }
 
 // tellCircuit tells operators whether calls are sent to the store.
