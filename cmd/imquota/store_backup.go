@@ -29,8 +29,9 @@ nothing may serve from it.
 
 Not in a backup are quotes, request ids, reservations and who is online: they are
 over in minutes. Windows and quotas are those of the catalog: name the one that is
-served. The file is there once it is whole. Exit code 1 when something could not be
-read: it is named, and the rest is in the file.`
+served, or what only that counts is left out; the result says which it was. The file
+is there once it is whole. Exit code 1 when something could not be read: it is named,
+and the rest is in the file.`
 }
 
 // withBills is which accounts have a record; the others are those of apps.
@@ -73,12 +74,13 @@ func (c *storeBackupCmd) Run(ctx context.Context, s *streams) error {
 		}
 		return err
 	}
-	text := fmt.Sprintf("%s: %s, %s, %s, %s; sha256 %s", c.File,
-		number(end.Accounts, "account")+withBills, number(end.Apps, "app"), number(end.Users, "user"), number(end.Entries, "entry"), end.SHA256)
+	text := fmt.Sprintf("%s: %s, %s, %s, %s, by catalog %s; sha256 %s", c.File,
+		number(end.Accounts, "account")+withBills, number(end.Apps, "app"), number(end.Users, "user"), number(end.Entries, "entry"), cat.Version(), end.SHA256)
 	if err := c.print(report, text, struct {
-		File string `json:"file"`
+		File    string `json:"file"`
+		Catalog string `json:"catalog"`
 		*backup.End
-	}{c.File, end}); err != nil {
+	}{c.File, cat.Version(), end}); err != nil {
 		return err
 	}
 	if end.Unreadable > 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/imquota/imquota/catalog"
 	"github.com/imquota/imquota/quota/redisstore/redistest"
 )
 
@@ -30,7 +31,7 @@ func TestBackupAndRestore(t *testing.T) {
 	p.signal(15)
 	p.end()
 	got := run(t, "store", "backup", "--store", store, file)
-	if want := file + ": 0 accounts with bills, 5 apps, 1 user, 3 entries; sha256 "; got.code != exitFine || !strings.HasPrefix(got.out, want) || got.err != "" {
+	if want := file + ": 0 accounts with bills, 5 apps, 1 user, 3 entries, by catalog " + catalog.Default().Version() + "; sha256 "; got.code != exitFine || !strings.HasPrefix(got.out, want) || got.err != "" {
 		t.Errorf("%+v, want %q", got, want)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*.part*")); err != nil || len(left) > 0 {
@@ -51,6 +52,10 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	if got := run(t, "store", "restore", "--store", url, file); got.code != exitFine || !strings.Contains(got.out, all+"restored\n") {
 		t.Errorf("%+v", got)
+	}
+	none := "bolt:" + filepath.Join(dir, "none.db")
+	if got := run(t, "store", "restore", "--store", none, file); got.code != exitFine || !strings.Contains(got.err, "a new one was made") {
+		t.Errorf("into no store: %+v", got)
 	}
 	got = run(t, "store", "restore", "--store", url, "-o", "json", file)
 	var told struct {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/imquota/imquota/backup"
+	"github.com/imquota/imquota/quota/boltstore"
 )
 
 type storeRestoreCmd struct {
@@ -21,10 +22,11 @@ type storeRestoreCmd struct {
 
 // Help is printed below the summary.
 func (*storeRestoreCmd) Help() string {
-	return `Restores a backup into a store of any kind that is initialised (imquota store init).
+	return `Restores a backup into a Redis that is initialised (imquota store init), or into an
+embedded store, which is made if there is none.
 The file is checked to its end before anything is written. An app or account that is
-there already stays as it is, and is named; the rest is restored, and the exit code
-is 1. An app is answered about once all of it is there: stopped, the command can be
+there already stays as it is; unless it came from this backup it is named, and the
+exit code is 1; the rest is restored. An app is answered about once all of it is there: stopped, the command can be
 run again and goes on. Redis may be in use meanwhile; nothing may serve from an
 embedded store.
 
@@ -61,6 +63,9 @@ func (c *storeRestoreCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	defer func() { _ = opened.Close() }()
+	if b, ok := opened.(*boltstore.Store); ok && b.IsNew() {
+		_, _ = fmt.Fprintln(s.err, "there was no store: a new one was made, "+opened.String())
+	}
 	if err := opened.Ready(ctx); err != nil {
 		return err
 	}
