@@ -79,7 +79,7 @@ func (p *Plan) Measure(ctx context.Context, sides []*Side) ([]*Series, error) {
 			next(sides[k])
 			slice, err := sides[k].measure(ctx, length)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", sides[k].Name, err)
+				return nil, fmt.Errorf("measuring %s: %w", sides[k].Name, err)
 			}
 			series[k].Slices = append(series[k].Slices, slice)
 		}

@@ -133,7 +133,7 @@ func TestMeasureTellsWhoseMeterFails(t *testing.T) {
 		side := &Side{Name: "echo", Mix: mix, Population: crowd(1, 1), Callers: 1, Caller: paced(time.Millisecond)}
 		side.CPU = func(context.Context) (time.Duration, error) { return 0, errors.New("gone") }
 		_, err := (&Plan{Duration: time.Second, Rounds: 1}).Measure(t.Context(), []*Side{side})
-		if err == nil || err.Error() != "echo: its processor time: gone" {
+		if err == nil || err.Error() != "measuring echo: its processor time: gone" {
 			t.Errorf("%v", err)
 		}
 	})

@@ -102,8 +102,12 @@ func (c *catalogLintCmd) Run(s *streams) error {
 		return inFile(c.File, err)
 	}
 	report.Version = cat.Version()
+	name := c.File
+	if name == standardStream {
+		name = "what was read"
+	}
 	return c.print(s.out, fmt.Sprintf("%s is a catalog: version %s, %d editions, %d quotas, %d features, %d group types",
-		c.File, cat.Version(), len(cat.Editions()), len(cat.Quotas()), len(cat.Features()), len(cat.GroupTypes())), report)
+		name, cat.Version(), len(cat.Editions()), len(cat.Quotas()), len(cat.Features()), len(cat.GroupTypes())), report)
 }
 
 func (c *catalogLintCmd) parse() (*catalog.Snapshot, error) {

@@ -17,8 +17,10 @@ import (
 	gatewayv1 "github.com/imquota/imquota/proto/gateway/imquota/v1"
 	imquotav1 "github.com/imquota/imquota/proto/imquota/v1"
 	"github.com/imquota/imquota/server"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 )
@@ -40,7 +42,7 @@ func (f *front) newHTTP(ctx context.Context, isQuotasOnly, isLoopback bool) (*ht
 		f.services.RegisterAdmin(local)
 	}
 	json := &strictJSON{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}}
-	gateway := runtime.NewServeMux(runtime.WithMarshalerOption(runtime.MIMEWildcard, json), runtime.WithErrorHandler(httpError))
+	gateway := runtime.NewServeMux(runtime.WithMarshalerOption(runtime.MIMEWildcard, json), runtime.WithErrorHandler(httpError), runtime.WithRoutingErrorHandler(httpRoutingError))
 	if err := errors.Join(
 		gatewayv1.RegisterQuotaServiceHandlerClient(ctx, gateway, imquotav1.NewQuotaServiceClient(local)),
 		gatewayv1.RegisterAppServiceHandlerClient(ctx, gateway, imquotav1.NewAppServiceClient(local)),
@@ -142,6 +144,18 @@ func known(next http.Handler) http.Handler {
 // httpError answers an error; one about the JSON itself has a reason too.
 func httpError(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 	runtime.DefaultHTTPErrorHandler(ctx, mux, m, w, r, server.Malformed(err))
+}
+
+// httpRoutingError answers what is not at a method's address. What is there and asked
+// for otherwise is no method that is missing, which the gateway would say.
+func httpRoutingError(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
+	if code != http.StatusMethodNotAllowed {
+		runtime.DefaultRoutingErrorHandler(ctx, mux, m, w, r, code)
+		return
+	}
+	w.Header().Set("Allow", http.MethodPost)
+	err := status.Error(codes.InvalidArgument, "a method is called by POST, with its request as the body")
+	runtime.DefaultHTTPErrorHandler(ctx, mux, m, w, r, &runtime.HTTPStatusError{HTTPStatus: code, Err: err})
 }
 
 // readyz answers whether the store can be trusted, and if not, why.

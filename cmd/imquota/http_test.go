@@ -80,7 +80,7 @@ func TestHTTP(t *testing.T) {
 		{"no such account", "/imquota.v1.BillingService/GetAccount", `{"accountId": "nobody"}`, http.StatusNotFound, []string{`"reason":"ACCOUNT_NOT_FOUND"`}},
 		{"an account without its id", "/imquota.v1.BillingService/RecordBill", `{}`, http.StatusBadRequest, []string{`"field":"account_id"`, `"field":"bill_id"`, `"field":"amount"`}},
 		{"no such method", "/imquota.v1.QuotaService/Nope", `{}`, http.StatusNotFound, nil},
-		{"a GET", check, "", http.StatusNotImplemented, nil},
+		{"a GET", check, "", http.StatusMethodNotAllowed, []string{"by POST"}},
 		{"alive", "/livez", "", http.StatusOK, []string{"ok"}},
 		{"ready", "/readyz", "", http.StatusOK, []string{"ok"}},
 	} {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // outputFlag says how a command prints.
@@ -27,4 +28,16 @@ func writeJSON(w io.Writer, value any) error {
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(value)
+}
+
+// number is a count and what of.
+func number(n int64, of string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(of, "y"):
+		of = strings.TrimSuffix(of, "y") + "ies"
+	default:
+		of += "s"
+	}
+	return fmt.Sprintf("%d %s", n, of)
 }

@@ -126,15 +126,3 @@ func promille(w io.Writer) func(done int64) {
 		last = done
 	}
 }
-
-// number is a count and what of.
-func number(n int64, of string) string {
-	switch {
-	case n == 1:
-	case strings.HasSuffix(of, "y"):
-		of = strings.TrimSuffix(of, "y") + "ies"
-	default:
-		of += "s"
-	}
-	return fmt.Sprintf("%d %s", n, of)
-}

@@ -39,7 +39,7 @@ func (c *usageShowCmd) Run(ctx context.Context, s *streams) error {
 				_, _ = fmt.Fprintf(w, "  the store lost counts of the app, noticed %s: they may be too low\n", instant(at))
 			}
 			if c.User == "" && c.Group == "" {
-				_, _ = fmt.Fprintf(w, "  %d users online, at most %d at once this month\n", out.GetOnlineUsers(), out.GetPeakOnlineUsers())
+				_, _ = fmt.Fprintf(w, "  %s online, at most %d at once this month\n", number(out.GetOnlineUsers(), "user"), out.GetPeakOnlineUsers())
 			}
 		})
 	return err

@@ -171,7 +171,7 @@ func survey(ctx context.Context, f *os.File, format string, terminal io.Writer) 
 			return "", 0, ctx.Err()
 		case errors.Is(err, io.EOF):
 			if wrong > 0 {
-				return "", 0, fmt.Errorf("%d lines are no rows", wrong)
+				return "", 0, fmt.Errorf("lines that are no rows: %d", wrong)
 			}
 			if _, err := io.Copy(io.Discard, input); err != nil {
 				return "", 0, err

@@ -85,7 +85,7 @@ func (c *usageOnlineCmd) Run(ctx context.Context, s *streams) error {
 			})
 		},
 		func(w io.Writer, out *imquotav1.ReportOnlineResponse) {
-			_, _ = fmt.Fprintf(w, "%d users online, gateways: %d; at most %d at once this month\n", out.GetOnlineUsers(), out.GetGateways(), out.GetPeakOnlineUsers())
+			_, _ = fmt.Fprintf(w, "%s online, gateways: %d; at most %d at once this month\n", number(out.GetOnlineUsers(), "user"), out.GetGateways(), out.GetPeakOnlineUsers())
 			if ends := out.GetLeaseEndTime(); ends != nil {
 				_, _ = fmt.Fprintf(w, "  the report of %s holds until %s\n", c.Gateway, instant(ends))
 			}
