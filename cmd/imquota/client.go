@@ -179,6 +179,21 @@ func printFault(s *streams, err error) {
 	}
 }
 
+// tlsHelp says what helps when there is a server and TLS with it fails; nothing if
+// that is not what an error of gRPC is about.
+func tlsHelp(message string) string {
+	const showOne = "wants a certificate of its clients that it trusts: show one with --tls-cert and --tls-key."
+	switch {
+	case strings.Contains(message, "failed to verify certificate"):
+		return "Name the authority of its certificate with --tls-ca, and the server as the certificate does."
+	case strings.Contains(message, "remote error: tls: "):
+		return "It " + showOne
+	case strings.Contains(message, "broken pipe"), strings.Contains(message, "connection reset"):
+		return "Maybe it " + showOne // it hung up before it could be heard why
+	}
+	return ""
+}
+
 // text says what went wrong. An error without a reason is not imquota's: nobody
 // answered, or something else did.
 func (e *callError) text(st *status.Status, reason string) string {
@@ -190,6 +205,8 @@ func (e *callError) text(st *status.Status, reason string) string {
 		return "the server at " + server + " does not speak TLS: leave --tls out"
 	case st.Code() == codes.Unavailable && !e.flags.TLS && strings.Contains(message, "error reading server preface"):
 		return "the server at " + server + " does not speak plain gRPC: it may need --tls"
+	case st.Code() == codes.Unavailable && e.flags.TLS && tlsHelp(message) != "":
+		return fmt.Sprintf("TLS with the server at %s failed: %s\n%s", server, cause(message), tlsHelp(message))
 	case st.Code() == codes.Unavailable:
 		return fmt.Sprintf("no server answers at %s: %s\nStart one with `imquota serve`, or name another with --server.", server, cause(message))
 	case st.Code() == codes.Canceled:

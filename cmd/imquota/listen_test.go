@@ -182,7 +182,7 @@ func TestTLS(t *testing.T) {
 	if got := loginOver(t, socket); got.code != exitFine {
 		t.Errorf("over the Unix socket, which needs none: %+v", got)
 	}
-	if got := loginOver(t, p.addresses[0], "--tls", "--timeout", "2s"); got.code != exitFault {
+	if got := loginOver(t, p.addresses[0], "--tls", "--timeout", "2s"); got.code != exitFault || !strings.Contains(got.err, "--tls-ca") {
 		t.Errorf("the system's authorities trust a server of ours: %+v", got)
 	}
 	if got := loginOver(t, p.addresses[0], "--timeout", "2s"); got.code != exitFault || !strings.Contains(got.err, "--tls") {
@@ -233,10 +233,10 @@ func TestClientCertificate(t *testing.T) {
 			t.Errorf("%s: %+v", line, got)
 		}
 	}
-	if got := befriend(theirs, "gateway", "a", "dave"); got.code != exitFault {
+	if got := befriend(theirs, "gateway", "a", "dave"); got.code != exitFault || strings.Contains(got.err, "imquota serve") {
 		t.Errorf("a client of another authority: %+v", got)
 	}
-	if got := loginOver(t, p.addresses[0], "--tls", "--tls-ca", ours.file, "--timeout", "2s"); got.code != exitFault {
+	if got := loginOver(t, p.addresses[0], "--tls", "--tls-ca", ours.file, "--timeout", "2s"); got.code != exitFault || !strings.Contains(got.err, "--tls-cert and --tls-key") {
 		t.Errorf("a client without a certificate: %+v", got)
 	}
 }
