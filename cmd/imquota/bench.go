@@ -137,6 +137,16 @@ func (c *BenchCmd) Validate() error {
 	if c.Simulate {
 		return c.validateSimulation()
 	}
+	if c.Goals {
+		for flag, isGiven := range map[string]bool{
+			"--callers": len(c.Callers) > 0, "--rate": c.Rate != 0, "--batch": c.Batch != 0, "--request-ids": c.RequestIDs,
+			"--no-fill": c.NoFill, "--no-floors": c.NoFloors,
+		} {
+			if isGiven {
+				return fmt.Errorf("%s: is not for --goals, which say by themselves what is asked", flag)
+			}
+		}
+	}
 	c.setDefaults()
 	if err := c.validateLoad(); err != nil {
 		return err

@@ -344,6 +344,15 @@ func TestBenchGoals(t *testing.T) {
 	}
 }
 
+// TestBenchWithoutRoom: why counters cannot be filled is said by imquota.
+func TestBenchWithoutRoom(t *testing.T) {
+	t.Parallel()
+	got := benchRun(t, "--mix", "logins", "--edition", "developer", "--callers", "1")
+	if got.code != exitFault || !strings.Contains(got.err, "checks are denied: users: 100 of 100 used") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestBenchUsage(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ args, want string }{
@@ -377,6 +386,7 @@ func TestBenchUsage(t *testing.T) {
 		{"--target-metrics http://x", "--target-metrics: is for --target alone"},
 		{"--strict", "--strict: is for --goals alone"},
 		{"--goals --html x", "--html: is not for --goals"},
+		{"--goals --rate 5", "--rate: is not for --goals"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			t.Parallel()

@@ -137,5 +137,5 @@ func (im *importer) table(sum *quotaTotals) {
 		_, _ = fmt.Fprintf(im.out, "%d of %d rows differ: a dry run, nothing was changed\n", sum.Changed, sum.Rows)
 		return
 	}
-	_, _ = fmt.Fprintf(im.out, "%s imported, %d of which changed something\n", number(int64(sum.Rows-sum.Refused), "row"), sum.Changed)
+	_, _ = fmt.Fprintf(im.out, "%s imported, %d of which changed something\n", number(sum.Rows-sum.Refused, "row"), sum.Changed)
 }
