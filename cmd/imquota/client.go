@@ -30,6 +30,8 @@ type clientFlags struct {
 	Timeout time.Duration `help:"How long to wait for an answer." default:"5s" group:"Server:"`
 
 	outputFlag
+
+	fields fieldFlags
 }
 
 // clientTLSFlags say how a server is to be known, and what it knows us by.
@@ -168,10 +170,14 @@ func printFault(s *streams, err error) {
 	}
 	st := status.Convert(call.err)
 	reason, fields := details(st)
-	_, _ = fmt.Fprintln(s.err, "imquota:", call.text(st, reason))
+	text, flags := call.text(st, reason), call.flags.fields
+	if len(fields) == 1 {
+		text = strings.Replace(text, fields[0].GetField(), flags.of(fields[0].GetField()), 1)
+	}
+	_, _ = fmt.Fprintln(s.err, "imquota:", text)
 	if len(fields) > 1 {
 		for _, f := range fields {
-			_, _ = fmt.Fprintf(s.err, "  %s %s\n", f.GetField(), f.GetDescription())
+			_, _ = fmt.Fprintf(s.err, "  %s %s\n", flags.of(f.GetField()), f.GetDescription())
 		}
 	}
 	if call.flags.Output == outputJSON {

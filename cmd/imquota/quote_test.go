@@ -139,7 +139,7 @@ func TestUsageHistory(t *testing.T) {
 	if got := p.ask("usage", "show", "--app", "1400000003", "--quota", "users"); !strings.Contains(got.out, "570 users online, at most 570 at once this month") {
 		t.Errorf("%+v", got)
 	}
-	if got := p.ask("usage", "history", "--app", "1400000003", "--months", "14"); got.code != exitFault || !strings.Contains(got.err, "history_months") {
+	if got := p.ask("usage", "history", "--app", "1400000003", "--months", "14"); got.code != exitFault || !strings.Contains(got.err, "--months") {
 		t.Errorf("%+v", got)
 	}
 	if got := p.ask("catalog", "served"); got.code != exitFine || !strings.Contains(got.out, "Price of a month") || !strings.Contains(got.out, "699.00") {
