@@ -152,7 +152,7 @@ const warmBatch = 256
 func (p *Population) Warm(ctx context.Context, conn grpc.ClientConnInterface, m *Mix, heard Progress) error {
 	plain := *p
 	plain.View, plain.RequestIDs = imquotav1.View_VIEW_BASIC, false
-	s, quotas := &source{Population: &plain}, imquotav1.NewQuotaServiceClient(conn)
+	s := &source{Population: &plain}
 	for _, warm := range m.warm {
 		batches := (p.Users + warmBatch - 1) / warmBatch
 		err := each(ctx, batches, heard, func(ctx context.Context, i int) error {
@@ -160,33 +160,18 @@ func (p *Population) Warm(ctx context.Context, conn grpc.ClientConnInterface, m 
 			for u := i * warmBatch; u < min((i+1)*warmBatch, p.Users); u++ {
 				c.Checks = append(c.Checks, warm(s, u%len(p.Apps), u/len(p.Apps)).check)
 			}
-			return countAll(ctx, quotas, c.Checks)
+			out, err := QuotaCaller(conn, true).Call(ctx, c)
+			if err == nil {
+				err = out.Err
+			}
+			if err == nil && out.Denied > 0 {
+				err = fmt.Errorf("%d of %d checks are denied: %s", out.Denied, len(c.Checks), out.Why)
+			}
+			return err
 		})
 		if err != nil {
 			return fmt.Errorf("counting something of every user: %w", err)
 		}
-	}
-	return nil
-}
-
-// countAll has checks counted, each of which has to be allowed.
-func countAll(ctx context.Context, quotas imquotav1.QuotaServiceClient, checks []*imquotav1.CheckQuotaRequest) error {
-	out, err := quotas.BatchCheckQuota(ctx, &imquotav1.BatchCheckQuotaRequest{Items: checks})
-	if err != nil {
-		return err
-	}
-	denied, why := 0, ""
-	for _, item := range out.GetItems() {
-		if e := item.GetError(); e != nil {
-			return &itemError{e}
-		}
-		if v := item.GetDecision().GetViolations(); len(v) > 0 {
-			denied++
-			why = v[0].GetMessage()
-		}
-	}
-	if denied > 0 {
-		return fmt.Errorf("%d of %d checks are denied: %s", denied, len(checks), why)
 	}
 	return nil
 }

@@ -18,9 +18,10 @@ func (c *Call) Size() int { return max(1, len(c.Checks)) }
 
 // Outcome is what became of a call that was answered.
 type Outcome struct {
-	Denied int   // checks
-	Failed int   // items of a batch that were not decided
-	Err    error // of the first of them
+	Denied int    // checks
+	Why    string // the first of them is
+	Failed int    // items of a batch that were not decided
+	Err    error  // of the first of them
 }
 
 // Caller sends calls, one at a time, and waits for their answers. It is what

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,9 @@ func (q *quotaCaller) Call(ctx context.Context, c *Call) (Outcome, error) {
 			}
 			continue
 		}
-		all.Denied += outcome(item.GetDecision()).Denied
+		if one := outcome(item.GetDecision()); one.Denied > 0 {
+			all.Denied, all.Why = all.Denied+1, cmp.Or(all.Why, one.Why)
+		}
 	}
 	return all, nil
 }
@@ -59,7 +62,11 @@ func outcome(d *imquotav1.Decision) Outcome {
 	if d.GetAllowed() {
 		return Outcome{}
 	}
-	return Outcome{Denied: 1}
+	out := Outcome{Denied: 1}
+	if why := d.GetViolations(); len(why) > 0 {
+		out.Why = why[0].GetMessage()
+	}
+	return out
 }
 
 // itemError is why an item of a batch was not decided.
