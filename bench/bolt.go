@@ -39,10 +39,9 @@ func (b *Bolt) Close() error { return b.db.Close() }
 // boltCounters is where all counters lie.
 var boltCounters = []byte("counters")
 
-// Caller returns a Caller for so many, which counts two counters for each check and
-// returns when they are synced. Whoever calls commits together with the others: when
-// all have called, or a millisecond after the first. It is not to be called while
-// another of its Callers is used.
+// Caller returns a Caller that so many share, which counts two counters for each check
+// and returns when they are synced. Who calls commits together with the others: when all
+// have called, or a millisecond after the first. Callers of other numbers take turns.
 func (b *Bolt) Caller(callers int) Caller {
 	b.db.MaxBatchSize = callers
 	return boltCaller{b.db}

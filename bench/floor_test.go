@@ -119,6 +119,14 @@ func TestEchoAnswersWhatWasPrepared(t *testing.T) {
 	}
 }
 
+func friend(a, b string) *imquotav1.CheckQuotaRequest {
+	return &imquotav1.CheckQuotaRequest{AppId: 7, Action: &imquotav1.CheckQuotaRequest_AddFriend{AddFriend: &imquotav1.AddFriend{UserId: a, FriendId: b}}}
+}
+
+func unfriend(a, b string) *imquotav1.ReleaseQuotaRequest {
+	return &imquotav1.ReleaseQuotaRequest{AppId: 7, Release: &imquotav1.ReleaseQuotaRequest_RemoveFriend{RemoveFriend: &imquotav1.RemoveFriend{UserId: a, FriendId: b}}}
+}
+
 // TestRedisFloor: each check raises two counters, and what was raised goes with the
 // prefix, and nothing else.
 func TestRedisFloor(t *testing.T) {
@@ -154,13 +162,10 @@ func TestRedisFloor(t *testing.T) {
 		t.Fatal(err)
 	}
 	caller := floor.Caller()
-	friend := func(a, b string) *imquotav1.CheckQuotaRequest {
-		return &imquotav1.CheckQuotaRequest{AppId: 7, Action: &imquotav1.CheckQuotaRequest_AddFriend{AddFriend: &imquotav1.AddFriend{UserId: a, FriendId: b}}}
-	}
 	calls := []*Call{
 		{Checks: []*imquotav1.CheckQuotaRequest{friend("a", "b")}},
 		{Checks: []*imquotav1.CheckQuotaRequest{friend("a", "c"), friend("c", "d"), friend("d", "a")}},
-		{Release: &imquotav1.ReleaseQuotaRequest{AppId: 7, Release: &imquotav1.ReleaseQuotaRequest_RemoveFriend{RemoveFriend: &imquotav1.RemoveFriend{UserId: "a", FriendId: "b"}}}},
+		{Release: unfriend("a", "b")},
 	}
 	for _, c := range calls {
 		if out, err := caller.Call(t.Context(), c); err != nil || out != (Outcome{}) {
@@ -204,9 +209,6 @@ func TestBoltFloor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	friend := func(a, b string) *imquotav1.CheckQuotaRequest {
-		return &imquotav1.CheckQuotaRequest{AppId: 7, Action: &imquotav1.CheckQuotaRequest_AddFriend{AddFriend: &imquotav1.AddFriend{UserId: a, FriendId: b}}}
-	}
 	const callers = 3
 	caller := floor.Caller(callers)
 	var calling sync.WaitGroup
@@ -214,7 +216,7 @@ func TestBoltFloor(t *testing.T) {
 		calling.Go(func() {
 			for _, c := range []*Call{
 				{Checks: []*imquotav1.CheckQuotaRequest{friend("a", "b"), friend("a", strconv.Itoa(i))}},
-				{Release: &imquotav1.ReleaseQuotaRequest{AppId: 7, Release: &imquotav1.ReleaseQuotaRequest_RemoveFriend{RemoveFriend: &imquotav1.RemoveFriend{UserId: "a", FriendId: "b"}}}},
+				{Release: unfriend("a", "b")},
 			} {
 				if out, err := caller.Call(t.Context(), c); err != nil || out != (Outcome{}) {
 					t.Errorf("%+v, %v", out, err)

@@ -43,9 +43,9 @@ var (
 // when its context ended. That context is ctx, and ends before the hold does.
 //
 // Reserving is repeated for Options.Timeout, until ctx ends, or the creation would
-// have no time left. An error that comes before the creation may leave a hold that nobody knows of,
-// if the reply was lost: it ends by itself, and until then the group's id is
-// taken for other requests.
+// have no time left. An error that comes before the creation may leave a hold that
+// nobody knows of, if the reply was lost: it ends by itself, and until then the
+// group's id is taken for other requests.
 //
 // What follows the creation does not end with ctx: it is tried for Options.Settle.
 // When create fails, the reservation is cancelled, and its error is returned,

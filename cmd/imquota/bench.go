@@ -138,13 +138,12 @@ func (c *BenchCmd) Validate() error {
 		return c.validateSimulation()
 	}
 	if c.Goals {
-		for flag, isGiven := range map[string]bool{
+		err := refuseGiven("is not for --goals, which say by themselves what is asked", map[string]bool{
 			"--callers": len(c.Callers) > 0, "--rate": c.Rate != 0, "--batch": c.Batch != 0, "--request-ids": c.RequestIDs,
 			"--no-fill": c.NoFill, "--no-floors": c.NoFloors,
-		} {
-			if isGiven {
-				return fmt.Errorf("%s: is not for --goals, which say by themselves what is asked", flag)
-			}
+		})
+		if err != nil {
+			return err
 		}
 	}
 	c.setDefaults()
@@ -214,14 +213,23 @@ func (c *BenchCmd) validateLoad() error {
 	return nil
 }
 
+// refuseGiven refuses any flag that is given, for what reason.
+func refuseGiven(why string, isGiven map[string]bool) error {
+	for flag, given := range isGiven {
+		if given {
+			return fmt.Errorf("%s: %s", flag, why)
+		}
+	}
+	return nil
+}
+
 func (c *BenchCmd) validateOwn() error {
-	for flag, isGiven := range map[string]bool{
+	err := refuseGiven("is for --target alone", map[string]bool{
 		"--target-admin": c.TargetAdmin != "", "--app": len(c.App) > 0, "--target-metrics": c.TargetMetrics != "",
 		"--target-redis": c.TargetRedis != "", "--target-echo": c.TargetEcho != "", "--tls": c.TLS,
-	} {
-		if isGiven {
-			return fmt.Errorf("%s: is for --target alone", flag)
-		}
+	})
+	if err != nil {
+		return err
 	}
 	if c.Store == storeBolt || c.Store == storeRedis {
 		return nil
@@ -293,7 +301,7 @@ func (c *BenchCmd) Run(ctx context.Context, s *streams) error {
 	}
 	report, err := c.measure(ctx, heard)
 	heard.end()
-	if err = c.whyEnded(ctx, err); err != nil && (report == nil || len(report.Rows) == 0) {
+	if err = whyEnded(ctx, err); err != nil && (report == nil || len(report.Rows) == 0) {
 		return err
 	}
 	report.IsPartial = err != nil
@@ -307,7 +315,7 @@ func (c *BenchCmd) Run(ctx context.Context, s *streams) error {
 }
 
 // whyEnded returns why a run ended before it was done.
-func (*BenchCmd) whyEnded(ctx context.Context, err error) error {
+func whyEnded(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return errInterrupted

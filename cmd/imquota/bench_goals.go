@@ -50,7 +50,7 @@ var errUnmet = errors.New("not all goals are met")
 func (c *BenchCmd) runGoals(ctx context.Context, s *streams, heard *benchProgress) error {
 	goals, failures, err := c.measureGoals(ctx, heard)
 	heard.end()
-	if err = c.whyEnded(ctx, err); err != nil && len(goals) == 0 {
+	if err = whyEnded(ctx, err); err != nil && len(goals) == 0 {
 		return err
 	}
 	if c.Output == outputJSON {
@@ -410,7 +410,8 @@ func (g *goalRun) durable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bare := g.side(bench.NameBolt, "uniform", of, manyCallers, 0, func(int) bench.Caller { return floor.Caller(manyCallers) })
+	least := floor.Caller(manyCallers)
+	bare := g.side(bench.NameBolt, "uniform", of, manyCallers, 0, func(int) bench.Caller { return least })
 	s, err := g.measure(ctx, "the embedded store", g.quota("uniform", of, manyCallers, 0, on.quotas), bare)
 	if err != nil {
 		return err

@@ -112,7 +112,8 @@ func (c *BenchCmd) sides(on *measured, mix *bench.Mix, of *bench.Population, cal
 		sides = append(sides, least)
 	}
 	if on.bolt != nil {
-		sides = append(sides, side(bench.NameBolt, func(int) bench.Caller { return on.bolt.Caller(callers) }))
+		least := on.bolt.Caller(callers)
+		sides = append(sides, side(bench.NameBolt, func(int) bench.Caller { return least }))
 	}
 	return sides
 }

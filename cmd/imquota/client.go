@@ -204,6 +204,7 @@ func tlsHelp(message string) string {
 // answered, or something else did.
 func (e *callError) text(st *status.Status, reason string) string {
 	server, message := e.flags.Server, st.Message()
+	help := tlsHelp(message)
 	switch {
 	case reason != "":
 		return fmt.Sprintf("%s [%s]", message, reason)
@@ -211,8 +212,8 @@ func (e *callError) text(st *status.Status, reason string) string {
 		return "the server at " + server + " does not speak TLS: leave --tls out"
 	case st.Code() == codes.Unavailable && !e.flags.TLS && strings.Contains(message, "error reading server preface"):
 		return "the server at " + server + " does not speak plain gRPC: it may need --tls"
-	case st.Code() == codes.Unavailable && e.flags.TLS && tlsHelp(message) != "":
-		return fmt.Sprintf("TLS with the server at %s failed: %s\n%s", server, cause(message), tlsHelp(message))
+	case st.Code() == codes.Unavailable && e.flags.TLS && help != "":
+		return fmt.Sprintf("TLS with the server at %s failed: %s\n%s", server, cause(message), help)
 	case st.Code() == codes.Unavailable:
 		return fmt.Sprintf("no server answers at %s: %s\nStart one with `imquota serve`, or name another with --server.", server, cause(message))
 	case st.Code() == codes.Canceled:

@@ -15,7 +15,6 @@ import (
 
 	"github.com/imquota/imquota/account"
 	"github.com/imquota/imquota/quota"
-	"github.com/imquota/imquota/quota/boltstore"
 	"github.com/imquota/imquota/quota/redisstore"
 	"github.com/imquota/imquota/server"
 )
@@ -166,8 +165,8 @@ func (c *serveCmd) Run(ctx context.Context, s *streams) error {
 // tellOpened tells operators which store it is, before anything may go wrong with it.
 func tellOpened(log *slog.Logger, s store, isShared bool) {
 	told := "store opened"
-	if e, ok := s.(*boltstore.Store); ok && e.IsNew() {
-		told = "there was no store: a new one was made" // whoever mistyped a path is to see it
+	if isNew(s) {
+		told = newStore
 	}
 	log.Info(told, "store", s.String(), "several_processes", isShared)
 	if !isShared {

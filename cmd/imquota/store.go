@@ -126,6 +126,15 @@ func (c *storeInitCmd) Run(ctx context.Context, s *streams) error {
 	}{opened.String(), id, created})
 }
 
+// newStore is what whoever mistyped a path is to see.
+const newStore = "there was no store: a new one was made"
+
+// isNew reports whether there was no store before it was opened.
+func isNew(s store) bool {
+	e, ok := s.(*boltstore.Store)
+	return ok && e.IsNew()
+}
+
 // initialize marks a store as imquota's; the embedded one is when it is opened.
 func initialize(ctx context.Context, s store, acceptLoss bool) (id string, created bool, err error) {
 	switch s := s.(type) {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/imquota/imquota/backup"
-	"github.com/imquota/imquota/quota/boltstore"
 )
 
 type storeRestoreCmd struct {
@@ -26,9 +25,9 @@ func (*storeRestoreCmd) Help() string {
 embedded store, which is made if there is none.
 The file is checked to its end before anything is written. An app or account that is
 there already stays as it is; unless it came from this backup it is named, and the
-exit code is 1; the rest is restored. An app is answered about once all of it is there: stopped, the command can be
-run again and goes on. Redis may be in use meanwhile; nothing may serve from an
-embedded store.
+exit code is 1; the rest is restored. An app is answered about once all of it is
+there: stopped, the command can be run again and goes on. Redis may be in use
+meanwhile; nothing may serve from an embedded store.
 
 An app goes on at the revision it had, with its whole log and an entry more. Its
 registered users, and those active in the month of the backup, are counted anew.
@@ -63,8 +62,8 @@ func (c *storeRestoreCmd) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	defer func() { _ = opened.Close() }()
-	if b, ok := opened.(*boltstore.Store); ok && b.IsNew() {
-		_, _ = fmt.Fprintln(s.err, "there was no store: a new one was made, "+opened.String())
+	if isNew(opened) {
+		_, _ = fmt.Fprintf(s.err, "%s, %s\n", newStore, opened)
 	}
 	if err := opened.Ready(ctx); err != nil {
 		return err
