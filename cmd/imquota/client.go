@@ -171,7 +171,7 @@ func printFault(s *streams, err error) {
 	st := status.Convert(call.err)
 	reason, fields := details(st)
 	text, flags := call.text(st, reason), call.flags.fields
-	if len(fields) == 1 {
+	if len(fields) > 0 { // it begins with the first
 		text = strings.Replace(text, fields[0].GetField(), flags.of(fields[0].GetField()), 1)
 	}
 	_, _ = fmt.Fprintln(s.err, "imquota:", text)

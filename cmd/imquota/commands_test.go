@@ -251,6 +251,7 @@ func TestGoldenDecisions(t *testing.T) {
 		"check login --app 78 --user alice",
 		"usage show --app 78",
 		"check login --app 1400000001 --user 123456789012345678901234567890123",
+		"check login --app 0 --user 123456789012345678901234567890123",
 	)
 	text := reset.ReplaceAllString(got, "resets SOON")
 	golden(t, "decisions.txt", anyInstant.ReplaceAllString(text, "INSTANT"))
